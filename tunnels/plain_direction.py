@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.vconnection import Shutdown
+from vcproxy.engine.vconnection import Shutdown, relay
 from vcproxy.tunnels.done import Flow
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.iobuffer import Reader
     from vcproxy.engine.vconnection import VConnection
-    from vcproxy.engine.vio import VIO
 
 
 class PlainDirection:
@@ -32,9 +32,7 @@ class PlainDirection:
         water_mark: int | None = None,
     ) -> None:
         buffer = cont.engine.buffer(water_mark, message_oriented=source.message_oriented)
-        reader = buffer.reader()
-        self.source: VIO = source.do_io_read(cont, None, buffer)
-        self.sink: VIO = sink.do_io_write(cont, None, reader, source=self.source)
+        self.source, self.sink = relay(cont, source, sink, buffer)
 
     def start(self) -> None:
         """Do nothing: both operations have begun."""
@@ -47,27 +45,29 @@ class PlainDirection:
         return Flow(source.vc.name, sink.vc.name, received, sent, received - sent)
 
     @property
-    def can_finish(self) -> bool:
-        """Whether the sink has taken all bytes, and works."""
-        source, sink = self.source, self.sink
-        return (
-            source.ndone == sink.ndone
-            and source.bridge is None
-            and not sink.over
-            and sink.vc.error is None
-        )
-
-    @property
     def finished(self) -> bool:
         """Whether it has ended, in order."""
         return not self.sink.live
 
-    def finish(self) -> None:
-        """End after the end of the source: shut the sink down for writing."""
-        sink = self.sink
-        self.source.retire()
-        sink.vc.do_io_shutdown(Shutdown.WRITE)
-        sink.reader.close()
+    def finish(self) -> bool:
+        """End after the end of the source: shut the sink down for writing.
+
+        Return False if the sink has not taken all bytes yet, or does not work.
+        """
+        source, sink = self.source, self.sink
+        sink_vc = sink.vc
+        if (
+            source.ndone != sink.ndone
+            or source.bridge is not None
+            or sink.over
+            or sink_vc.error is not None
+        ):
+            return False
+        reader: Reader = sink.store  # type: ignore[assignment]
+        source.retire()
+        sink_vc.do_io_shutdown(Shutdown.WRITE)
+        reader.close()
+        return True
 
     def recall(self) -> None:
         """Do nothing: it has finished."""

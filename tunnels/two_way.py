@@ -145,9 +145,10 @@ class TwoWayTunnel(Machine):
 
     @BOTH.enter
     def relaying(self) -> None:
-        """Start both directions."""
-        self.up.start()
-        self.down.start()
+        """Start both directions. Plain ones have begun already."""
+        if type(self.up) is not PlainDirection:
+            self.up.start()
+            self.down.start()
 
     # -- plain directions --------------------------------------------------------------------
 
@@ -180,16 +181,14 @@ class TwoWayTunnel(Machine):
         self._pass_on(Event.ACTIVE_TIMEOUT, vio)
 
     def _finish(self, vio: VIO) -> bool:
-        """End the direction of this source if its sink has all bytes, else start a machine for
-        it."""
+        """End the direction of this source if its sink has all bytes, else let a machine do it."""
         direction = self.up if vio.vc is self._client else self.down
-        assert isinstance(direction, PlainDirection)
-        if not direction.can_finish:
-            self._pass_on(Event.EOS, vio)
-            return False
-        direction.finish()
-        self._reason, self._ended_by, self._error = Reason.EOS, vio.vc.name, None
-        return True
+        assert type(direction) is PlainDirection
+        if direction.finish():
+            self._reason, self._ended_by, self._error = Reason.EOS, vio.vc.name, None
+            return True
+        self._pass_on(Event.EOS, vio)
+        return False
 
     def _pass_on(self, event: Event, vio: VIO) -> None:
         self._make_machines()

@@ -35,9 +35,17 @@ class Address:
     """The credentials for nats, "name:password" or a token. They are not shown."""
     text: str = field(init=False, repr=False, compare=False)
     """The address as a URI; its hash is that of the address. Each connection needs both."""
+    numeric: bool = field(init=False, repr=False, compare=False)
+    """Whether it can be connected to without a look-up."""
+    message_oriented: bool = field(init=False, repr=False, compare=False)
+    """Whether it carries messages, not a stream of bytes."""
 
     def __post_init__(self) -> None:
+        # unix: needs none; nats: the NATS client library does its own look-up
+        numeric = self.scheme in ("unix", "nats") or _is_address(self.host)
         object.__setattr__(self, "text", self._uri())
+        object.__setattr__(self, "numeric", numeric)
+        object.__setattr__(self, "message_oriented", self.scheme in ("udp", "nats"))
 
     @classmethod
     def parse(cls, uri: str) -> "Address":
@@ -100,11 +108,6 @@ class Address:
         return self.scheme == "tls"
 
     @property
-    def message_oriented(self) -> bool:
-        """Whether connections to the address carry messages, not a stream of bytes."""
-        return self.scheme in ("udp", "nats")
-
-    @property
     def wildcard(self) -> bool:
         """Whether the address is a NATS subject with wildcards, which can only be subscribed to."""
         return self.scheme == "nats" and not {"*", ">"}.isdisjoint(self.path.split("."))
@@ -113,13 +116,6 @@ class Address:
     def multicast(self) -> bool:
         """Whether the address is a multicast group (RFC 1112, RFC 4291)."""
         return self.scheme == "udp" and _is_group(self.host)
-
-    @property
-    def numeric(self) -> bool:
-        """Whether the address can be connected to without a look-up."""
-        if self.scheme in ("unix", "nats"):  # the NATS client library does its own look-up
-            return True
-        return _is_address(self.host)
 
     def with_port(self, port: int) -> "Address":
         """Return a copy with another port: the assigned port in place of port 0."""

@@ -282,6 +282,7 @@ class Engine(EventDispatcher):
         vc.listener = listener
         vc.port = port
         vc.peer = peer
+        vc.peer_address = peer.rpartition(":")[0].strip("[]")
         self.vcs[vc] = None
         if message_oriented:
             self.shortage.sessions[vc] = None

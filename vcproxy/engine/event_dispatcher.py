@@ -151,11 +151,12 @@ class EventDispatcher:
 
     def run(self) -> None:
         """Queue the timers that are due, then deliver the events that are queued by now."""
-        self._scheduler.clock(self.now)
-        queue = self.queue
+        timers = self.timers
+        if timers and timers[0][0] <= self.now:
+            self._scheduler.clock(self.now)
+        queue, deliver = self.queue, self._deliver
         for self.delivery in range(len(queue)):
-            ticket, key, data = queue.popleft()
-            self._deliver(ticket, key, data)
+            deliver(*queue.popleft())
         self.running = None
 
     def blocked(self, cont: Continuation, delivery: tuple[float, int]) -> None:
@@ -204,7 +205,10 @@ class EventDispatcher:
         if self._missed and mutex in self._missed:
             self._missed[mutex].append((ticket, key, data))  # after the events that wait already
             return
-        if not mutex.try_acquire(self):
+        if mutex.lock.acquire(False):  # try_acquire(), inlined for speed
+            mutex.owner = self
+            mutex.depth = 1
+        elif not mutex.try_acquire(self):
             self._missed[mutex] = [(ticket, key, data)]
             mutex.park(self, partial(self._retry, mutex))
             return

@@ -127,7 +127,9 @@ class Fan:
             if vio.store is self.place:
                 self._fall_behind(vio)
             vio.fan = None
-            self.sources.pop(vio, None)
+            if vio in self.sources:
+                del self.sources[vio]
+                vio.vc.fan = None
             self.behind.pop(vio, None)
             self._idle.pop(vio, None)
 

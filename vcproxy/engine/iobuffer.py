@@ -81,7 +81,9 @@ class IOBuffer:
 
     def reader(self) -> Reader:
         """Return a new reader at the end: it gets the bytes that are written from now on."""
-        return self._join(Reader(self, self._first + len(self.blocks), 0, self.written))
+        reader = Reader(self, self._first + len(self.blocks), 0, self.written)
+        self.readers += (reader,)
+        return reader
 
     def write(self, data: bytes) -> None:
         """Append bytes; b"" appends nothing, EMPTY appends a message of no bytes.

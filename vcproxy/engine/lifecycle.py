@@ -39,7 +39,6 @@ class VCLifecycle(VConnection):
 
     __slots__ = (
         "_deadline",
-        "_end_event",
         "alpn",
         "certificate",
         "excess",
@@ -47,6 +46,7 @@ class VCLifecycle(VConnection):
         "open",
         "outgoing",
         "peer",
+        "peer_address",
         "port",
         "secure",
         "session",
@@ -63,6 +63,8 @@ class VCLifecycle(VConnection):
         self.outgoing: Outgoing | None = None
         """How the VC is or was connected; None for an accepted one."""
         self.peer = ""
+        self.peer_address = ""
+        """The IP address of an accepted peer; "" where it has none, as on a Unix socket."""
         self.sni: str | None = None
         self.alpn: str | None = None
         self.certificate: str | None = None
@@ -77,13 +79,7 @@ class VCLifecycle(VConnection):
         """The session that serves this client, also while a tunnel has it; None once closed."""
         self.open = False
         """Whether the VC is established: connected, and its TLS handshake done."""
-        self._end_event: Event | None = None  # how reading has ended, if it has
         self._deadline: Action | None = None
-
-    @property
-    def peer_address(self) -> str:
-        """The peer's IP address; "" if there is none, as on a Unix socket."""
-        return self.peer.rpartition(":")[0].strip("[]")
 
     # -- until it is established -------------------------------------------------------------
 

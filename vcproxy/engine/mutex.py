@@ -78,12 +78,14 @@ class Mutex:
 
     def release(self, engine: EventDispatcher) -> None:
         """Undo one `try_acquire`; the last release posts what was parked."""
-        self.depth -= 1
-        if self.depth == 0:
-            self.owner = None
-            self.lock.release()
-            if self.parked:
-                self.post_parked()
+        if self.depth > 1:
+            self.depth -= 1
+            return
+        self.depth = 0
+        self.owner = None
+        self.lock.release()
+        if self.parked:
+            self.post_parked()
 
     def park(self, engine: EventDispatcher, retry: Callable[[], None]) -> None:
         """Post `retry` to the engine's inbox when the mutex is released."""

@@ -19,9 +19,7 @@ from vcproxy.engine.lifecycle import VCLifecycle
 from vcproxy.engine.mutex import current
 
 if TYPE_CHECKING:
-    from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.engine import Engine
-    from vcproxy.engine.fan import Fan
     from vcproxy.engine.mutex import Mutex
     from vcproxy.engine.vconnection import VConnection
     from vcproxy.engine.vio import VIO
@@ -56,7 +54,6 @@ class NetVConnection(VCLifecycle):
     __slots__ = (
         "answered_in",
         "direct_sink",
-        "fan",
         "full",
         "listed_in",
         "read_listed",
@@ -74,8 +71,6 @@ class NetVConnection(VCLifecycle):
         pool."""
         self.direct_sink: NetVConnection | None = None
         """Between `begin_read` and its answer: the VC to which the data may be written at once."""
-        self.fan: Fan | None = None
-        """Between `begin_read` and its answer: the fan to whose sinks the data may be written."""
         self.full = False  # a read found no room: the consumer's progress must list the VC again
 
     @property
@@ -119,14 +114,6 @@ class NetVConnection(VCLifecycle):
         if vio.ndone or not vio.reads:  # a read of 0 bytes only receives timeouts
             vio.end(Event.READ_COMPLETE if vio.reads else Event.WRITE_COMPLETE)
         vio.mutex.release(self.engine)
-
-    def do_io_read(self, cont: Continuation, nbytes: int | None, buffer: IOBuffer) -> VIO:
-        """See VConnection. An end that was reported before is reported to each new reader."""
-        vio = super().do_io_read(cont, nbytes, buffer)
-        self.fan = None
-        if self._end_event is not None:
-            vio.end(self._end_event)
-        return vio
 
     def as_direct_sink(self, source: VConnection) -> NetVConnection | None:
         """Return this VC, if both are on one engine."""

@@ -124,10 +124,10 @@ class Outgoing:
         self._until = vc.engine.now + timeout if timeout else 0.0
         vc.name = target.text
         vc.message_oriented = target.message_oriented
-        vc.wait_at_most(timeout)
         if target.numeric and not vc.engine.resolves_all:
             self.resolved((target,))
         else:
+            vc.wait_at_most(timeout)
             vc.engine.command(Resolve(self, target))
 
     def resolved(self, addresses: Sequence[Address], error: Exception | None = None) -> None:
@@ -140,7 +140,11 @@ class Outgoing:
         elif self._attempt is None:
             self._found(Resolved(tuple(addresses)))
         else:
-            self._candidates = self.vc.engine.address_history.ordered(addresses)
+            self._candidates = (
+                self.vc.engine.address_history.ordered(addresses)
+                if len(addresses) > 1
+                else list(addresses)
+            )
             self._try_next()
 
     def refused(self, address: Address, error: Exception) -> None:
@@ -234,7 +238,7 @@ class Outgoing:
         """End all attempts: `address` is connected; None: none was in time."""
         reach = self.vc.engine.address_history
         for each in self._trying:
-            if each == address:
+            if each is address or each == address:
                 reach.answered(each)
             elif self._late(each):
                 reach.silent(each)

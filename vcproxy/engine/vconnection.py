@@ -19,6 +19,7 @@ from vcproxy.engine.vio import VIO, join
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
+    from vcproxy.engine.fan import Fan
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.scheduler import Action
 
@@ -60,11 +61,13 @@ class VConnection(Continuation, ABC):
 
     __slots__ = (
         "_active",
+        "_end_event",
         "_inactivity",
         "_inactivity_s",
         "_moved",
         "closed",
         "error",
+        "fan",
         "message_oriented",
         "moved_at",
         "name",
@@ -90,8 +93,11 @@ class VConnection(Continuation, ABC):
         direction without a TLS close_notify."""
         self.unread = False
         """Whether the connection is broken and data that came before have not been read."""
+        self._end_event: Event | None = None  # how reading has ended, if it has
         self.read_vio: VIO | None = None
         self.write_vio: VIO | None = None
+        self.fan: Fan | None = None
+        """While a driver reads it: the fan to whose sinks the data may be written at once."""
         self.moved_at = engine.now
         """When bytes moved last: the start of the inactivity timeout."""
         self._moved = 0  # bytes moved by operations that were replaced
@@ -122,30 +128,23 @@ class VConnection(Continuation, ABC):
     def do_io_read(self, cont: Continuation, nbytes: int | None, buffer: IOBuffer) -> VIO:
         """Read `nbytes` (None: until the end) into `buffer`; a fresh VIO replaces the last one.
 
-        nbytes 0 reads nothing and makes `cont` the receiver of the timeouts only.
-        Raises LockNotHeld, ClosedError.
+        nbytes 0 reads nothing and makes `cont` the receiver of the timeouts only. An end that was
+        reported before is reported to each new reader. Raises LockNotHeld, ClosedError.
         """
         self._require_open("do_io_read()")
-        return self._begin(VIO(self, cont, nbytes, buffer, reads=True))
+        vio = VIO(self, cont, nbytes, buffer, reads=True)
+        self._begin_read(vio)
+        return vio
 
-    def do_io_write(
-        self,
-        cont: Continuation,
-        nbytes: int | None,
-        reader: Reader,
-        *,
-        source: VIO | None = None,
-    ) -> VIO:
+    def do_io_write(self, cont: Continuation, nbytes: int | None, reader: Reader) -> VIO:
         """Write `nbytes` (None: without end) of what `reader` has to read.
 
-        `source` reads into that buffer: the two are coupled from the beginning, see `couple`.
         Raises LockNotHeld, ClosedError.
         """
         self._require_open("do_io_write()")
         vio = VIO(self, cont, nbytes, reader, reads=False)
-        if source is not None:
-            join(source, vio)
-        return self._begin(vio)
+        self._begin_write(vio)
+        return vio
 
     def do_io_shutdown(self, how: Shutdown) -> None:
         """End directions in order; nothing more is delivered to their VIOs.
@@ -172,17 +171,22 @@ class VConnection(Continuation, ABC):
         """
         if self.closed:
             return
-        self.mutex.require("do_io_close()")
+        mutex = self.mutex
+        if mutex.owner is not current.engine or mutex.owner is None:
+            mutex.require("do_io_close()")
         self.closed = True
-        del self.mutex.vcs[self]
+        del mutex.vcs[self]
         self.error = self.error or error
-        for vio in (self.read_vio, self.write_vio):
-            if vio is not None:
-                vio.retire()
-        for timer in (self._inactivity, self._active):
-            if timer is not None:
-                timer.cancel()
-        self._inactivity = self._active = None
+        if self.read_vio is not None:
+            self.read_vio.retire()
+        if self.write_vio is not None:
+            self.write_vio.retire()
+        if self._inactivity is not None:
+            self._inactivity.cancel()
+            self._inactivity = None
+        if self._active is not None:
+            self._active.cancel()
+            self._active = None
         self._end(abort=error is not None)
 
     def set_inactivity_timeout(self, seconds: float) -> None:
@@ -262,25 +266,37 @@ class VConnection(Continuation, ABC):
             self.mutex = mutex
             mutex.vcs[self] = None
 
-    def _begin(self, vio: VIO) -> VIO:
-        last = self.read_vio if vio.reads else self.write_vio
+    def _begin_read(self, vio: VIO) -> None:
+        last = self.read_vio
         if last is not None:
             self._moved += last.ndone
             last.retire()
-        if vio.reads:
-            self.read_vio = vio
-        else:
-            self.write_vio = vio
+        self.read_vio = vio
         if vio.mutex is not self.mutex:
             self.join(vio.mutex)
-        if self.error is not None and not (vio.reads and self.unread):
+        if self.error is not None and not self.unread:
             vio.end(Event.ERROR)
-        elif not vio.reads and vio.nbytes != 0 and not vio.reader.avail:
+        if vio.nbytes != 0:
+            self.reenable(True)
+        if self._end_event is not None:
+            vio.end(self._end_event)
+
+    def _begin_write(self, vio: VIO) -> None:
+        last = self.write_vio
+        if last is not None:
+            self._moved += last.ndone
+            last.retire()
+        self.write_vio = vio
+        if vio.mutex is not self.mutex:
+            self.join(vio.mutex)
+        reader: Reader = vio.store  # type: ignore[assignment]
+        if self.error is not None:
+            vio.end(Event.ERROR)
+        elif vio.nbytes != 0 and reader.position == reader.buffer.written:
             if vio.partner is not None:
-                return vio  # reads of the partner reenable this write
+                return  # reads of the partner reenable this write
             vio.ready()
-        self.reenable(vio.reads)
-        return vio
+        self.reenable(False)
 
     def as_direct_sink(self, source: VConnection) -> NetVConnection | None:
         """Return this VC if what a driver reads from `source` may be written to it at once."""
@@ -299,3 +315,21 @@ class VConnection(Continuation, ABC):
     @abstractmethod
     def _end(self, abort: bool) -> None:
         """Release what the VC holds. The mutex is held, `closed` is set."""
+
+
+def relay(
+    cont: Continuation, source: VConnection, sink: VConnection, buffer: IOBuffer
+) -> tuple[VIO, VIO]:
+    """Read `source` without end into `buffer`, and write all of it to `sink`; return both VIOs.
+
+    The same as do_io_read, do_io_write and `couple`, but that nothing is READY before.
+    Raises LockNotHeld, ClosedError.
+    """
+    source._require_open("relay()")
+    sink._require_open("relay()")
+    read = VIO(source, cont, None, buffer, reads=True)
+    write = VIO(sink, cont, None, buffer.reader(), reads=False)
+    join(read, write)
+    source._begin_read(read)
+    sink._begin_write(write)
+    return read, write

@@ -147,7 +147,7 @@ class VIO:
         """Queue the last event of this operation. Further ends are ignored."""
         if self.live and not self.over:
             self.over = True
-            self.signal(event)
+            self.vc.engine.deliver_soon(self, event, self)
 
     def progress(self, count: int) -> None:
         """Count bytes moved: deliver READY, or COMPLETE when all of nbytes have moved."""
@@ -190,6 +190,7 @@ def couple(source: VIO, sink: VIO) -> None:
 
 def join(source: VIO, sink: VIO) -> None:
     """Couple a read to a write that is about to begin: see `couple`."""
-    assert source.buffer is sink.buffer, f"{source} and {sink} share no buffer"
+    shared = source.store is sink.store.buffer  # type: ignore[union-attr]
+    assert shared, f"{source} and {sink} share no buffer"
     source.partner, sink.partner = sink, source
     source.direct_sink = sink.vc.as_direct_sink(source.vc)

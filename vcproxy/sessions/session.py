@@ -140,7 +140,8 @@ class Session(Machine):
         self._final_error: Exception | None = None
         self._attempts: ConnectAttempts | None = None
         client.set_inactivity_timeout(service.inactivity_s)
-        client.set_active_timeout(service.active_s)
+        if service.active_s:
+            client.set_active_timeout(service.active_s)
 
     def start(self) -> None:
         """Enter the initial state, and start to read messages if a state receives them."""
@@ -188,7 +189,7 @@ class Session(Machine):
 
     def _connect(self, places: Sequence[Backend], notify: Continuation | None) -> None:
         attempts = ConnectAttempts(
-            places, client=self.client_address, timeout=self.service.connect_s
+            places, client=self.client.peer_address, timeout=self.service.connect_s
         )
         self._attempts = attempts
         self.server = attempts.connect(notify or self)

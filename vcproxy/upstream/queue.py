@@ -32,7 +32,7 @@ class QueueTimeout(TimeoutError):
     """No server had room in time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each connection
 class ConnectRequest:
     """A requested connection, and the conditions for its server."""
 

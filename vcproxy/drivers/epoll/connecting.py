@@ -89,13 +89,14 @@ class Connecting(_Unconnected):
         self._attempts.append(Attempt(self._driver, self, command))
 
     def remove(self, attempt: Attempt) -> None:
-        """Forget an attempt that has succeeded or failed."""
+        """Forget an attempt that has failed."""
         self._attempts.remove(attempt)
 
-    def cancel(self) -> None:
-        """Close the sockets of all attempts."""
+    def cancel(self, but: Attempt | None = None) -> None:
+        """Close the sockets of all attempts, except that of one which has succeeded."""
         for attempt in self._attempts:
-            attempt.close()
+            if attempt is not but:
+                attempt.close()
         self._attempts.clear()
 
     def close(self, abort: bool) -> None:
@@ -139,12 +140,12 @@ class Attempt:
         number = 0
         if mask & (select.EPOLLERR | select.EPOLLHUP):
             number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        self._connecting.remove(self)
         if number:
+            self._connecting.remove(self)
             self.close()
             command.outgoing.refused(command.address, connect_error(command, OSError(number, "")))
         else:
-            self._connecting.cancel()
+            self._connecting.cancel(but=self)
             self._connected(mask)
 
     def _connected(self, mask: int) -> None:

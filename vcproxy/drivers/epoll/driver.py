@@ -168,7 +168,9 @@ class EpollDriver:
     def _poll_timeout(self, timeout: float | None) -> float:
         """Return how long to poll, in seconds; -1: until an event."""
         engine = self.engine
-        deadline = engine.next_deadline()
+        timers = engine.timers
+        live = timers and timers[0][2].live
+        deadline = timers[0][0] if live else engine.next_deadline()
         if self._timers and (deadline is None or self._timers[0][0] < deadline):
             deadline = self._timers[0][0]
         if deadline is None:

@@ -18,24 +18,25 @@ def set_tcp(sock: socket.SocketType, tcp: TcpOptions, *, fresh: bool = False) ->
 
     `fresh`: a new socket, where options with the value 0 need not be set.
     """
-    for level, option, value in _options(tcp):
-        if value or not fresh:
-            sock.setsockopt(level, option, value)
+    for option in _options(tcp.keepalive, tcp.user_timeout, fresh):
+        sock.setsockopt(*option)
 
 
 @lru_cache
-def _options(tcp: TcpOptions) -> tuple[tuple[int, int, int], ...]:
+def _options(
+    keepalive: float, user_timeout: float, fresh: bool
+) -> tuple[tuple[int, int, int], ...]:
     options = [
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(tcp.user_timeout * 1000)),
-        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(tcp.keepalive > 0)),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(user_timeout * 1000)),
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(keepalive > 0)),
     ]
-    if tcp.keepalive:
-        seconds = round(tcp.keepalive)
+    if keepalive:
+        seconds = round(keepalive)
         interval = max(seconds // PROBES, 1)
         options += [
             (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds),
             (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval),
             (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, min(seconds // interval, PROBES)),
         ]
-    return tuple(options)
+    return tuple(option for option in options if option[2] or not fresh)
