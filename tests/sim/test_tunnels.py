@@ -51,7 +51,7 @@ class Behaviour:
 
     data: bytes
     pieces: int
-    ending: str  # end, close, reset; complete: ends when it has received everything
+    ending: str  # end, close, reset, stay; complete: ends when it has received everything
     after_s: float
     stalls_s: float
 
@@ -82,7 +82,7 @@ class Behaviour:
         if self.ending == "complete":
             peer.on_data = end_if_complete
             sim.clock.at(sent_all, end_if_complete)
-        else:
+        elif self.ending != "stay":
             sim.clock.at(sent_all + self.after_s, getattr(peer, self.ending))
         if self.stalls_s:
             peer.stall()
