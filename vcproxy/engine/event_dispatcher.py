@@ -220,7 +220,14 @@ class EventDispatcher:
         except BaseException as mistake:
             self.crashed(cont, as_error(mistake))
         finally:
-            mutex.release(self)
+            if mutex.depth == 1:  # release(), inlined too
+                mutex.depth = 0
+                mutex.owner = None
+                mutex.lock.release()
+                if mutex.parked:
+                    mutex.post_parked()
+            else:
+                mutex.release(self)
 
     def _retry(self, mutex: Mutex) -> None:
         """Put the events that waited for this mutex at the head of the queue: it was released."""

@@ -97,7 +97,9 @@ class Listener:
             vc.excess = True
             self._warn(vc.engine, "client", f"{client} has {most} connections: more are refused")
             return
-        own = self._clients.setdefault(vc.engine, {})
+        own = self._clients.get(vc.engine)
+        if own is None:
+            own = self._clients[vc.engine] = {}
         own[client] = own.get(client, 0) + 1
 
     def vc_gone(self, vc: NetVConnection) -> None:

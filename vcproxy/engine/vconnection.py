@@ -78,7 +78,8 @@ class VConnection(Continuation, ABC):
     )
 
     def __init__(self, engine: Engine, mutex: Mutex, name: str) -> None:
-        super().__init__(engine, mutex)
+        self.engine = engine  # Continuation's, set in place for speed
+        self.mutex = mutex
         mutex.vcs[self] = None
         self.name = name
         """The name of this VC in logs and histories."""
@@ -198,9 +199,8 @@ class VConnection(Continuation, ABC):
         self._inactivity_s = seconds
         self.moved_at = self.engine.now
         if seconds:
-            self._inactivity = self.engine.schedule_in(
-                seconds, self, Event.INACTIVITY_TIMEOUT, None
-            )
+            due = self.moved_at + seconds
+            self._inactivity = self.engine.schedule_at(due, self, Event.INACTIVITY_TIMEOUT, None)
 
     def set_active_timeout(self, seconds: float) -> None:
         """Deliver ACTIVE_TIMEOUT after that time, whether bytes move or not; 0 cancels it."""

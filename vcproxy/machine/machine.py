@@ -103,7 +103,8 @@ class Machine(Continuation):
     def __init__(self, engine: Engine, mutex: Mutex, *, name: str = "") -> None:
         if not self.states:
             raise TypeError(f"{type(self).__qualname__} declares no states: it is a base class")
-        super().__init__(engine, mutex)
+        self.engine = engine  # Continuation's, set in place for speed
+        self.mutex = mutex
         self.name = name or type(self).__name__
         self._state = Machine.CREATED
         self._table = self._created_table

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 class _Unconnected:
     """A port without a connection: it reads and writes nothing."""
 
+    __slots__ = ()
+
     spliceable = False
 
     def read(self) -> None:
@@ -42,6 +44,8 @@ class _Unconnected:
 
 class Resolving(_Unconnected):
     """The look-up of a name for a VC."""
+
+    __slots__ = ("_lookup", "_outgoing", "_resolver")
 
     def __init__(self, resolver: Resolver, command: Resolve) -> None:
         self._resolver = resolver
@@ -78,6 +82,8 @@ def connect_error(command: Connect | Subscribe, error: OSError) -> OSError:
 class Connecting(_Unconnected):
     """The connect attempts of one VC, to several addresses at a time (RFC 8305)."""
 
+    __slots__ = ("_attempts", "_driver", "_vc")
+
     def __init__(self, driver: Poller, vc: NetVConnection) -> None:
         self._driver = driver
         self._vc = vc
@@ -107,6 +113,8 @@ class Connecting(_Unconnected):
 
 class Attempt:
     """One non-blocking connect."""
+
+    __slots__ = ("_command", "_connecting", "_driver", "_sock")
 
     def __init__(self, driver: Poller, connecting: Connecting, command: Connect) -> None:
         self._driver = driver
