@@ -193,7 +193,7 @@ TUNNEL_PEERS = {
                 "TCP:127.0.0.1:$server",
             ),
             version=("socat", "-V"),
-            most_tunnels=200,  # it forks a process for each
+            most_tunnels=200,  # socat forks a process for each tunnel
         ),
         *(
             relay(library, style)

@@ -12,7 +12,8 @@ from vcproxy.http.proxy.filters import Filter
 
 
 class Broken(Filter):
-    """It raises, or writes a field that would be two, in the phase that the target names."""
+    """Fails in the phase that the target names: raises, or writes a field that would be two
+    fields."""
 
     def request_head(self, tx):
         self.fail(tx, "request")

@@ -115,7 +115,8 @@ def test_five_deaths_end_the_proxy_with_a_status(proxy: Starter, tmp_path: Path)
 
 
 def test_http_requests_of_other_workers_are_served(proxy: Starter, tools: Tools) -> None:
-    """wrk opens a lost connection again: none is refused, and no answer is wrong or late."""
+    """wrk opens lost connections again. No connection is refused, and no answer is wrong or
+    late."""
     tools.require("wrk")
     page = proxy('[[listener]]\nname = "page"\nbind = "tcp://127.0.0.1:0"\nplugin = "page"\n')
     running = proxy(WORKERS + forward(page.uri("page")).replace('"forward"', '"http_proxy"'))

@@ -204,7 +204,7 @@ class Waiting(Session):
         (b"enter", "READING got 'READ_READY' from"),
         (b"timer", "WAITING got 'TIMEOUT' from OS"),
         (b"ask", "Waiting <front "),
-        (b"history", "Waiting failed, then its crashed()"),
+        (b"history", "Waiting failed, and its crashed()"),
     ],
 )
 def test_a_mistake_in_a_receiver(word: bytes, logged: str) -> None:

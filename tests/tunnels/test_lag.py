@@ -393,7 +393,7 @@ def test_one_source_follows_another() -> None:
 
 
 def test_a_lent_source_that_fails_behind_a_full_buffer_is_given_back() -> None:
-    """This holds even without `stall_s`: data in the kernel is read for at most FLUSH_S seconds."""
+    """Even without `stall_s`, data in the kernel is read for at most FLUSH_S seconds."""
     harness = Harness()
     source, slow = harness.lines(2)
     tunnel = harness.lend(lambda: OneWayMultiTunnel(harness.owner, ends="never", name="relay"))

@@ -100,7 +100,7 @@ def test_longer_and_shorter_output_arrives(harness: Harness, times: int) -> None
     assert len(sink.peer.received) == (2 + len(BULK)) * times
     assert tunnel.flow == Flow(
         source.name, sink.name, 2 + len(BULK), (2 + len(BULK)) * times
-    )  # bytes received, and bytes sent for them
+    )  # received from the source, and sent to the sink
 
 
 def test_the_tail_is_sent_at_the_end(harness: Harness) -> None:

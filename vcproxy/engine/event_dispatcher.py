@@ -239,7 +239,8 @@ class EventDispatcher:
         try:
             text = f"{name} {cont!r} failed; its conversation is closed\n{cont.crashed(error)}"
         except BaseException as second:  # also plugin code; the first error must still be logged
-            text = f"{name} failed, then its crashed() or repr() with {second!r}; it is closed"
+            then = f"its crashed() or repr() raised {second!r}; its conversation is closed"
+            text = f"{name} failed, and {then}"
         self.log("error", text.rstrip(), error)
         self.end_conversation(cont.mutex, error)
 

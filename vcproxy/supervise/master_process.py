@@ -110,7 +110,7 @@ class MasterProcess:
         """Serve until a signal or too many deaths of workers end the proxy. Blocks SIGNALS."""
         # A worker inherits this: signals stay pending for it until it has its own handlers.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        # Where it is ignored, which a process inherits, the kernel keeps no exit status.
+        # If SIGCHLD is ignored, as a parent process may have set, the kernel keeps no exit status.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         threading.Thread(target=self._wait_for_signals, daemon=True).start()
         self._log_single({})
@@ -167,7 +167,7 @@ class MasterProcess:
         self._read(number, worker)  # the worker may have sent why it ends
         status = worker.process.poll()
         if status is None:
-            return  # an event of another process, whose descriptor had this number
+            return  # a late event: the number of its descriptor is in use again
         how = _in_words(status)
         self._forget(worker.channel.fileno())
         self._forget(worker.pidfd)

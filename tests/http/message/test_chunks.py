@@ -135,7 +135,7 @@ def test_any_other_line_is_written_anew(line: bytes) -> None:
 
 
 def test_small_chunks_are_scanned_together() -> None:
-    """This is at least five times as fast as chunk by chunk; twenty times was measured."""
+    """The scan is at least five times as fast as chunk by chunk; twenty times was measured."""
 
     def cost(kind: type[ChunkedReader]) -> float:
         reader, data = kind(LIMITS, 400), b"1\r\nx\r\n" * 2700

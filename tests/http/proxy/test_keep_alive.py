@@ -318,7 +318,7 @@ def test_bytes_behind_a_long_answer_are_dropped() -> None:
 
 
 def test_idle_connections_are_ended_and_others_after_their_answer() -> None:
-    """This happens on a drain, and on a reload with a changed configuration."""
+    """A drain ends them, and a reload with a changed configuration too."""
     with Http() as proxy:
         idle, busy = proxy.client(), proxy.send(GET)
         server = proxy.server()

@@ -143,7 +143,7 @@ def test_a_failure_during_a_response_does_not_shorten_the_idle_time() -> None:
 
 
 def test_a_request_that_was_never_sent_uses_another_connection() -> None:
-    """This holds for a POST too: the server ended before any byte of the request was sent."""
+    """A POST is sent again too: the server ended before any byte of the request was sent."""
 
     class Slow(Filter):
         def server_chosen(self, tx: Transaction) -> PhaseResult:

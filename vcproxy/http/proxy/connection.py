@@ -120,9 +120,10 @@ class HttpProxy(Phases, Session):
         return unused
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """See Machine. A request that is in flight on the direct path leaves it at any event.
+        """See Machine. Any event except WRITE_READY takes a request that is in flight off the
+        direct path.
 
-        Except at WRITE_READY, which an exchange ignores as well.
+        An exchange ignores WRITE_READY as well.
         """
         direct = self.direct
         if direct is not None and direct.response.server is not None:

@@ -16,7 +16,7 @@ LAWS = Laws()
 
 @LAWS.add
 def reenable_is_always_harmless(a: End, b: End) -> None:
-    """It may be called at any time, from anywhere; without progress there is no event."""
+    """`reenable` may be called at any time, from anywhere; without progress there is no event."""
     b.read()
     a.begin_writing(b"")
     a.wait_for(Event.WRITE_READY)
