@@ -204,7 +204,7 @@ def run(
                 continue
             try:
                 samples[key].append(work.measure(peer))
-            except Failed as failure:
+            except (Failed, OSError) as failure:
                 failures[key] = str(failure)
     finally:
         progress.clear()

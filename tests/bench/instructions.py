@@ -23,6 +23,7 @@ CALLGRIND = (
     *("valgrind", "--quiet", "--tool=callgrind", "--trace-children=yes", "--instr-atstart=no"),
     "--callgrind-out-file={folder}/out.%p",
 )
+START_S = 120.0  # programs start twenty times as slowly
 TOTAL = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
 
 
@@ -47,7 +48,7 @@ class Instructions:
         with serving(self.work.server) as server, tempfile.TemporaryDirectory() as folder:
             valgrind = tuple(word.format(folder=folder) for word in CALLGRIND)
             slow = replace(peer, command=(*valgrind, *peer.command))
-            with running(slow, server) as (pid, port), self.work.load(port) as unit:
+            with running(slow, server, START_S) as (pid, port), self.work.load(port) as unit:
                 for number in range(WARM):
                     unit(number)
                 settle(pid)

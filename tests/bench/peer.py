@@ -127,8 +127,9 @@ def stop(process: "subprocess.Popen[str]") -> None:
 
 
 @contextmanager
-def running(peer: Peer, server: int) -> Iterator[tuple[int, int]]:
-    """Run the peer in front of the server's port. Gives (pid, port); raises Failed."""
+def running(peer: Peer, server: int, patience_s: float = START_S) -> Iterator[tuple[int, int]]:
+    """Run the peer in front of the server's port. Gives (pid, port); raises Failed, also if it does
+    not listen within `patience_s`."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         scratch = Path(name)
@@ -145,7 +146,7 @@ def running(peer: Peer, server: int) -> Iterator[tuple[int, int]]:
                 env={**os.environ, "PATH": PATH},
             )
         try:
-            deadline = time.monotonic() + START_S
+            deadline = time.monotonic() + patience_s
             while not (listens(port) and (peer.one_port or listens(server))):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise Failed(f"does not start: {last_line(log.read_text())}")
