@@ -165,9 +165,10 @@ class OneWayTunnel(Machine):
         else:
             self._pump()
         if self.source.ntodo == 0:
-            self.source.end(Event.READ_COMPLETE)  # no further byte will complete it
+            # the read is complete: no further byte will end it
+            self.source.end(Event.READ_COMPLETE)
         if self._watch:
-            discard = self.engine.buffer()  # no reader: its data is dropped
+            discard = self.engine.buffer()  # a buffer without a reader drops its data
             self._watched = self._sink_vc.do_io_read(self, None, discard)
 
     # -- the source --------------------------------------------------------------------------
@@ -315,7 +316,7 @@ class OneWayTunnel(Machine):
         self._output.close()
         done = TunnelDone(self, self._reason, self._ended_by, self.error, (flow,))
         self.engine.schedule(self._owner, TunnelDone, done)
-        del self._owner  # it may refer to this tunnel, and a cycle would outlive the connection
+        del self._owner  # the owner may refer to this tunnel: a cycle would outlive the connection
 
     # -- for owners --------------------------------------------------------------------------
 

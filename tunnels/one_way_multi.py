@@ -518,7 +518,7 @@ class OneWayMultiTunnel(Machine):
         """Give a sink back; return DONE if that ends the tunnel."""
         sink = self._sinks.pop(vc, None)
         if sink is None:
-            return None  # it has been removed before
+            return None  # this sink was removed before
         flow = sink.flow(self._source_name)
         if self.buffer.full:
             self._blocked_at = self.engine.now

@@ -240,7 +240,7 @@ class TwoWayTunnel(Machine):
         flows = self.up.flow, self.down.flow
         done = TunnelDone(self, self._reason, self._ended_by, self._error, flows)
         self.engine.schedule(self._owner, TunnelDone, done)
-        del self._owner  # it may refer to this tunnel, and a cycle would outlive the connection
+        del self._owner  # the owner may refer to this tunnel: a cycle would outlive the connection
 
     # -- for owners --------------------------------------------------------------------------
 

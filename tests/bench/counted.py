@@ -54,7 +54,7 @@ if __name__ == "__main__":
     listener.listen()
     threading.Thread(target=answer, args=(listener,), daemon=True).start()
     sys.argv = [module, *arguments]
-    sys.path[0] = ""  # as `python -m` has it
+    sys.path[0] = ""  # as with `python -m`
     create = select.epoll
     select.epoll = counting_epoll  # type: ignore[assignment, misc]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

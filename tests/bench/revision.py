@@ -31,7 +31,7 @@ def tree(revision: str) -> Path:
     if not folder.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-            whole = Path(scratch, name)  # moved when complete: another run may look for it
+            whole = Path(scratch, name)  # moved when complete: another run may look for the folder
             whole.mkdir()
             packed = git("archive", name)
             subprocess.run(("tar", "-x", "-C", str(whole)), input=packed, check=True)

@@ -150,7 +150,7 @@ def quiet(number: int) -> EpollDriver:
 
 def test_a_closed_driver_can_be_stopped() -> None:
     driver = quiet(0)
-    driver.engine.inbox.sleeping = True  # as another thread may read it just before the close
+    driver.engine.inbox.sleeping = True  # another thread may read this just before the close
     driver.close()
     with socket.socket() as other:  # the new socket gets the lowest free descriptor
         driver.stop()

@@ -103,7 +103,7 @@ class Server(socket.socket):
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
     """A free port that the kernel does not assign for port 0."""
     while True:
-        port = random.randrange(20_000, 32_768)  # the kernel assigns those above
+        port = random.randrange(20_000, 32_768)  # the kernel assigns ports above these
         with suppress(OSError), closing(socket.socket(socket.AF_INET, kind)) as sock:
             sock.bind(("127.0.0.1", port))
             return port

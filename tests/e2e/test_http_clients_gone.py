@@ -235,7 +235,7 @@ def test_a_client_that_waits_for_a_server_that_does_not_accept(
     proxy: Starter, connect: bool, way: str
 ) -> None:
     with Server(backlog=0) as hole, ExitStack() as stack:
-        for _ in range(2):  # its backlog is full: the kernel drops further SYNs
+        for _ in range(2):  # the server's backlog is full: the kernel drops further SYNs
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(hole.getsockname())

@@ -136,7 +136,7 @@ def cpu_s(running: Running) -> float:
 def test_servers_that_cannot_be_reached(proxy: Starter) -> None:
     """One refuses, one does not accept the connection, one accepts it and is silent."""
     with origin() as good, Server(backlog=0) as hole, Server() as silent, ExitStack() as stack:
-        for _ in range(2):  # its backlog is full: the kernel drops further SYNs
+        for _ in range(2):  # the server's backlog is full: the kernel drops further SYNs
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(hole.getsockname())

@@ -32,7 +32,7 @@ def test_clients_that_never_read_cost_little_and_delay_no_others(
         before = running.resident()
         for _ in range(5):
             client = stuck.enter_context(running.connect("in"))
-            stuck.enter_context(server.next())  # it never reads
+            stuck.enter_context(server.next())  # this server never reads
             fill(client)
         assert running.resident() - before < 5 * MIB
         with running.connect("echo") as other:

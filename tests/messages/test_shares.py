@@ -78,7 +78,8 @@ def test_messages_of_clients(plugin: type[Session]) -> None:
             client.end()
         sim.run(until=lambda: all(client.ended for client in clients))
         assert [bytes(client.received) for client in clients] == [SENT] * 3
-        events = 2 if plugin is Reading else 1  # READ_READY, and WRITE_READY for its answers
+        # Reading gets READ_READY, and WRITE_READY for answers
+        events = 2 if plugin is Reading else 1
         assert max(done.values()) <= events * TURN_LIMIT
         assert sum(done.values()) == 3 * MANY
         for client in clients:

@@ -231,7 +231,8 @@ def test_without_loss_everything_arrives_by_any_way(batch: list[int]) -> None:
         for conversation, *others in zip(bridged, copied, machines, strict=True):
             outcome = conversation.outcome()
             for other in (each.outcome() for each in others):
-                if Reason.SINK_ENDED not in (outcome.reason, other.reason):  # else it is a race
+                # with SINK_ENDED the outcome depends on chance
+                if Reason.SINK_ENDED not in (outcome.reason, other.reason):
                     assert outcome == other, f"seed={seed}"
             if scenario.two_way:
                 assert outcome.at_server == conversation.client_script.data, f"seed={seed}"

@@ -86,7 +86,7 @@ def test_the_kernel_divides_the_clients(
     for client in clients:
         client.connect(("127.0.0.1", int(address.rpartition(":")[2])))
         client.send(b"x")
-    for worker in (1, 2, 3):  # by chance one of them has no client in 3e-11 of the runs
+    for worker in (1, 2, 3):  # one has no client by chance, in 3e-11 of the runs
         ((_, _, sock),) = sockets.of(worker)
         assert select.select([sock], [], [], 0)[0] == [sock]
     for client in clients:

@@ -196,7 +196,7 @@ def test_a_message_longer_than_any_buffer_delays_no_other_sink() -> None:
     for letter in b"abcdef":
         with harness.held():
             relay.tunnel.publish([bytes([letter]) * 2 * SLAB])
-            assert relay.tunnel.full  # this requests TunnelWritable
+            assert relay.tunnel.full  # asking for `full` requests TunnelWritable
         harness.run()
         assert not relay.tunnel.full
     slow.peer.resume()
@@ -210,7 +210,7 @@ def test_a_burst_that_fills_the_buffer_at_once_delays_no_other_sink(policy: OnLa
     harness = Harness()
     slow, [quick] = stalled(list(harness.lines(2)))
     relay = Relay(harness, [slow, quick], LagPolicy(MAX_LAG, policy))
-    relay.publish(TO_FILL)  # the network holds all of them
+    relay.publish(TO_FILL)  # the network holds all these messages
     with harness.held():
         while not relay.tunnel.full:
             relay.tunnel.publish([message(relay.published)])
@@ -531,7 +531,8 @@ def test_a_blocked_source_is_not_inactive() -> None:
         tunnel.add_sink(slow.vc)
         tunnel.add_sink(quick.vc)
         source.vc.set_inactivity_timeout(30.0)
-    for size in (NETWORK, SLAB // 2, SLAB // 2):  # the second makes it lag, the third blocks all
+    # the second makes the sink lag, the third blocks all sinks
+    for size in (NETWORK, SLAB // 2, SLAB // 2):
         source.peer.send(BULK[:size])
         harness.sim.elapse(1)
     harness.sim.elapse(31)

@@ -351,6 +351,6 @@ def test_a_stalled_server_delays_only_the_direction_to_it(harness: Harness) -> N
 
 def test_every_state_receives_every_event_that_may_come() -> None:
     assert check_machine(TwoWayTunnel) == {
-        f"ENDING {event!r}"  # in ENDING both directions have machines, which get these
+        f"ENDING {event!r}"  # in ENDING the machines of both directions get these events
         for event in (Event.EOS, Event.ERROR, Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT)
     }

@@ -339,7 +339,7 @@ class Proxy:
 
     def _reloaded(self, number: int, value: object, error: Exception | None) -> None:
         if number != self._reloads:
-            return  # superseded by a later reload: this may be older content
+            return  # a later reload has been requested: this content may be older
         file = self._configuration.file
         if isinstance(value, Configuration) and not self._draining:
             try:

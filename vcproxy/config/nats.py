@@ -35,7 +35,7 @@ def target(address: Address) -> Address:
 
 
 def _require_library(address: Address) -> None:
-    # find_spec does not import the module. None in sys.modules: its import is blocked
+    # find_spec does not import the module. None in sys.modules blocks its import
     try:
         found = importlib.util.find_spec("nats.aio")
     except ModuleNotFoundError:

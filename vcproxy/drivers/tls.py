@@ -116,7 +116,7 @@ class TlsFilter:
         name = server_hostname and server_hostname.removesuffix(".")
         session = last.get() if last is not None else None
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side, name, session)
-        self._last = last  # None once a session has been offered to it
+        self._last = last  # where new sessions go; None once a session was offered
         self._tickets = 0  # bytes of tickets in the outgoing ciphertext, which wait for other data
         self._wire = _NOTHING  # ciphertext to send, already taken from OpenSSL
         self._kept = b""  # plaintext taken from OpenSSL before a half-close
@@ -213,7 +213,7 @@ class TlsFilter:
         if self._last is not None:
             self._keep_session(self._last)
         if len(data) < size and not self._kept and self._end is False:
-            # the record was read to its end: OpenSSL holds no more of it
+            # the record was read to its end: OpenSSL holds no more plaintext
             self.pending = self._fin or self._incoming.pending > 0
         else:
             self._update_pending()

@@ -28,7 +28,8 @@ class AddressHistory:
 
     def __init__(self, engine: EventDispatcher) -> None:
         self._engine = engine
-        self._silent: dict[Address, float] = {}  # end of its penalty, the earliest first
+        # the end of each address's penalty, the earliest first
+        self._silent: dict[Address, float] = {}
 
     def ordered(self, addresses: Iterable[Address]) -> list[Address]:
         """Return the addresses of a name in the order in which to try them.

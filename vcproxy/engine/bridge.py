@@ -104,7 +104,7 @@ class Bridge:
             source.end(Event.BRIDGE_ENDED)
         elif source.ndone == source.nbytes:
             source.end(Event.READ_COMPLETE)
-        source.vc.reenable(True)  # by the VC, as its VIO may have been replaced
+        source.vc.reenable(True)  # of the VC: its current VIO may be another than `source`
         sink.vc.reenable(False)
         source.mutex.release(engine)
 

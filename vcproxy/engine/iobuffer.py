@@ -105,7 +105,7 @@ class IOBuffer:
             and type(blocks[-1]) is bytes
             and not self.message_oriented
         ):
-            # Never grow the first block: readers past it were already counted as done with it.
+            # Never grow the first block: readers past its end are already counted as done with it.
             end = self._first + len(blocks)
             for reader in self.readers:
                 if reader._block == end:  # the reader has passed the block that grows

@@ -94,7 +94,7 @@ class VConnection(Continuation, ABC):
         direction without a TLS close_notify."""
         self.unread = False
         """Whether the connection is broken and data that came before have not been read."""
-        self._end_event: Event | None = None  # how reading has ended, if it has
+        self._end_event: Event | None = None  # how reading has ended; None: it has not
         self.read_vio: VIO | None = None
         self.write_vio: VIO | None = None
         self.fan: Fan | None = None
@@ -234,7 +234,8 @@ class VConnection(Continuation, ABC):
                 moved_at = max(moved_at, fan.moved_at)
             idle_until = moved_at + self._inactivity_s
             if idle_until > self.engine.now:
-                # Rearmed when it fires, not on each byte: a move costs one assignment.
+                # The timer is set again when it fires, not on each byte: a move costs one
+                # assignment.
                 self._inactivity = self.engine.schedule_at(idle_until, self, key, None)
                 return
             self._notify_timeout(Event.INACTIVITY_TIMEOUT)

@@ -114,7 +114,7 @@ class TunnelStart(Machine):
         client, server = self._session.client, self._session.server
         if isinstance(failed, VIO):
             if client.unread and self._writing is None:
-                return None  # what it sent before its error still goes to the server
+                return None  # what the client sent before its error still goes to the server
             return self._give_up(Reason.ERROR, client, client.error)
         assert server is not None
         if self._session.connect_next(notify=self):

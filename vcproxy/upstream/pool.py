@@ -70,7 +70,8 @@ class ConnectionPool(Continuation):
         found = None
         oldest = engine.now - self._limit(server)
         while found is None:
-            # Skip one that became ready in this turn: its server may have sent data or closed it.
+            # Skip connections that became ready in this turn: the server may have sent data or an
+            # end.
             vc = next((vc for vc in reversed(idle) if vc.listed_in < engine.turns), None)
             if vc is None:
                 break
@@ -188,7 +189,7 @@ class ConnectionPool(Continuation):
         if vc is None or not self.mutex.try_acquire(self.engine):
             return False
         del self.servers[vc].idle[vc], self.servers[vc]
-        # With an error it is closed at once, without waiting for the end of the server.
+        # With an error the VC is closed at once, without waiting for the end of the server.
         _close(vc, OSError("no file descriptor is left"))
         self.mutex.release(self.engine)
         return True

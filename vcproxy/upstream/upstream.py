@@ -335,7 +335,7 @@ class Upstream:
     def _admit(self, request: ConnectRequest) -> bool:
         """Connect to a server that has room; return whether there is one."""
         outgoing = request.outgoing
-        if outgoing.vc.closed:  # vc_gone follows, and removes it from the queue
+        if outgoing.vc.closed:  # vc_gone follows, and removes the request from the queue
             return True
         servers = self._eligible(request.tried)
         most = self.settings.max_connections

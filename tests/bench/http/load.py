@@ -105,7 +105,7 @@ def slow(port: int, clients: int, limit: float) -> None:
         for fd in born:
             try:
                 os.write(fd, b"x")
-            except ConnectionError:  # the proxy has closed it: `refused` reads the end
+            except ConnectionError:  # closed by the proxy: `refused` reads the end
                 pass
 
     brisk = [connect(port) for _ in range(BRISK)]

@@ -26,7 +26,7 @@ class Whole(Filter):
 
 def test_the_machine_of_a_connection() -> None:
     assert check_machine(HttpProxy) == {
-        "BETWEEN_REQUESTS DEADLINE",  # its children receive it
+        "BETWEEN_REQUESTS DEADLINE",  # only its child states receive DEADLINE
         "BETWEEN_REQUESTS SentRequest",
         "INSIDE_HEAD SentRequest",
     }

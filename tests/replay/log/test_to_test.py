@@ -86,7 +86,7 @@ def test_calls_return_the_recorded_results(vcproxy: Vcproxy, log: Path) -> None:
     gated = nth(vcproxy, log, GATED)
     _, text, _ = vcproxy("log", "to-test", log, "--conversation", gated)
     assert "ANSWERS = [Accept(" in text
-    assert "client < reply to ann" in text  # a real call would have rejected it
+    assert "client < reply to ann" in text  # a real call would have rejected this message
 
 
 def test_a_changed_plugin_fails_it(vcproxy: Vcproxy, desk: Path) -> None:

@@ -199,7 +199,7 @@ class AcceptPort:
                 self._pause()
                 return
             try:
-                # Half the time of accept(), which makes its socket in Python (measured).
+                # This takes half the time of accept(), which makes its socket in Python (measured).
                 fd, peer = self._sock._accept()  # type: ignore[attr-defined]
             except (BlockingIOError, ConnectionAbortedError):
                 return

@@ -43,7 +43,7 @@ class Descriptors:
         )
         self.pools: list[PipePool] = []
         self._accepts_left = 0
-        self._listeners: dict[Listener, bool] = {}  # value: whether it still accepts
+        self._listeners: dict[Listener, bool] = {}  # value: whether the listener still accepts
         self._datagram_sockets: dict[DatagramSessions, None] = {}
 
     def add_address(self, listener: Listener, sessions: DatagramSessions | None) -> None:

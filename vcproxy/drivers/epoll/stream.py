@@ -100,7 +100,8 @@ class StreamPort:
         """The bridge that moves this port's output."""
         self._ending = False  # epoll has reported an end: there will be no further event
         self._eof = False  # the end has been read
-        self._lost: OSError | None = None  # the error that broke it; input may be unread
+        # the error that broke the connection; input may be unread
+        self._lost: OSError | None = None
         self._small = True
         self._io: ByteStream = sock
 

@@ -115,5 +115,5 @@ class ThreadPool:
 def _result(job: Job) -> tuple[object, Exception | None]:
     try:
         return job.fn(*job.args), None
-    except BaseException as mistake:  # uncaught, it would end the thread
+    except BaseException as mistake:  # an uncaught exception would end the thread
         return None, as_error(mistake)

@@ -169,7 +169,7 @@ class TlsPort(StreamPort):
                 if not count:
                     break
         except TlsError:
-            pass  # the next write raises it again, without the reader's lock
+            pass  # the next write raises the error again, without the reader's lock
         return taken
 
     def _send_record(self, data: Block) -> int:

@@ -81,7 +81,7 @@ class DurableSubscriber(Subscriber):
             self._loop.call(self._acknowledge.set)
 
     def _lost(self) -> str:
-        return ""  # the server sends them again
+        return ""  # nothing is lost: the server sends unacknowledged messages again
 
     # -- in the loop -------------------------------------------------------------------------
 

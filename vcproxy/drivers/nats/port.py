@@ -50,7 +50,7 @@ class NatsPort(ABC):
         self._task: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
         self._drops: dict[str, int] = {}  # drops not logged yet, by reason
-        self._up = False  # the connection is open, and we have not closed it
+        self._up = False  # the connection is open, and this port has not closed it
         self._stopped = False
         self._is_connected = self._closing = self._over = False
 

@@ -44,7 +44,7 @@ class Subscriber(NatsPort):
         super().__init__(loop, outgoing)
         self._arrived: deque[Msg] = deque()
         self._queued = 0  # bytes queued so far, with overhead; written by the loop
-        self._taken = 0  # bytes of it taken so far; written by the engine's thread
+        self._taken = 0  # queued bytes taken so far; written by the engine's thread
         self._notified = False  # a call for queued messages is pending in the engine
         self._room = asyncio.Event()
         self._stalled = False  # the loop waits for room

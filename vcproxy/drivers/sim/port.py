@@ -54,7 +54,8 @@ class SimPort:
         """The bridge that moves this port's input."""
         self.bridged_in: SimPipe | None = None
         """The bridge that moves this port's output."""
-        self._lost: Exception | None = None  # the error that broke it; input may be unread
+        # the error that broke the connection; input may be unread
+        self._lost: Exception | None = None
         self._failed = False
         stream.on_edge = self._edge
 

@@ -48,7 +48,7 @@ def read_response_head(exchange: Exchange) -> State | None:
         server.repeatable = False
         if response.status == 100 and upload is not None and upload.awaits_continue:
             exchange.set_deadline(upload.expect())
-        if tx.request.version > 10 and not client.wire.full:  # else they are dropped
+        if tx.request.version > 10 and not client.wire.full:  # else the 1xx response is dropped
             client.wire.send(client.head(response, exchange.version, keep=True, body=0))
     server.repeatable = False
     control = response.fields.control
@@ -87,7 +87,7 @@ def response_head_filtered(exchange: Exchange) -> State | None:
             return collect_response(exchange)
     try:
         return send_response(exchange, response)
-    except ValueError as error:  # a filter made it invalid
+    except ValueError as error:  # a filter made the response invalid
         return fail_with(exchange, error, "plugin")
 
 

@@ -134,7 +134,7 @@ def server_selected(exchange: Exchange) -> State | None:
     steps = exchange.client.chain.server_chosen
     if not steps:
         return send_request(exchange)
-    server.wire.attach(server.vc)  # so that its end is detected while a filter waits
+    server.wire.attach(server.vc)  # detects the server's end while a filter waits
     return call_filters(exchange, steps, server_filtered, exchange.FILTERING_REQUEST)
 
 
@@ -165,7 +165,7 @@ def send_request(exchange: Exchange) -> State | None:
         message = client.listener.heads.to_server(
             request, client.context.fields, upgrade=request.upgrade is not None
         )
-    except ValueError as error:  # a filter made it invalid
+    except ValueError as error:  # a filter made the request invalid
         return fail_with(exchange, error, "plugin")
     server.wire.attach(server.vc)
     if upload is not None:

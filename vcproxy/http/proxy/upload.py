@@ -54,7 +54,7 @@ class Upload:
         self._representation = Representation(tx.request.fields) if filtered else None
         self._buffer: BodyBuffer | None = None
         self._transfer: BodyTransfer | None = None
-        self._server: NetVConnection | None = None  # where the tunnel sends it
+        self._server: NetVConnection | None = None  # where the tunnel sends the body
         self._expected = True  # False: the client waits for 100 (Continue)
         self._began_s = 0.0
         self.framing: Body = tx.request.body

@@ -68,7 +68,7 @@ def _configuration(text: str, patterns: Patterns) -> str:
 
     try:
         tree = tomllib.loads(text)
-    except ValueError:  # not TOML: it could not be loaded before either
+    except ValueError:  # not TOML: the proxy could not load this text before either
         return str(redacted_value(patterns, text))
     return tomli_w.dumps({key: _values(value, patterns) for key, value in tree.items()})
 

@@ -126,7 +126,7 @@ class Replay:
         try:
             self._listeners.apply(configuration)
         except OSError:
-            pass  # a recorded failure: the answers contain it
+            pass  # the failure was recorded too, in the answers
         return entry._replace(listening=tuple(self._host.given))
 
     def signalled(self, entry: SignalledEntry) -> None:

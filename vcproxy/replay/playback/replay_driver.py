@@ -272,7 +272,7 @@ class ReplayDriver:
 
     def _report(self, entry: e.Entry, here: str) -> str:
         if isinstance(entry, e.PassedEntry):
-            entry = entry._replace(data=bytes(entry.data))  # it may be a view
+            entry = entry._replace(data=bytes(entry.data))  # the data may be a view
         return report(self.done, entry, here, self.engine, self._redacted)
 
 

@@ -138,7 +138,7 @@ class RecordingEngine(Engine):
         """Listeners numbered so far."""
         self.moved: dict[RecordedVC, None] = {}
         """Server connections that have changed their conversation since the last MovedEntry."""
-        self._call_texts: dict[int, str] = {}  # of calls without a result, by their numbers
+        self._call_texts: dict[int, str] = {}  # the texts of calls without a result, by call number
         self._begin = b""
         self._keep_turn = False  # whether to record the turn even if only its clock was recorded
         self._last = 0.0

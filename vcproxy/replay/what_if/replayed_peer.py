@@ -46,7 +46,7 @@ class ReplayedPeer:
         self._datagrams = bytearray()
         self._sim = sim
         self._pending = deque(history.actions)
-        self._last_activity = 0.0  # when it last received data or acted
+        self._last_activity = 0.0  # when this peer last received data or acted
         self._next_check = float("inf")
 
     def attach(self, peer: Peer) -> None:
