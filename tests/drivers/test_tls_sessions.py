@@ -181,6 +181,7 @@ def test_a_certificate_that_has_expired_since_is_refused(
     ends = client.connection(ADDRESS, "site.example"), TlsFilter(server, server_side=True)
     with pytest.raises(CertificateRefused, match="refused: certificate has expired"):
         establish(*ends)
+    assert not ends[1].has_ciphertext
 
 
 def test_a_server_certificate_that_has_expired_since_is_verified_again(

@@ -157,14 +157,14 @@ class TlsFilter:
             if self._last is not None:
                 self._last.forget()
             raise failure_of(error) from error
+        if tls.server_side and tls.version() == "TLSv1.3":
+            self._tickets = self._outgoing.pending
         certificate = tls.getpeercert()
         self.resumed = bool(tls.session_reused)
         if self.resumed and certificate and _expiry(certificate) <= time():
             raise CertificateRefused("the peer's certificate is refused: certificate has expired")
         self.established = True
         self._update_pending()
-        if tls.server_side and tls.version() == "TLSv1.3":
-            self._tickets = self._outgoing.pending
         self.sni = getattr(tls, "sni", None)
         self.alpn = tls.selected_alpn_protocol()
         self.peer = _subject(certificate["subject"]) if certificate else None  # type: ignore[arg-type]
