@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -85,6 +86,27 @@ def test_a_list_of_processes_shows_number_and_file(proxy: Starter, tmp_path: Pat
     for number, pid in enumerate(workers(running), 1):
         command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
         assert f"vcproxy.app.worker {running.file} --number={number} --of=2" in " ".join(command)
+
+
+def test_workers_import_nothing_from_the_working_directory(tmp_path: Path) -> None:
+    """As the program itself, unless it was started by `python -m`."""
+    program = Path(sys.executable).parent / "vcproxy"
+    if not program.exists():
+        pytest.skip("vcproxy is not installed as a program")
+    (tmp_path / "json.py").write_text("raise SystemExit('imported from the working directory')")
+    file = tmp_path / "proxy.toml"
+    file.write_text(WORKERS + ECHO)
+    with subprocess.Popen(
+        [program, "-c", file], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if line == "ready\n":
+                process.terminate()
+        assert process.wait() == 0, lines
+    assert "ready\n" in lines
 
 
 def test_one_worker_has_no_master(proxy: Starter) -> None:
