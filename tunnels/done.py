@@ -41,7 +41,7 @@ class Reason(enum.Enum):
         return self in (Reason.EOS, Reason.COMPLETE, Reason.RECALLED)
 
 
-@dataclass(slots=True)  # not frozen: each connection needs some (see engine/commands.py)
+@dataclass(slots=True)  # not frozen, for speed: see engine/commands.py
 class Flow:
     """Byte counts of one direction, from one source to one sink."""
 
@@ -61,7 +61,7 @@ class Flow:
         return f"{self.source} -> {self.sink}: {self.sent} bytes"
 
 
-@dataclass(slots=True)  # not frozen: each connection needs some (see engine/commands.py)
+@dataclass(slots=True)  # not frozen, for speed: see engine/commands.py
 class TunnelDone:
     """A tunnel has ended. Its VCs belong to the owner again, and are open.
 

@@ -87,7 +87,8 @@ def test_an_untrusted_server_gets_no_request(
 
 
 def conversation(running: Running, certificates: Certificates) -> list[bytes]:
-    """Return the responses to requests in records of any size, on one connection; no dates."""
+    """Send requests in records of any size on one connection; return the responses without
+    dates."""
     context = ssl.create_default_context(cafile=str(certificates.ca))
     small = b"GET /small HTTP/1.1\r\nHost: localhost\r\n\r\n"
     large = small.replace(b"small", b"large")

@@ -45,7 +45,8 @@ class Outcome:
 
 
 def drawn(random: Random) -> Behaviour:
-    """Return a behaviour that ends at a moment of its own: at one moment, ends are a race."""
+    """Return a behaviour that ends at its own moment, as the order of ends at one moment is
+    random."""
     behaviour = Behaviour.draw(random, SIZES, ENDINGS)
     return replace(behaviour, after_s=random.uniform(0.001, 2.0))
 

@@ -36,9 +36,9 @@ class Address:
     text: str = field(init=False, repr=False, compare=False)
     """The address as a URI; its hash is that of the address. Each connection needs both."""
     numeric: bool = field(init=False, repr=False, compare=False)
-    """Whether it can be connected to without a look-up."""
+    """Whether the address can be connected to without a look-up of its name."""
     message_oriented: bool = field(init=False, repr=False, compare=False)
-    """Whether it carries messages, not a stream of bytes."""
+    """Whether connections to the address carry messages, not a stream of bytes."""
 
     def __post_init__(self) -> None:
         # unix: needs none; nats: the NATS client library does its own look-up

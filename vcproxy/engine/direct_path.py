@@ -24,7 +24,8 @@ class DirectPath(Protocol):
     def accept(self, data: Block) -> bytes | None:
         """Return a message to push to the port of `sink`; `pushed` must be called next.
 
-        None: the data took the ordinary path, by `received`; `begin_read` has its answer.
+        None: `received` was called with the data, which takes the ordinary path; nothing is left to
+        do.
         """
 
     def pushed(self, message: bytes, count: int) -> None:

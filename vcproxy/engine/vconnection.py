@@ -78,7 +78,7 @@ class VConnection(Continuation, ABC):
     )
 
     def __init__(self, engine: Engine, mutex: Mutex, name: str) -> None:
-        self.engine = engine  # Continuation's, set in place for speed
+        self.engine = engine  # what Continuation.__init__ sets; set here for speed
         self.mutex = mutex
         mutex.vcs[self] = None
         self.name = name
@@ -98,7 +98,7 @@ class VConnection(Continuation, ABC):
         self.read_vio: VIO | None = None
         self.write_vio: VIO | None = None
         self.fan: Fan | None = None
-        """While a driver reads it: the fan to whose sinks the data may be written at once."""
+        """While a driver reads this VC: the fan to whose sinks the data may be written at once."""
         self.moved_at = engine.now
         """When bytes moved last: the start of the inactivity timeout."""
         self._moved = 0  # bytes moved by operations that were replaced
@@ -323,7 +323,7 @@ def relay(
 ) -> tuple[VIO, VIO]:
     """Read `source` without end into `buffer`, and write all of it to `sink`; return both VIOs.
 
-    The same as do_io_read, do_io_write and `couple`, but that nothing is READY before.
+    The result is that of do_io_read, do_io_write and `couple`, without a READY event in between.
     Raises LockNotHeld, ClosedError.
     """
     source._require_open("relay()")

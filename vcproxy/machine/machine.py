@@ -103,7 +103,7 @@ class Machine(Continuation):
     def __init__(self, engine: Engine, mutex: Mutex, *, name: str = "") -> None:
         if not self.states:
             raise TypeError(f"{type(self).__qualname__} declares no states: it is a base class")
-        self.engine = engine  # Continuation's, set in place for speed
+        self.engine = engine  # what Continuation.__init__ sets; set here for speed
         self.mutex = mutex
         self.name = name or type(self).__name__
         self._state = Machine.CREATED
@@ -165,7 +165,7 @@ class Machine(Continuation):
             self._move(move)
 
     def remember(self, record: Record) -> None:
-        """Add an event to the history that was handled in place of the machine."""
+        """Add to the history an event that another object has handled for this machine."""
         latest = self._next
         try:
             self._ring[latest] = record

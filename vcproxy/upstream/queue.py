@@ -32,7 +32,7 @@ class QueueTimeout(TimeoutError):
     """No server had room in time."""
 
 
-@dataclass(slots=True)  # not frozen: one is made for each connection
+@dataclass(slots=True)  # not frozen, for speed: see engine/commands.py
 class ConnectRequest:
     """A requested connection, and the conditions for its server."""
 

@@ -149,8 +149,8 @@ def state(this: Play) -> object:
 
 
 def _of_connection(session: HttpProxy) -> list[HistoryEntry]:
-    """The end of the connection's history: what it received from outside. Its exchange has a
-    history of its own."""
+    """Return the last events that the connection received from outside; its exchange has a history
+    of its own."""
     own = (SentRequest, NEXT_REQUEST)
     entries = [entry for entry in Machine.history(session) if entry.key not in own]
     return entries[-REMEMBERED // 2 :]

@@ -82,8 +82,8 @@ class AnswerExtra(NamedTuple):
 
 
 ORDINARY: Final = Answer(b"", -1000, None)
-"""Stands for a response that takes the ordinary path: no body has its length, nor does any
-difference between the sizes of an incomplete response and its head."""
+"""Stands for a response that takes the ordinary path: no received data has this many bytes after
+the head, not even if the head is incomplete."""
 
 
 class DirectHeads:

@@ -78,7 +78,8 @@ class HttpProxy(Phases, Session):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        # Phases are filters; any other method of this class may not be called on the direct path.
+        # A subclass may override phases: they run as filters. The direct path does not call the
+        # other methods.
         cls._altered = any(
             getattr(cls, name) is not value
             for name, value in vars(HttpProxy).items()
