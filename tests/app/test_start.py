@@ -61,10 +61,10 @@ UNUSED = {
     "vcproxy.drivers.sim",
     "vcproxy.drivers.tls_context",
     "vcproxy.machine.diagram",
-    "vcproxy.machine.trace",
     "vcproxy.replay.log",
     "vcproxy.replay.format",
     "vcproxy.replay.record",
+    "vcproxy.supervise",
     "vcproxy.testing",
 }
 """Each takes 1 to 100 ms to import."""

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from difflib import get_close_matches
 from types import TracebackType
 
-from vcproxy.machine.diagram import escaped
 from vcproxy.machine.machine import HistoryEntry, Machine
 
 _LINE = re.compile(r"(?P<to>.+) @ (?P<state>\w+) got '(?P<key>.+)' from (?P<source>.+)")
@@ -85,6 +83,8 @@ def unknown_machine(name: str) -> str:
     known = sorted({kind.__name__ for kind in _subclasses(Machine)} | {Machine.__name__})
     if name in known:
         return ""
+    from difflib import get_close_matches  # imported only if there is an error
+
     near = get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
     return f"no machine class is named {name}; {hint}"
@@ -101,6 +101,8 @@ def chart(trace: Iterable[object]) -> str:
 
     A note marks each change of a machine's state; lines that are not trace lines are ignored.
     """
+    from vcproxy.machine.diagram import escaped  # not needed where traces are only written
+
     lines = ["sequenceDiagram"]
     aliases: dict[str, str] = {}
     states: dict[str, str] = {}
