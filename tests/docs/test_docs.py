@@ -200,7 +200,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", generated.PAGES, ids=name)
 def test_generated_pages_are_current(page: Path) -> None:
-    assert page.read_text() == generated.PAGES[page](), "write it anew: make docs"
+    assert page.read_text() == generated.PAGES[page](), "write it again: make docs"
 
 
 def test_the_life_of_a_request_has_every_phase_in_its_order() -> None:

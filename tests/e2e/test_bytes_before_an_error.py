@@ -245,5 +245,5 @@ def test_reset_downloads_are_not_read_on(proxy: Starter) -> None:
 
 
 def read_by(pid: int) -> int:
-    """Bytes that a process has read by read(2), thus from pipes; recv(2) does not count."""
+    """Bytes that a process has read by read(2), which reads pipes; recv(2) does not count."""
     return int(Path(f"/proc/{pid}/io").read_text().split()[1])

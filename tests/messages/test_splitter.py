@@ -482,7 +482,7 @@ def test_replies_are_split_alike_whichever_client_joined_first() -> None:
 
         def __init__(self, client: NetVConnection, service: Service) -> None:
             super().__init__(client, service)
-            self.replies = lines()  # set on a session, thus not used
+            self.replies = lines()  # set on a session, so not used
 
     with Simulation(1) as sim:
         world = World(sim, Counted, lambda peer, data: peer.send(data.upper().replace(b"\n", b"|")))

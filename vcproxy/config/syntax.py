@@ -9,7 +9,7 @@ from vcproxy.config.positions import KeyPath, line_and_column, positions
 _AT = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 _REFUSED = re.compile(r"Cannot (?:declare (.*) twice|mutate immutable namespace (.*))", re.DOTALL)
 _WRITTEN = re.compile(r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*(\.|=[ \t]*[\[{])""", re.ASCII)
-"""A key followed by a dot, a list or an inline table, thus a value that is not below a [header]."""
+"""A key followed by a dot, a list or an inline table: a value that is not below a [header]."""
 
 
 def explain_syntax_error(text: str, error: Exception) -> tuple[tuple[int, int], str]:

@@ -56,7 +56,8 @@ class LastSession:
 class ClientTls:
     """What a driver needs for TLS connections to servers. Drivers on any thread may use it.
 
-    Its sessions end with it: after a reload there is another, and each server is verified anew.
+    A reload creates another ClientTls. The old sessions are dropped, and each server is verified
+    again.
     """
 
     __slots__ = ("_context", "_last", "_lock")

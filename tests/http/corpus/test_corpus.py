@@ -40,7 +40,7 @@ def test_each_case_names_its_rule() -> None:
 
 def test_the_page_is_about_these_cases() -> None:
     text = f"{len(REQUESTS)} requests and {len(ANSWERS)} responses"
-    assert text in PAGE.read_text(), "write it anew: python -m tests.http.corpus"
+    assert text in PAGE.read_text(), "write it again: python -m tests.http.corpus"
 
 
 def test_a_transparent_tunnel_fails(tmp_path: Path) -> None:
