@@ -40,8 +40,8 @@ class ServerSet:
 
     __slots__ = (
         "_balance", "_changed", "_checks", "_engine", "_gone", "_lookups", "_name", "_open",
-        "_resolved_to", "_retry_balance", "_settings", "all", "ejection", "repeatable", "up",
-        "warming",
+        "_resolved_to", "_retry_balance", "_settings", "all", "ejection", "repeatable", "sole",
+        "up", "warming",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +72,8 @@ class ServerSet:
         self._resolved_to = {server: [server] for server in servers}
         self.warming: dict[Server, None] = {}
         """The servers in their slow start."""
+        self.sole: Server | None = None
+        """The only server, if it is up and no policy has to choose; None: see `up`."""
         self.repeatable = self._balance.repeatable
         """Whether `pick` changes nothing: see Balance."""
         self._open = True
@@ -149,6 +151,8 @@ class ServerSet:
         """Update `up`. If all healthy servers are ejected, they are used nevertheless."""
         healthy = [server for server in self.all if server.healthy]
         self.up = [server for server in healthy if server.up] or healthy
+        only = len(self.all) == 1 and self.up and not self.warming
+        self.sole = self.up[0] if only else None
 
     def _arrange(self) -> None:
         """Update `all` from the resolved names."""

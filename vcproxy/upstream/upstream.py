@@ -143,20 +143,24 @@ class Upstream:
         None: `take` must decide; nothing has changed. `key`: the `key` of `take`, or its `client`.
         """
         servers = self._servers
+        server = servers.sole
+        if server is not None:
+            if not server.idle or server.ejections:
+                return None
+            return self.pool.take_at_once(server, cont)  # with one server no policy counts turns
         up = servers.up
-        only = len(up) == 1
-        if servers.warming or not (up and (only or servers.repeatable)):
+        if servers.warming or not (up and servers.repeatable):
             return None
         most = self.settings.max_connections
-        if most and not only:
+        if most:
             up = [each for each in up if each.idle or each.connections < most]
             if not up:
                 return None
-        server = up[0] if only else servers.pick(up, key, again=False)
+        server = servers.pick(up, key, again=False)
         if not server.idle or server.ejections:
             return None
         vc = self.pool.take_at_once(server, cont)
-        if vc is not None and len(servers.all) > 1:  # a policy records nothing for one server
+        if vc is not None:
             servers.picked(server, up, again=False)
         return vc
 

@@ -18,7 +18,7 @@ from vcproxy.drivers.sim.driver import TraceEntry
 from vcproxy.http.proxy.connection import NEXT_REQUEST, HttpProxy
 from vcproxy.http.proxy.options import Options
 from vcproxy.http.proxy.sent_request import SentRequest
-from vcproxy.machine.machine import REMEMBERED, HistoryEntry, Machine
+from vcproxy.machine.machine import REMEMBERED, HistoryEntry
 from vcproxy.upstream.balance import RoundRobin
 from vcproxy.upstream.server import Server
 from vcproxy.upstream.settings import EjectSettings, PoolSettings, UpstreamSettings
@@ -152,7 +152,11 @@ def _of_connection(session: HttpProxy) -> list[HistoryEntry]:
     """Return the last events that the connection received from outside; its exchange has a history
     of its own."""
     own = (SentRequest, NEXT_REQUEST)
-    entries = [entry for entry in Machine.history(session) if entry.key not in own]
+    entries = [
+        entry
+        for entry in session.history()
+        if entry.state in HttpProxy.states and entry.key not in own
+    ]
     return entries[-REMEMBERED // 2 :]
 
 

@@ -165,14 +165,13 @@ class StreamPort:
             if self._lost is not None:
                 self.fail(self._lost)
             return
-        direct = vc.read_vio.direct  # type: ignore[union-attr]
-        sink = vc.direct_sink  # deliver(), inlined for speed
+        direct = vc.read_vio.direct  # type: ignore[union-attr]  # deliver(), inlined for speed
         if direct is not None:
             message = direct.accept(data)
             if message is not None:
                 port = direct.sink.port
                 direct.pushed(message, 0 if port is None else port.push(message))
-        elif sink is not None:
+        elif (sink := vc.direct_sink) is not None:
             vc.passed(data, sink.port.push(data) if sink.port is not None else 0)
         elif vc.fan is None:
             vc.received(data)

@@ -29,6 +29,7 @@ from vcproxy.http.proxy.listener_context import ListenerContext
 from vcproxy.http.proxy.options import Options as HttpOptions
 from vcproxy.http.proxy.own_responses import error_response
 from vcproxy.http.proxy.sent_request import SentRequest
+from vcproxy.machine.machine import HistoryEntry
 from vcproxy.machine.state import ANY, State
 from vcproxy.sessions.lingering_close import LingeringClose
 from vcproxy.sessions.session import Session
@@ -37,7 +38,6 @@ from vcproxy.tunnels.done import TunnelDone
 if TYPE_CHECKING:
     from vcproxy.config.positions import KeyPath
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.machine.machine import HistoryEntry
     from vcproxy.machine.table import Record
     from vcproxy.sessions.service import Service
 
@@ -288,6 +288,8 @@ class HttpProxy(Phases, Session):
     def history(self) -> Iterator[HistoryEntry]:
         """Yield the last events of the connection, then those of the request that is served."""
         yield from super().history()
+        if self.state is not self._state:
+            yield HistoryEntry(self.name, *self.REQUEST_READ)
         if self.exchange is not None:
             yield from self.exchange.history()
 

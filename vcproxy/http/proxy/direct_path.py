@@ -33,8 +33,8 @@ class DirectPath:
 
     __slots__ = (
         "_address", "_client", "_connection", "_deadline", "_engine", "_first_byte_s", "_host",
-        "_host_lines", "_limit", "_mutex", "_output", "_reads", "_ready", "_requests", "_service",
-        "response", "sink",
+        "_host_lines", "_limit", "_mutex", "_output", "_reads", "_requests", "_service",
+        "ready", "response", "sink",
     )  # fmt: skip
 
     sink: NetVConnection
@@ -56,7 +56,8 @@ class DirectPath:
         self._address = client.peer_address
         self._host = ""  # of the last request
         self._host_lines = b""  # the lines added to requests for this host
-        self._ready = False  # the client has nothing pending
+        self.ready = False
+        """Whether the next request is accepted: the client has nothing pending."""
         self.response = DirectResponse(connection, self)
         """The request in flight, if there is one."""
 
@@ -68,12 +69,8 @@ class DirectPath:
             self._reads = reads
             self._output = writes.reader
             self.response.reads, self.response.writes = reads, writes
-            self.resume()
-
-    def resume(self) -> None:
-        """Accept the next request, because the response to the last one has been passed on."""
-        self._ready = True
-        self._reads.direct = self
+            self.ready = True
+            reads.direct = self
 
     def close(self) -> None:
         """End the direct path, because the connection ends. It and its DirectResponse refer to each
@@ -85,7 +82,7 @@ class DirectPath:
 
         None: this request and all further ones take the ordinary path, until `arm` is called.
         """
-        ready, self._ready = self._ready, False
+        ready, self.ready = self.ready, False
         output, connection = self._output, self._connection
         try:
             if ready and output.position == output.buffer.written and not Trace.running:
@@ -118,19 +115,31 @@ class DirectPath:
 
     def pushed(self, message: bytes, count: int) -> None:
         """Record what was sent, and wait for the response. See the engine's DirectPath."""
-        response, reads, now = self.response, self._reads, self._engine.now
+        response, reads, server = self.response, self._reads, self.sink
+        server_reads, writes = server.read_vio, server.write_vio
+        assert server_reads is not None
+        assert writes is not None
+        now = self._engine.now
         reads.ndone += len(response.request)
         reads.direct = None  # until the response has been passed on
         self._client.moved_at = now
+        response.began_s = now
+        response.idle_s = now - server.moved_at
+        response.sent = count
+        server_reads.direct = response
+        writes.ndone += count
+        if count:
+            server.moved_at = now
         deadline, first_byte_s = self._deadline, self._first_byte_s
         if now + first_byte_s < deadline.fires_s:
             deadline.set(first_byte_s)
         else:  # set() inlined
             deadline.when_s = now + first_byte_s
-        try:
-            response.begin(self.sink, message, count)
-        except BaseException as mistake:
-            self._engine.crashed(self._connection, as_error(mistake))
+        if count < len(message):
+            try:
+                response.leave(message[count:])
+            except BaseException as mistake:
+                self._engine.crashed(self._connection, as_error(mistake))
         mutex = self._mutex
         if mutex.depth == 1:  # release() inlined
             mutex.depth = 0

@@ -32,9 +32,9 @@ class DirectResponse:
     """The response to a client's direct request. Drivers call it as the engine's DirectPath."""
 
     __slots__ = (
-        "_began_s", "_connection", "_deadline", "_engine", "_idle_s", "_listener", "_mutex",
-        "_path", "_sent", "_server_idle_s", "_service", "_size", "reads", "request", "server",
-        "sink", "upstream", "writes",
+        "_connection", "_deadline", "_engine", "_idle_s", "_listener", "_mutex", "_path",
+        "_service", "_size", "began_s", "idle_s", "reads", "request", "sent", "server", "sink",
+        "upstream", "writes",
     )  # fmt: skip
 
     reads: VIO
@@ -42,6 +42,13 @@ class DirectResponse:
     writes: VIO
     """The client's write VIO."""
     upstream: Upstream
+    """Where the request was sent."""
+    began_s: float
+    """The engine's time at which its head was complete."""
+    idle_s: float
+    """How long the server's connection had been idle before."""
+    sent: int
+    """How many bytes the server's port has taken."""
 
     def __init__(self, connection: HttpProxy, path: DirectPath) -> None:
         self._connection = connection
@@ -57,22 +64,6 @@ class DirectResponse:
         """The connection on which the request is in flight; None: no request is in flight."""
         self.request = b""
         """The head of that request, as it was received."""
-
-    def begin(self, server: NetVConnection, message: bytes, count: int) -> None:
-        """Wait for the response: the server's port has taken `count` bytes of the request."""
-        reads, writes, now = server.read_vio, server.write_vio, self._engine.now
-        assert reads is not None
-        assert writes is not None
-        self._began_s = now
-        self._server_idle_s = now - server.moved_at
-        self._sent = count
-        self._connection.remember(self._connection.REQUEST_READ)
-        reads.direct = self
-        writes.ndone += count
-        if count:
-            server.moved_at = now
-        if count < len(message):
-            self.leave(message[count:])
 
     def accept(self, data: Block) -> bytes | None:
         """Return what is sent to the client for a whole response. See the engine's DirectPath.
@@ -117,7 +108,13 @@ class DirectResponse:
         reads.direct = None
         server.moved_at = now
         connection.requests += 1
-        connection.remember(connection.RESPONSE_READ)
+        ring, latest = connection._ring, connection._next
+        if latest + 1 < len(ring):  # remember() inlined
+            ring[latest], ring[latest + 1] = connection.REQUEST_READ, connection.RESPONSE_READ
+            connection._next = latest + 2
+        else:
+            connection.remember(connection.REQUEST_READ)
+            connection.remember(connection.RESPONSE_READ)
         deadline, idle_s = self._deadline, self._idle_s
         if now + idle_s < deadline.fires_s:
             deadline.set(idle_s)
@@ -130,7 +127,8 @@ class DirectResponse:
                 self.writes.ndone += count
             if count < len(message):
                 connection.side.wire.send(message[count:])
-            self._path.resume()
+            self._path.ready = True
+            self.reads.direct = self._path
         except BaseException as mistake:
             self._engine.crashed(connection, as_error(mistake))
         mutex = self._mutex
@@ -162,11 +160,12 @@ class DirectResponse:
             route,
             self.upstream,
             server,
-            began_s=self._began_s,
-            idle_s=self._server_idle_s,
-            before=server.write_vio.ndone - self._sent,
+            began_s=self.began_s,
+            idle_s=self.idle_s,
+            before=server.write_vio.ndone - self.sent,
             unsent=unsent,
         )
+        self._connection.remember(self._connection.REQUEST_READ)
         self._connection.handle_event(SentRequest, sent)
 
     def _complete(self, head: bytes, extra: AnswerExtra) -> bytes:
