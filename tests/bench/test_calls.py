@@ -22,7 +22,7 @@ WORK = workloads()
         ("calls-churn", "vcproxy", 305),
         ("calls-http", "vcproxy-http", 31),
         ("calls-http", "vcproxy-heads", 177),
-        ("calls-http-unlike", "vcproxy-http", 145),
+        ("calls-http-unlike", "vcproxy-http", 41),
         ("calls-http-tls", "vcproxy-tls", 41),
         ("calls-tls-full", "vcproxy-tls", 350),
         ("calls-tls-resumed", "vcproxy-tls", 350),

@@ -142,6 +142,14 @@ def test_a_usual_response_is_found_when_it_is_seen_first() -> None:
     assert heads.answer(head("HTTP/1.1 200 OK", lines)) == Answer(sent, 5, None)
 
 
+def test_a_response_without_a_date_is_found_when_it_is_seen_first() -> None:
+    heads = DirectHeads(LIMITS, "vcproxy")
+    sent = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nVia: 1.1 vcproxy\r\n"
+    assert heads.answer(head("HTTP/1.1 200 OK", ["Content-Length: 5"])) == (sent, 5, (True, None))
+    dated = head("HTTP/1.1 200 OK", ["content-length: 5", "date: x"])
+    assert heads.answer(dated).extra is None
+
+
 def test_a_response_that_must_be_parsed_is_found_when_it_is_repeated() -> None:
     heads = DirectHeads(LIMITS, "")
     data = head("HTTP/1.1 200 OK", ["Content-Length: 5", "Keep-Alive: timeout=7"])

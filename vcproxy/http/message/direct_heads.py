@@ -47,6 +47,8 @@ _response = re.compile(
     rb"%b\r\n" % (TEXT, _RESPONSE_LINES, _RESPONSE_LINES)
 ).fullmatch
 
+_date = re.compile(rb"\r\n(?i:date):").search
+
 _NO_FIELDS = ClientFields("", False, pseudonym="", style="off")
 _DEPENDING = (b"forwarded", b"te", b"via", b"x-forwarded-")
 """Prefixes of fields of a request that are forwarded differently for each client, or not at all."""
@@ -80,6 +82,9 @@ class AnswerExtra(NamedTuple):
     kept_s: float | None
     """The keep-alive time that the server has announced, in seconds."""
 
+
+UNDATED: Final = AnswerExtra(undated=True, kept_s=None)
+"""The Date is missing, and nothing else."""
 
 ORDINARY: Final = Answer(b"", -1000, None)
 """Stands for a response that takes the ordinary path: no received data has this many bytes after
@@ -145,8 +150,12 @@ class DirectHeads:
             return ORDINARY
         match = _response(head)
         answer = ORDINARY
-        if match is not None and b"\r\nDate: " in head:
-            answer = Answer(_forwarded(match) + self._via, int(match[2]), None)
+        if match is not None:
+            forwarded, length = _forwarded(match) + self._via, int(match[2])
+            if b"\r\nDate: " in head or _date(head):
+                answer = Answer(forwarded, length, None)
+            else:
+                answer = Answer(forwarded[:-2], length, UNDATED)
         if len(head) <= MAX_SIZE and self._answers.seen_before(head):
             if answer is ORDINARY:
                 answer = self._parsed_answer(head)
