@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 from collections import Counter
@@ -14,7 +15,16 @@ from pathlib import Path
 
 from tests.e2e.conftest import Starter, Tools
 from tests.e2e.running import PATIENCE_S, all_of, eventually, exactly, forward
-from tests.e2e.several import WORKERS, is_replaced, replaced, served_by, two_workers, who, workers
+from tests.e2e.several import (
+    WORKERS,
+    is_replaced,
+    listener,
+    replaced,
+    served_by,
+    two_workers,
+    who,
+    workers,
+)
 
 
 def test_a_killed_worker_costs_only_its_own_connections(proxy: Starter, tmp_path: Path) -> None:
@@ -62,6 +72,22 @@ def test_queued_connections_are_served_by_the_replacement(proxy: Starter, tmp_pa
 def more_than(results: Counter[str], count: int) -> bool:
     """Whether more clients were served."""
     return results["served"] > count
+
+
+def test_datagrams_wait_for_the_replacement(proxy: Starter, tmp_path: Path) -> None:
+    """It has the same socket, so it gets the datagrams of the same clients."""
+    running = proxy(two_workers(tmp_path, listener(bind="udp://127.0.0.1:0")))
+    pids = workers(running)
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.settimeout(PATIENCE_S)
+        client.connect(("127.0.0.1", running.port("who")))
+        client.send(b"?\n")
+        served = int(client.recv(100))
+        os.kill(served, signal.SIGKILL)
+        client.send(b"?\n")
+        successor = int(client.recv(100))
+        assert successor not in pids
+        assert workers(running).index(successor) == pids.index(served)
 
 
 def test_workers_killed_at_any_moment_under_load(proxy: Starter, tmp_path: Path) -> None:
