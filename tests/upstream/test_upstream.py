@@ -790,3 +790,92 @@ def test_retries_do_not_use_up_turns(sim: Simulation, balance: str, names: str) 
     assert {first.count(name) for name in names} == {12}, "each has its own turns"
     others = {second.count(name) for name in names[1:]}
     assert others == {12 // (len(names) - 1)}, "retries are spread as well"
+
+
+# -- at once ---------------------------------------------------------------------------------
+
+
+def in_use(world: World) -> Requester:
+    """Return a requester whose connection is being read and written."""
+    requester = world.connected()
+    vc = requester.vc
+    assert vc is not None
+    with requester.acting():
+        reader = world.engine.buffer().reader()
+        vc.do_io_read(requester, None, reader.buffer)
+        vc.do_io_write(requester, None, world.engine.buffer().reader())
+    world.settle()
+    requester.events.clear()
+    return requester
+
+
+def at_once(world: World, taker: Requester) -> NetVConnection | None:
+    """Take an idle connection at once."""
+    with taker.acting():
+        taker.vc = world.upstream.take_at_once(taker, "")
+    return taker.vc
+
+
+@pytest.mark.parametrize("names", ["a", "ab"])
+def test_a_connection_is_given_back_and_taken_at_once(sim: Simulation, names: str) -> None:
+    world = World(sim, names, settings=UpstreamSettings(pool=PoolSettings(idle=2)))
+    first = in_use(world)
+    assert first.vc is not None
+    server = world.upstream.server_of(first.vc)
+    assert server is not None
+    server.failures = 2
+    with first.acting():
+        world.upstream.answered(first.vc)
+    assert (list(server.idle), server.failures) == ([first.vc], 0)
+    assert first.vc.mutex is world.upstream.pool.mutex
+    world.settle()
+    if names == "ab":  # it is the turn of b, which has no idle connection
+        assert at_once(world, Requester(world)) is None
+        world.connected()
+    taker = Requester(world)
+    assert at_once(world, taker) is first.vc
+    assert first.vc.mutex is taker.mutex
+    assert (list(server.idle), dict(world.upstream.pool.servers)) == ([], {})
+    assert at_once(world, Requester(world)) is None
+    world.sim.run(until=lambda: bool(world.servers["a"].peers))
+    world.servers["a"].peers[0].send(b"late")
+    world.settle()
+    assert taker.events == [Event.READ_READY]
+
+
+@pytest.mark.parametrize("change", ["data", "end", "age", "ejection"])
+def test_a_changed_connection_is_not_taken_at_once(sim: Simulation, change: str) -> None:
+    settings = UpstreamSettings(pool=PoolSettings(idle=2, idle_time=1.0, age=5.0))
+    world = World(sim, "a", settings=settings)
+    first = in_use(world)
+    assert first.vc is not None
+    if change == "age":
+        world.settle(6.0)
+    with first.acting():
+        world.upstream.answered(first.vc)
+    assert first.vc.closed is (change == "age")
+    peer = world.servers["a"].peers[0]
+    if change == "data":
+        peer.send(b"early")
+    elif change == "end":
+        peer.end()
+    elif change == "ejection":
+        world.upstream.servers[0].ejections = 1
+    world.settle()
+    assert at_once(world, Requester(world)) is None
+    world.settle(2.0)
+
+
+def test_a_request_that_waits_gets_what_is_given_back_at_once(sim: Simulation) -> None:
+    settings = UpstreamSettings(
+        max_connections=1, queue=QueueSettings(size=2), pool=PoolSettings(idle=1)
+    )
+    world = World(sim, "a", settings=settings)
+    first = in_use(world)
+    waiting = world.request(reuse=True)
+    assert first.vc is not None
+    with first.acting():
+        world.upstream.answered(first.vc)
+    world.settle()
+    assert waiting.events == [Event.CONNECTED]
+    assert waiting.vc is first.vc
