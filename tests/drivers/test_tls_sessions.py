@@ -189,7 +189,7 @@ def test_a_server_certificate_that_has_expired_since_is_verified_again(
 ) -> None:
     server = server_context(*files.site)
     client = ClientTls(trusting(files, version))
-    monkeypatch.setattr(tls_module, "_expiry", lambda _: 0.0)
+    monkeypatch.setattr(tls_module, "expiry", lambda _: 0.0)
     talk(client, server)
     assert not talk(client, server)[0].resumed
 

@@ -25,12 +25,12 @@ sent with these.
 from __future__ import annotations
 
 import math
-import re
 import ssl
 from collections.abc import Iterator, Sequence
 from time import time
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
+from typing import TYPE_CHECKING, Final, TypeAlias, final
 
+from vcproxy.drivers.certificate import expiry, subject
 from vcproxy.drivers.tls_errors import failure_of
 from vcproxy.engine.failures import CertificateRefused, TlsError
 
@@ -161,13 +161,13 @@ class TlsFilter:
             self._tickets = self._outgoing.pending
         certificate = tls.getpeercert()
         self.resumed = bool(tls.session_reused)
-        if self.resumed and certificate and _expiry(certificate) <= time():
+        if self.resumed and certificate and expiry(certificate) <= time():
             raise CertificateRefused("the peer's certificate is refused: certificate has expired")
         self.established = True
         self._update_pending()
         self.sni = getattr(tls, "sni", None)
         self.alpn = tls.selected_alpn_protocol()
-        self.peer = _subject(certificate["subject"]) if certificate else None  # type: ignore[arg-type]
+        self.peer = subject(certificate) if certificate else None
         return True
 
     def feed(self, ciphertext: Octets) -> None:
@@ -258,7 +258,7 @@ class TlsFilter:
         session = None if self.resumed else tls.session
         if session is not None and (session.has_ticket or tls.version() != "TLSv1.3"):
             certificate = tls.getpeercert()
-            last.keep(session, _expiry(certificate) if certificate else math.inf)
+            last.keep(session, expiry(certificate) if certificate else math.inf)
 
     def _stop(self, error: ssl.SSLError) -> None:
         """Store why OpenSSL returned no plaintext, if no more will follow."""
@@ -394,32 +394,3 @@ def _records(views: Sequence[Octets]) -> Iterator[Octets]:
             yield whole[start : start + RECORD]
     if joined:
         yield joined
-
-
-_SHORT: Final = {
-    "commonName": "CN",
-    "countryName": "C",
-    "domainComponent": "DC",
-    "localityName": "L",
-    "organizationName": "O",
-    "organizationalUnitName": "OU",
-    "stateOrProvinceName": "ST",
-    "userId": "UID",
-}
-
-
-def _subject(names: tuple[tuple[tuple[str, str], ...], ...]) -> str:
-    """Return a subject in the form of RFC 4514, last name first; special characters are escaped."""
-    return ",".join(
-        "+".join(f"{_SHORT.get(kind, kind)}={_escaped(value)}" for kind, value in together)
-        for together in reversed(names)
-    )
-
-
-def _expiry(certificate: dict[str, Any]) -> float:
-    """Return when a certificate expires, in seconds since 1970."""
-    return ssl.cert_time_to_seconds(certificate["notAfter"])
-
-
-def _escaped(value: str) -> str:
-    return re.sub(r'[,+"\\<>;=\x00-\x1f\x7f]', lambda m: f"\\{ord(m[0]):02X}", value)
