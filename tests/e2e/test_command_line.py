@@ -198,7 +198,7 @@ def test_a_machine_is_drawn() -> None:
     assert "Forward_CONNECTING --> Forward_RELAYING : CONNECTED" in out
     status, out, _ = vcproxy("diagram", "vcproxy.tunnels.two_way:TwoWayTunnel", "--format", "dot")
     assert status == 0
-    assert 'TwoWayTunnel_HALF -> TwoWayTunnel_DONE [label="TunnelDone"]' in out
+    assert 'TwoWayTunnel_ENDING -> TwoWayTunnel_DONE [label="TunnelDone"]' in out
 
 
 @pytest.mark.parametrize(
