@@ -194,6 +194,13 @@ def test_each_response(sent: str, after: str) -> None:
     both([*FIRST, *again, *again, *again, *AFTER[after]], ONE)
 
 
+def test_responses_whose_heads_come_in_pieces_do_not_end_the_direct_path() -> None:
+    steps = list(FIRST)
+    for _ in range(3):
+        steps += [send(GET), reply(OK[:20]), reply(OK[20:])]
+    assert both([*steps, *[send(GET), reply(OK)] * 4], ONE) == 4
+
+
 IN_FLIGHT: dict[str, Step] = {
     "the client ends": of_client("end"),
     "the client resets": of_client("reset"),

@@ -18,7 +18,7 @@ from vcproxy.http.message.grammar import TARGET, TEXT, authority
 from vcproxy.http.message.head_cache import MAX_SIZE, RepeatCache
 from vcproxy.http.message.keep_alive import keep_alive_s
 from vcproxy.http.message.limits import MessageLimits
-from vcproxy.http.message.parsing import parse_request, parse_response
+from vcproxy.http.message.parsing import HEAD_END, parse_request, parse_response
 
 _NAME = rb"[!#$%&'*+.^`|~0-9A-Za-z-]"
 """A byte of a name that no CGI could confuse with another: a token without "_"."""
@@ -145,8 +145,12 @@ class DirectHeads:
         return RequestFields(forwarded[forwarded.find(b"\r\n") + 2 : -2], request.host)
 
     def answer(self, head: bytes) -> Answer:
-        """Return how a response to GET is passed on, or ORDINARY."""
-        if not self._within_limits(head):
+        """Return how a response to GET is passed on, or ORDINARY.
+
+        An incomplete head is not cached: as its length would be `last_size`, all later responses
+        that begin with it would be taken for it.
+        """
+        if not (head.endswith(HEAD_END) and self._within_limits(head)):
             return ORDINARY
         match = _response(head)
         answer = ORDINARY
