@@ -75,7 +75,7 @@ def more_than(results: Counter[str], count: int) -> bool:
 
 
 def test_datagrams_wait_for_the_replacement(proxy: Starter, tmp_path: Path) -> None:
-    """It has the same socket, so it gets the datagrams of the same clients."""
+    """The replacement has the same socket, so it gets the datagrams of the same clients."""
     running = proxy(two_workers(tmp_path, listener(bind="udp://127.0.0.1:0")))
     pids = workers(running)
     with socket.socket(type=socket.SOCK_DGRAM) as client:

@@ -829,7 +829,7 @@ def test_a_connection_is_given_back_and_taken_at_once(sim: Simulation, names: st
     assert (list(server.idle), server.failures) == ([first.vc], 0)
     assert first.vc.mutex is world.upstream.pool.mutex
     world.settle()
-    if names == "ab":  # it is the turn of b, which has no idle connection
+    if names == "ab":  # the next server is b, which has no idle connection
         assert at_once(world, Requester(world)) is None
         world.connected()
     taker = Requester(world)

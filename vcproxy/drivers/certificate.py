@@ -21,8 +21,8 @@ _SHORT: Final = {
 
 
 def subject(certificate: dict[str, Any]) -> str:
-    """Return the subject in the form of RFC 4514, last name first; special characters are
-    escaped."""
+    """Return the certificate's subject in the form of RFC 4514, last name first; special characters
+    are escaped."""
     return ",".join(
         "+".join(f"{_SHORT.get(kind, kind)}={_escaped(value)}" for kind, value in together)
         for together in reversed(certificate["subject"])
@@ -30,7 +30,7 @@ def subject(certificate: dict[str, Any]) -> str:
 
 
 def expiry(certificate: dict[str, Any]) -> float:
-    """Return when it expires, in seconds since 1970."""
+    """Return when the certificate expires, in seconds since 1970."""
     return ssl.cert_time_to_seconds(certificate["notAfter"])
 
 

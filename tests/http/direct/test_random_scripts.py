@@ -74,7 +74,7 @@ def script(seed: int) -> tuple[list[Step], World]:
     for _ in range(30):
         client = random.randrange(clients)
         step = one(random, client, 4)
-        # Only one client: at one moment, the order of different clients may differ.
+        # One client only: the order of several clients at one moment may differ between the paths.
         if clients == 1 and random.random() < 0.2:
             step = together(step, one(random, client, 4))
         steps.append(step)

@@ -147,8 +147,8 @@ class DirectHeads:
     def answer(self, head: bytes) -> Answer:
         """Return how a response to GET is passed on, or ORDINARY.
 
-        An incomplete head is not cached: as its length would be `last_size`, all later responses
-        that begin with it would be taken for it.
+        An incomplete head is not cached. Its size would become `last_size`, and later responses
+        that begin with the same bytes would be mistaken for it.
         """
         if not (head.endswith(HEAD_END) and self._within_limits(head)):
             return ORDINARY
