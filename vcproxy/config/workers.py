@@ -1,8 +1,8 @@
 """Workers: how many processes a configuration asks for, and the share that each of them gets.
 
 The memory and all limits are divided, so that all workers together stay within the values of the
-file. A listener that needs one process for all its clients belongs to worker 1, with its whole
-limits, and so does an upstream that only such listeners use.
+file. A listener that needs one process for all its clients runs in worker 1 only, and so does an
+upstream that only such listeners use: their limits are not divided.
 """
 
 import os

@@ -175,7 +175,7 @@ class VCLifecycle(VConnection):
             self.outgoing.notify(Event.ERROR)
         else:
             # An orderly close, not a reset: a TLS alert with the reason is still being sent.
-            if not isinstance(error, ConnectionResetError):  # resets are mostly health checks
+            if not isinstance(error, ConnectionResetError):  # most of these are health checks
                 self.engine.log("info", f"{self.name}: {error}")
             self.do_io_close()
 

@@ -71,7 +71,7 @@ class NetVConnection(VCLifecycle):
         pool."""
         self.direct_sink: NetVConnection | None = None
         """Between `begin_read` and its answer: the VC to which the data may be written at once."""
-        self.full = False  # a read found no room: the consumer's progress must list the VC again
+        self.full = False  # a read found no room: list the VC again when there is some
 
     @property
     def missed(self) -> int:
@@ -183,7 +183,7 @@ class NetVConnection(VCLifecycle):
                     if held or sink.over or sink.nbytes is not None or len(buffer.readers) > 1:
                         direct_sink = None
                     elif vio.bulk > BULK_READS and room == WATER_MARK:
-                        # Bulk data without a bridge, and the sink is as fast as the source.
+                        # The sink keeps up with bulk data that no bridge moves: read more at once.
                         room = SLAB if vio.nbytes is None else vio.nbytes - vio.ndone
                 self.direct_sink = direct_sink
                 fan = vio.fan

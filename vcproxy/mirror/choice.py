@@ -201,5 +201,5 @@ class MessageChoice:
         """Return the reply for the client if the rule chose none, or raise ConnectionError."""
         self.undecided += 1
         if self.unresolved is None:
-            raise ConnectionError("no response was given by more than half of the servers")
+            raise ConnectionError("no quorum: too few servers gave the same response")
         return [self.unresolved]

@@ -159,7 +159,7 @@ class MessageReader(Machine):
 
     @READING.on(Event.ERROR, to=(OVER,))
     def failed(self, failed: VIO) -> State | None:
-        """Handle a failed client: first deliver what it sent before, if the session receives it."""
+        """Deliver what the client sent before it failed, while the session takes it; then ERROR."""
         vio = self._vio
         if failed is not vio:
             return None  # the write has failed; the read gets ERROR too
@@ -225,7 +225,7 @@ class MessageReader(Machine):
         self._delivered = 0
 
     def _end(self, key: Hashable, data: VIO | FramingError) -> None:
-        """Deliver the end to the session, or end the session if it does not receive it."""
+        """Deliver the end of the input, or end a session whose state has no receiver for it."""
         session = self._session
         received = flatten(session.state)
         if key in received or ANY in received:

@@ -329,7 +329,7 @@ class Exchange(Machine):
         """Answer 504: the whole request took too long, and no response was begun."""
         if self.client.deadline.early():
             return None
-        self.keep_alive = False  # the value that a filter waits for may still arrive
+        self.keep_alive = False  # a filter's late result must not reach the next request
         return fail(self, NO_TIME_LEFT)
 
     @STREAMING_RESPONSE.on(Event.ACTIVE_TIMEOUT)

@@ -162,7 +162,7 @@ class RunHistory:
                     if vc in self._current:
                         self._move(vc, client)
             case e.SpreadEntry():
-                self.complete = False  # the entry does not name the receivers
+                self.complete = False  # the entry does not tell which VCs got the data
             case _:
                 known = self._current.get(e.vc_of(entry) or 0)
                 if known is not None:
