@@ -74,9 +74,10 @@ def script(seed: int) -> tuple[list[Step], World]:
     for _ in range(30):
         client = random.randrange(clients)
         step = one(random, client, 4)
-        # One client only: the order of several clients at one moment may differ between the paths.
-        if clients == 1 and random.random() < 0.2:
-            step = together(step, one(random, client, 4))
+        if random.random() < 0.1:
+            # Of one client, and no reset: a request is sent before a reset behind it is read.
+            end = of_client("end", client)
+            step = together(send(GET, client), random.choice([end, send(GET, client)]))
         steps.append(step)
         if random.random() < 0.7:
             steps.append(answer_all)

@@ -94,8 +94,8 @@ def play(steps: Sequence[Step], world: World, *, direct: bool) -> tuple[list[obj
             step(this)
             proxy.go()
             seen.append(state(this))
-        for client in this.clients:
-            client.reset()
+        for peer in (*this.clients, *this.connections):
+            peer.reset()
         proxy.elapse(LONGEST_S)
         names = {session.client.name for session in proxy.sessions}
         directly = sum(entry[2] == "direct" and entry[3] in names for entry in trace)
