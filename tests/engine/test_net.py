@@ -130,6 +130,72 @@ class TestReading:
         assert recorder.incoming.read() == b"patience"
 
 
+class TestAtOnce:
+    def test_input_is_passed_on_without_an_event_once(self, world: World) -> None:
+        recorder, vc, wire = world.reading()
+        got: list[bytes] = []
+        assert vc.read_vio is not None
+        vc.read_vio.at_once = lambda data: got.append(bytes(data))
+        world.engine.clock(world.now)  # a turn begins: its events are not delivered yet
+        wire.arrive(b"first")
+        assert got == [b"first"]
+        assert (vc.read_vio.ndone, recorder.buffer.held) == (5, 0)
+        wire.arrive(b"second")
+        world.settle()
+        assert got == [b"first"]
+        assert recorder.events == [Event.READ_READY]
+        assert recorder.incoming.read() == b"second"
+
+    def test_it_overtakes_no_event(self, world: World) -> None:
+        recorder, vc, wire = world.reading()
+        assert vc.read_vio is not None
+        vc.read_vio.at_once = lambda _: recorder.events.append(Event.EOS)
+        world.engine.clock(world.now)
+        world.engine.schedule(recorder, Event.TIMEOUT, None)
+        wire.arrive(b"later")
+        world.settle()
+        assert recorder.events == [Event.TIMEOUT, Event.READ_READY]
+        assert vc.read_vio.at_once is None, "the next data come with an event too"
+
+    def test_an_exception_closes_the_conversation(self, world: World) -> None:
+        _, vc, wire = world.reading()
+        assert vc.read_vio is not None
+
+        def fail(data: object) -> None:
+            raise KeyError("missing")
+
+        vc.read_vio.at_once = fail
+        world.engine.clock(world.now)
+        wire.arrive(b"data")
+        assert vc.closed
+        assert isinstance(vc.error, KeyError)
+        assert vc.mutex.owner is None
+        assert world.engine.running is None
+
+    def test_output_is_sent_at_once_unless_earlier_output_waits(self, world: World) -> None:
+        recorder, vc, wire = world.writing()
+        world.settle()
+        wire.window = 4
+        with recorder.mutex.hold(world.engine):
+            assert vc.send_at_once(b"abcdef") == 4
+            assert vc.write_vio is not None
+            assert vc.write_vio.ndone == 4
+            recorder.outward.write(b"ef")
+            assert vc.send_at_once(b"gh") == 0
+            recorder.outward.write(b"gh")
+            vc.write_vio.reenable()
+        wire.window = 4
+        world.settle()
+        assert wire.outgoing == b"abcdefgh"
+
+    def test_nothing_is_sent_at_once_by_an_engine_that_is_not_direct(self, world: World) -> None:
+        recorder, vc, wire = world.writing()
+        world.engine.direct = False
+        with recorder.mutex.hold(world.engine):
+            assert vc.send_at_once(b"abc") == 0
+        assert wire.outgoing == b""
+
+
 class TestWriting:
     def test_written_bytes_are_sent(self, world: World) -> None:
         recorder, vc, wire = world.writing(b"hello", nbytes=5)

@@ -102,7 +102,8 @@ class Engine(EventDispatcher):
         self.bridges = bridges
         """Whether the driver may move bytes inside the kernel: see Bridge."""
         self.direct = direct
-        """Whether reads may be passed on without an event: see DirectPath."""
+        """Whether input may be passed on without a queued event, and output be written before the
+        end of the turn: see DirectPath, `VIO.at_once` and `NetVConnection.send_at_once`."""
         self.reported: Callable[[NetVConnection], bool] = _nothing_reported
         """Return whether the driver has an event of this VC in this turn, handled or not. Set by
         drivers. A VC with an event may have unread data, which may concern what is about to be

@@ -8,7 +8,7 @@ Tested in tests/engine/test_engine.py, test_mutex.py and test_scheduler.py.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,10 @@ from vcproxy.engine.plugin_error import as_error
 from vcproxy.engine.scheduler import Action, Scheduler, Ticket
 
 if TYPE_CHECKING:
-    from vcproxy.engine.blocks import Memory
+    from vcproxy.engine.blocks import Block, Memory
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.log_function import LogFunction
+    from vcproxy.engine.vio import VIO
 
 LATE_S = 0.5
 """A turn is delayed if it begins this long after a timer was due: the process was stopped, or the
@@ -50,6 +51,8 @@ class EventDispatcher:
         "next_deadline",
         "now",
         "queue",
+        "ran_in",
+        "reading",
         "running",
         "timers",
         "turns",
@@ -66,12 +69,16 @@ class EventDispatcher:
         """(when, order, timer) of each, as a heap: the earliest is first."""
         self.running: Continuation | None = None
         """The continuation that is being called, or None. Any thread may read it."""
+        self.reading = False
+        """Whether that call was made by a read of the driver: see VIO.at_once."""
         self.delivery = 0
         """The number of the running call in its turn; with `now` it identifies the call."""
         self.next_deadline = self._scheduler.next_deadline
         """Return the latest time at which `clock` must be called; None: there is no timer."""
         self.now = 0.0
         """The time in seconds, as the driver set it last."""
+        self.ran_in = -1
+        """The last turn whose events were delivered."""
         self.turns = 0
         """Turns begun so far."""
         self._graced_at = -GRACE_EVERY_S
@@ -158,6 +165,7 @@ class EventDispatcher:
         for self.delivery in range(len(queue)):
             deliver(*queue.popleft())
         self.running = None
+        self.ran_in = self.turns
 
     def blocked(self, cont: Continuation, delivery: tuple[float, int]) -> None:
         """Close the conversation of a callback that has blocked the thread.
@@ -228,6 +236,23 @@ class EventDispatcher:
                     mutex.post_parked()
             else:
                 mutex.release(self)
+
+    def deliver_at_once(self, vio: VIO, call: Callable[[Block], None], data: Block) -> None:
+        """Make the call of `VIO.at_once` as an event is delivered. The VIO's mutex is held; it is
+        released here."""
+        cont, mutex = vio.cont, vio.mutex
+        assert cont is not None
+        self.delivery -= 1  # no other call in this turn has that number
+        self.running = cont
+        self.reading = True
+        try:
+            call(data)
+        except BaseException as mistake:
+            self.crashed(cont, as_error(mistake))
+        finally:
+            self.reading = False
+            self.running = None
+            mutex.release(self)
 
     def _retry(self, mutex: Mutex) -> None:
         """Put the events that waited for this mutex at the head of the queue: it was released."""

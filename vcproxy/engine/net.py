@@ -115,6 +115,28 @@ class NetVConnection(VCLifecycle):
             vio.end(Event.READ_COMPLETE if vio.reads else Event.WRITE_COMPLETE)
         vio.mutex.release(self.engine)
 
+    def send_at_once(self, data: bytes) -> int:
+        """Let the port write data now, and return how many bytes it has taken; 0 if earlier output
+        waits, or the engine is not `direct`. The rest must be written to the buffer.
+
+        It is called under the lock, and does what writing them to the buffer of `write_vio` would
+        do at the end of the turn, but delivers no WRITE_READY.
+        """
+        engine, port, vio = self.engine, self.port, self.write_vio
+        if not engine.direct or port is None or vio is None or vio.over or not vio.live:
+            return 0
+        reader: Reader = vio.store  # type: ignore[assignment]
+        buffer = reader.buffer
+        if reader.position != buffer.written:
+            return 0
+        count = port.push(data)
+        if count:
+            self.moved_at = engine.now
+            vio.ndone += count
+            buffer.written += count
+            reader.position += count
+        return count
+
     def as_direct_sink(self, source: VConnection) -> NetVConnection | None:
         """Return this VC, if both are on one engine."""
         same = isinstance(source, NetVConnection) and source.engine is self.engine
@@ -202,6 +224,21 @@ class NetVConnection(VCLifecycle):
         engine = self.engine
         vio: VIO = self.read_vio  # type: ignore[assignment]
         buffer: IOBuffer = vio.store  # type: ignore[assignment]
+        at_once = vio.at_once
+        if at_once is not None:
+            vio.at_once = None
+            if not (
+                engine.queue
+                or engine.writes
+                or engine.ran_in == engine.turns
+                or buffer.held
+                or vio.pending
+                or vio.over
+            ):
+                self.moved_at = engine.now
+                vio.ndone += len(data)
+                engine.deliver_at_once(vio, at_once, data)
+                return
         buffer.append_read(data, engine.memory)
         self.moved_at = engine.now
         count = len(data)

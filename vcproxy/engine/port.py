@@ -22,7 +22,7 @@ class Port(Protocol):
         """Call `begin_write` and write, if the descriptor is ready. The VC was listed."""
 
     def push(self, data: Block) -> int:
-        """Write at once what another port has read; return how many bytes were taken, or 0.
+        """Write at once, before anything is queued; return how many bytes were taken, or 0.
 
         On a message-oriented VC the data are one message, which is taken whole or not at all.
 

@@ -221,7 +221,7 @@ class VConnection(Continuation, ABC):
             if vio is not None:
                 vio.cont = cont
                 vio.mutex = cont.mutex
-                vio.direct = None
+                vio.direct = vio.at_once = None
         self.join(cont.mutex)
 
     def handle_event(self, key: Hashable, data: object) -> None:

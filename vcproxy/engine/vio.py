@@ -11,6 +11,9 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.iobuffer import IOBuffer, Reader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vcproxy.engine.blocks import Block
     from vcproxy.engine.bridge import Bridge
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.direct_path import DirectPath
@@ -31,6 +34,7 @@ class VIO:
     """
 
     __slots__ = (
+        "at_once",
         "bridge",
         "bulk",
         "cont",
@@ -76,6 +80,10 @@ class VIO:
         self.bulk = 0
         self.bridge: Bridge | None = None
         self.fan: Fan | None = None
+        self.at_once: Callable[[Block], None] | None = None
+        """Called once, with the next data, in place of writing them to the buffer and queuing
+        READ_READY. Not if any event or output of the engine is queued, or the turn's events were
+        delivered: so nothing is overtaken. To be set only where `engine.direct` allows it."""
 
     def __repr__(self) -> str:
         goal = "" if self.nbytes is None else f"/{self.nbytes}"
@@ -162,7 +170,7 @@ class VIO:
     def retire(self) -> None:
         """Deliver no more events: this VIO was replaced, or its VC was closed."""
         self.live = False
-        self.cont = self.direct = None
+        self.cont = self.direct = self.at_once = None
         if self.partner is not None or self.bridge is not None:
             self.uncouple()
         if self.fan is not None:

@@ -28,7 +28,23 @@ from tests.http.direct.test_differences import (
 from tests.http.direct.twins import SETTINGS, Step, World, both
 from tests.http.proxy.harness import answer, request
 from vcproxy.drivers.sim import seeds
+from vcproxy.http.proxy.filters import Filter
+from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.upstream.settings import QueueSettings
+
+
+class Heads(Filter):
+    """Changes both heads."""
+
+    def request_head(self, tx: Transaction) -> None:
+        tx.request.fields["X-Seen"] = "yes"
+
+    def response_head(self, tx: Transaction) -> None:
+        tx.response.fields["X-Seen"] = "yes"
+
+
+FILTERS = [(Heads,)]
+"""With filters every request takes the ordinary path, and most input is received at once."""
 
 SEEDS = list(seeds(300))
 GOOD = answer(b"good", "Date: x")
@@ -68,6 +84,7 @@ def script(seed: int) -> tuple[list[Step], World]:
         replace(random.choice(list(LISTENERS.values())), retries=random.choice([0, 1, 2])),
         settings,
         ("alpha", "beta")[: random.choice([1, 2])],
+        filters=random.choice([(), (), (), *FILTERS]),
         turned=random.random() < 0.5,
     )
     steps: list[Step] = [connect] * clients

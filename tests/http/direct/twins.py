@@ -10,19 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from tests.http.proxy.harness import PLAIN, Http
 from vcproxy.drivers.sim import Peer
 from vcproxy.drivers.sim.driver import TraceEntry
 from vcproxy.http.proxy.connection import NEXT_REQUEST, HttpProxy
+from vcproxy.http.proxy.filters import Phases
 from vcproxy.http.proxy.options import Options
+from vcproxy.http.proxy.requesting import CONNECT
 from vcproxy.http.proxy.sent_request import SentRequest
 from vcproxy.machine.machine import REMEMBERED, HistoryEntry
 from vcproxy.upstream.balance import RoundRobin
 from vcproxy.upstream.server import Server
 from vcproxy.upstream.settings import EjectSettings, PoolSettings, UpstreamSettings
 from vcproxy.upstream.upstream import Upstream
+
+T = TypeVar("T")
 
 SERVERS = ("alpha", "beta")
 SETTINGS = UpstreamSettings(
@@ -44,6 +48,10 @@ class InOrder(Random):
         if self.turned:
             x.reverse()
 
+    def choice(self, seq: Sequence[T]) -> T:  # type: ignore[override]
+        """Choose the first, or the last."""
+        return seq[-1 if self.turned else 0]
+
 
 @dataclass
 class World:
@@ -52,6 +60,7 @@ class World:
     options: Options = PLAIN
     settings: UpstreamSettings = SETTINGS
     servers: Sequence[str] = SERVERS
+    filters: Sequence[Callable[[], Phases]] = ()
     turned: bool = False
     """Whether events of one moment are reported in reverse order."""
 
@@ -80,13 +89,15 @@ Step: TypeAlias = Callable[[Play], object]
 
 def play(steps: Sequence[Step], world: World, *, direct: bool) -> tuple[list[object], int]:
     """Play a script; return what was seen after each step, and how often the direct path served."""
-    made = Http(options=world.options, terms=world.settings, servers=world.servers)
+    made = Http(
+        options=world.options, terms=world.settings, servers=world.servers, filters=world.filters
+    )
     made.engine.direct = direct
     trace: list[TraceEntry] = []
     made.driver._trace = trace
     order = InOrder(0)
     order.turned = world.turned
-    made.sim.network.random = order
+    made.sim.network.random = made.sim.random = order
     seen: list[object] = []
     with made as proxy:
         this = Play(proxy)
@@ -151,7 +162,7 @@ def state(this: Play) -> object:
 def _of_connection(session: HttpProxy) -> list[HistoryEntry]:
     """Return the last events that the connection received from outside; its exchange has a history
     of its own."""
-    own = (SentRequest, NEXT_REQUEST)
+    own = (SentRequest, NEXT_REQUEST, CONNECT)
     entries = [
         entry
         for entry in session.history()

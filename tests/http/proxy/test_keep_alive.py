@@ -35,6 +35,7 @@ def test_the_machine_of_a_connection() -> None:
 def test_the_machine_of_an_exchange() -> None:
     holes = check_machine(Exchange)
     assert {hole.split()[1] for hole in holes} == {
+        "CONNECT",
         "CONNECTED",
         "Called",
         "SubrequestsDone",

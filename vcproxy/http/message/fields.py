@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import TypeAlias, overload
 
 from vcproxy.http.message.grammar import is_text, is_token
@@ -11,6 +12,9 @@ from vcproxy.http.message.grammar import is_text, is_token
 ControlFields: TypeAlias = dict[bytes, bytes]
 """Values by name, both in lower case. The values of several lines are joined by ", " (RFC 9110
 5.3): where only one is allowed, the result is malformed, as it should be."""
+
+SHORT = 64
+"""Characters of a value whose line is remembered: filters often add the same field."""
 
 _find_control = re.compile(
     rb"\r\n(host|con(?:nection|tent-length)|t(?:e|ransfer-encoding)|expect|upgrade|keep-alive"
@@ -98,7 +102,7 @@ class Fields:
 
     def add(self, name: str, value: str) -> None:
         """Add a line at the end. Raises ValueError, see Fields."""
-        line = _line(name, value)
+        line = _short_line(name, value) if len(value) <= SHORT else _line(name, value)
         self.block += line
         self.lower += line.lower()
         self._control = None
@@ -135,14 +139,15 @@ class Fields:
 
     def __setitem__(self, name: str, value: str) -> None:
         """Set the value in the first line of this name, and remove all others."""
+        key = _key(name)
+        if key not in self.lower:
+            self.add(name, value)
+            return
         line = _line(name, value)
-        spans = self._spans(_key(name))
-        if spans:
-            at, end = spans[0]
-            rest = self._cut(spans[1:])
-            self._set_block(rest[: at + 2] + line[:-2] + rest[end:])
-        else:
-            self._set_block(self.block + line)
+        spans = self._spans(key)
+        at, end = spans[0]
+        rest = self._cut(spans[1:])
+        self._set_block(rest[: at + 2] + line[:-2] + rest[end:])
 
     def __delitem__(self, name: str) -> None:
         spans = self._spans(_key(name))
@@ -201,6 +206,7 @@ class Fields:
         return b"".join(kept)
 
 
+@lru_cache(256)
 def _key(name: str) -> bytes:
     return b"\r\n%s:" % name.lower().encode("latin-1", "replace")
 
@@ -221,3 +227,6 @@ def _line(name: str, value: str) -> bytes:
     if value.strip(" \t") != value:
         raise ValueError(f"field {name!r}: {value!r} has white space around it")
     return line if value else line.replace(b" ", b"")
+
+
+_short_line = lru_cache(256)(_line)

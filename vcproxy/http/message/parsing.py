@@ -50,6 +50,10 @@ def head_end(data: bytes, limits: MessageLimits, start: int = 0, *, seen: int = 
     Raises BadMessage with the status for a request: 414 or 431 for a head that is too long already,
     400 for one with a control character. For a response, the caller answers 502 instead.
     """
+    if not seen:
+        end = data.find(HEAD_END, start)
+        if start < end < start + limits.line and end + 4 - start <= limits.head:
+            return end + 4  # as below, sooner: most heads are complete and shorter than `line`
     if data.startswith(b"\r\n", start):
         start += 2
     end = data.find(HEAD_END, max(start, seen - 3))

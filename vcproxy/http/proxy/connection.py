@@ -15,6 +15,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from vcproxy.engine.continuation import OwnedCall
 from vcproxy.engine.event import Event
 from vcproxy.engine.vio import VIO
 from vcproxy.http.message.bad_message import BadMessage
@@ -152,9 +153,11 @@ class HttpProxy(Phases, Session):
             wire.send_first(b"")
         self.side.deadline.set(QUIET_S if self.service.draining else idle_s)
         if wire.has_news:
-            self.engine.schedule(self, NEXT_REQUEST, None)
-        elif self.direct is not None:
-            self.direct.arm()
+            self._read_next()
+        else:
+            wire.receive_at_once()
+            if self.direct is not None:
+                self.direct.arm()
 
     @BETWEEN_REQUESTS.on(
         Event.READ_READY, Event.WRITE_READY, Event.EOS, NEXT_REQUEST,
@@ -180,6 +183,15 @@ class HttpProxy(Phases, Session):
             wire.pending = data[end:]
             wire.count_pending()
         return self._serve(request, Request, request, self.engine.now)
+
+    def _read_next(self) -> None:
+        """Read the next request, which has arrived, in the next turn: a connection that was read in
+        this turn is not reused in it."""
+        engine = self.engine
+        if engine.reading:
+            engine.schedule(OwnedCall(self, self.drain), NEXT_REQUEST, None)
+        else:
+            engine.schedule(self, NEXT_REQUEST, None)
 
     def _unfinished(self, data: bytes) -> State | None:
         side, wire = self.side, self.side.wire
@@ -279,7 +291,7 @@ class HttpProxy(Phases, Session):
     # -- the end -----------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """See Session: close the connection if no request is in progress."""
+        """See Session: close the connection if no request is in progress or has arrived."""
         self.engine.schedule(self, NEXT_REQUEST, None)
 
     def __repr__(self) -> str:

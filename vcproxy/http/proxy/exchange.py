@@ -155,10 +155,10 @@ class Exchange(Machine):
         """Go on with the phase, with the value that a filter waited for."""
         return resume(self, data)
 
-    @CONNECTING.on(Event.CONNECTED, to=(*SENT, FILTERING_REQUEST, TUNNELLING))
-    def connected(self, vc: NetVConnection) -> State | None:
+    @CONNECTING.on(Event.CONNECTED, requesting.CONNECT, to=(*SENT, FILTERING_REQUEST, TUNNELLING))
+    def connected(self, vc: NetVConnection | None) -> State | None:
         """Use the new connection, or the idle one that became free while the request queued."""
-        if vc.open or self.server.claim(vc):
+        if vc is not None and (vc.open or self.server.claim(vc)):
             return requesting.server_selected(self)
         return requesting.connect_server(self)
 

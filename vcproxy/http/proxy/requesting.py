@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from vcproxy.http.proxy.exchange import Exchange
     from vcproxy.machine.state import State
 
+CONNECT = "CONNECT"
+"""Tag: all that had arrived in this turn was read; a connection may be chosen."""
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -120,8 +123,11 @@ def connect_server(exchange: Exchange) -> State | None:
     client = exchange.client
     if client.wire.over and client.failure is not None:
         return client_left(exchange)
-    if exchange.server.acquire():
+    engine, server = exchange.engine, exchange.server
+    if server.acquire_at_once() if engine.reading else server.acquire():
         return server_selected(exchange)
+    if engine.reading:  # other connections may have news that was not read yet
+        engine.schedule(client.cont, CONNECT, None)
     exchange.set_deadline()
     return exchange.CONNECTING
 
@@ -178,6 +184,7 @@ def send_request(exchange: Exchange) -> State | None:
             return exchange.SENDING_REQUEST
     server.repeatable = True
     server.wire.send_first(message)
+    server.wire.receive_at_once()
     exchange.set_deadline(client.options.timeouts.first_byte)
     return exchange.AWAITING_RESPONSE
 

@@ -55,12 +55,10 @@ class ServerSide:
     def acquire(self) -> bool:
         """Take an idle connection, at the first attempt and never for CONNECT; return True. Else
         begin to connect: CONNECTED or ERROR is delivered to the client's continuation."""
-        tx, client = self._tx, self._client
-        upstream = tx.upstream
-        assert upstream is not None
+        if self.acquire_at_once():
+            return True
+        tx, client, upstream, key = self._tx, self._client, self.upstream, self._key
         tx.attempts += 1
-        hashed = upstream.settings.balance == "hash"
-        key = balance_key(tx.request.fields, upstream.settings.hash_by) if hashed else None
         tunnel = tx.request.form == "authority"
         if tx.attempts == 1 and not tunnel:
             idle = upstream.take(client.cont, key=key, client=client.context.client)
@@ -77,6 +75,28 @@ class ServerSide:
             reuse=not tunnel,
         )
         return False
+
+    def acquire_at_once(self) -> bool:
+        """Take an idle connection at the first attempt, as `acquire` does, if nothing else is to be
+        done for it: see Upstream.take_at_once."""
+        tx, client, upstream = self._tx, self._client, self._tx.upstream
+        assert upstream is not None
+        if tx.attempts or tx.request.form == "authority":
+            return False
+        idle = upstream.take_at_once(client.cont, self._key or client.context.client)
+        if idle is None:
+            return False
+        tx.attempts = 1
+        self._reuse(idle)
+        return True
+
+    @property
+    def _key(self) -> str | None:
+        """The key for balancing; None: the client's address."""
+        settings = self.upstream.settings
+        if settings.balance != "hash":
+            return None
+        return balance_key(self._tx.request.fields, settings.hash_by)
 
     def claim(self, waited: NetVConnection) -> bool:
         """Take the idle connection that was reserved for this request in the queue; False: it has
@@ -142,12 +162,12 @@ class ServerSide:
         vc, wire, upstream = self.vc, self.wire, self._tx.upstream
         assert vc is not None
         assert upstream is not None
-        upstream.succeeded(vc)
         if reusable and wire.idle:
             self.vc = None
             wire.release()
-            upstream.give(vc)
+            upstream.answered(vc)
         else:
+            upstream.succeeded(vc)
             self.drop()
 
     def drop(self, error: Exception | None = None) -> None:

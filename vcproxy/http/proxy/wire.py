@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vcproxy.engine.event import Event
 from vcproxy.engine.held_memory import HeldMemory
 from vcproxy.sessions.lingering_close import LingeringClose
 from vcproxy.sessions.streams import READ_AHEAD
 
 if TYPE_CHECKING:
+    from vcproxy.engine.blocks import Block
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.iobuffer import Reader
     from vcproxy.engine.net import NetVConnection
@@ -35,8 +37,8 @@ class Wire:
     """
 
     __slots__ = (
-        "_before", "_cont", "_input", "_kept", "_output", "_read_ahead", "pending", "reads", "vc",
-        "writes",
+        "_before", "_cont", "_input", "_kept", "_output", "_read_ahead", "_sent_in", "_untaken",
+        "pending", "reads", "vc", "writes",
     )  # fmt: skip
 
     reads: VIO
@@ -52,6 +54,8 @@ class Wire:
         self.vc: NetVConnection | None = None
         """The connection; None before `attach` and after `release` or `close`."""
         self._before: int | None = None  # bytes that earlier users wrote to the connection
+        self._untaken = False  # whether `pending` is input that was received at once, and not taken
+        self._sent_in = -1  # the engine's turn in which output was last sent at once
         self.pending = b""
         """Bytes that were taken from the buffer and not used yet: see `count_pending`."""
 
@@ -131,6 +135,7 @@ class Wire:
         `pending`."""
         reader, data = self._input, self.pending
         self.pending = b""
+        self._untaken = False
         self._kept = None
         buffer = reader.buffer
         if buffer.written == reader.position or (enough is not None and len(data) >= enough):
@@ -141,6 +146,19 @@ class Wire:
             self.reads.reenable()
         return data
 
+    def receive_at_once(self) -> None:
+        """Receive the next input without a queued event, where that is possible: see VIO."""
+        if self.reads.vc.engine.direct:
+            self.reads.at_once = self._received
+
+    def _received(self, block: Block) -> None:
+        self.pending = block if type(block) is bytes else bytes(block)
+        self._untaken = True
+        self._cont.handle_event(Event.READ_READY, self.reads)
+        if self._untaken:
+            self._input.buffer.write(self.pending)
+            self.pending = b""
+
     def count_pending(self) -> None:
         """Count `pending` in the memory budget, until the next `take`."""
         if self.pending:
@@ -149,7 +167,14 @@ class Wire:
 
     def send(self, data: bytes) -> None:
         """Send data after all earlier output."""
-        writes = self.writes
+        writes, vc = self.writes, self.vc
+        assert vc is not None
+        count = vc.send_at_once(data)
+        if count:
+            self._sent_in = vc.engine.turns
+            if count == len(data):
+                return
+            data = data[count:]
         writes.pending = True  # WRITE_READY is not needed here, and would cost a turn
         self._output.buffer.write(data)
         writes.reenable()
@@ -170,6 +195,7 @@ class Wire:
 
     def release(self) -> None:
         """Give up the connection without closing it; another wire may attach it."""
+        self.reads.at_once = None
         self.vc = None
 
     def close(self) -> None:
@@ -188,7 +214,8 @@ class Wire:
         """
         assert self.vc is not None
         self._kept = None
-        if self._output.avail or linger:
+        just_sent = self._sent_in == self.vc.engine.turns
+        if just_sent or self._output.avail or linger:
             self._input.close()
             LingeringClose(self.vc, self._output).start()
         else:
