@@ -1,7 +1,7 @@
 """What requests and connections cost in calls of Python functions.
 
 A figure above its ceiling is a regression, unless the calls are worth it; then the ceiling is
-raised. One far below it is an improvement; then the ceiling is lowered.
+raised. One below it is an improvement; then the ceiling is lowered.
 `python -m tests.bench.calls WORK` lists the functions that are called. CPython 3.11 counts most:
 later ones have inlined some calls.
 """
@@ -19,14 +19,14 @@ WORK = workloads()
     ("work", "peer", "ceiling"),
     [
         ("calls-trips", "vcproxy", 16),
-        ("calls-churn", "vcproxy", 305),
-        ("calls-http", "vcproxy-http", 31),
+        ("calls-churn", "vcproxy", 302),
+        ("calls-http", "vcproxy-http", 27),
         ("calls-http", "vcproxy-heads", 177),
-        ("calls-http-unlike", "vcproxy-http", 41),
-        ("calls-http-tls", "vcproxy-tls", 41),
-        ("calls-tls-full", "vcproxy-tls", 350),
-        ("calls-tls-resumed", "vcproxy-tls", 350),
+        ("calls-http-unlike", "vcproxy-http", 37),
+        ("calls-http-tls", "vcproxy-tls", 37),
+        ("calls-tls-full", "vcproxy-tls", 345),
+        ("calls-tls-resumed", "vcproxy-tls", 345),
     ],
 )
 def test_a_unit_of_work_takes_no_more_calls(work: str, peer: str, ceiling: int) -> None:
-    assert 0.5 * ceiling < WORK[work].measure(PEERS[peer]).cost <= ceiling
+    assert 0 < WORK[work].measure(PEERS[peer]).cost <= ceiling
