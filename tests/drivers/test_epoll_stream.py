@@ -160,7 +160,7 @@ class Passing:
         self._engine = engine
 
     def accept(self, data: Block) -> bytes | None:
-        """See DirectPath."""
+        """See DirectHandler."""
         self.reported.append(self._engine.reported(self.sink))
         if data == b"later":
             self.vc.received(data)
@@ -168,7 +168,7 @@ class Passing:
         return bytes(data).upper()
 
     def pushed(self, message: bytes, count: int) -> None:
-        """See DirectPath."""
+        """See DirectHandler."""
         self.counts.append(count)
         self.vc.mutex.release(self._engine)
 

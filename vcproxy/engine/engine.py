@@ -103,7 +103,7 @@ class Engine(EventDispatcher):
         """Whether the driver may move bytes inside the kernel: see Bridge."""
         self.direct = direct
         """Whether input may be passed on without a queued event, and output be written before the
-        end of the turn: see DirectPath, `VIO.at_once` and `NetVConnection.send_at_once`."""
+        end of the turn: see DirectHandler, `VIO.at_once` and `NetVConnection.send_at_once`."""
         self.reported: Callable[[NetVConnection], bool] = _nothing_reported
         """Return whether the driver has an event of this VC in this turn, handled or not. Set by
         drivers. A VC with an event may have unread data, which may concern what is about to be

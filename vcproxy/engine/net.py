@@ -35,8 +35,8 @@ class NetVConnection(VCLifecycle):
       then call `received(data)`, or `would_block()` if nothing came. If `direct_sink` is a VC, the
       data may be pushed to its port first: then call `passed(data, count)`. If `fan` is set, the
       data may be pushed to its level sinks first: then call `spread(data, short)`. If the read VIO
-      has a `direct`, offer it the data first: see DirectPath. On a message-oriented VC the data are
-      one message, which may be longer than that number;
+      has a `direct`, offer it the data first: see DirectHandler. On a message-oriented VC the data
+      are one message, which may be longer than that number;
     - when the port may be writable, call `begin_write()`. If it returns None: not now; the engine
       lists the VC in `engine.writes` later. If views: write them once, in order, then call
       `sent(n)`, where n counts plaintext bytes, 0 if nothing was written. On a message-oriented VC

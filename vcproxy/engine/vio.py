@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.blocks import Block
     from vcproxy.engine.bridge import Bridge
     from vcproxy.engine.continuation import Continuation
-    from vcproxy.engine.direct_path import DirectPath
+    from vcproxy.engine.direct_handler import DirectHandler
     from vcproxy.engine.fan import Fan
     from vcproxy.engine.mutex import Mutex
     from vcproxy.engine.net import NetVConnection
@@ -75,7 +75,7 @@ class VIO:
         self.pending = False
         self.partner: VIO | None = None
         self.direct_sink: NetVConnection | None = None
-        self.direct: DirectPath | None = None
+        self.direct: DirectHandler | None = None
         """For a read: the direct path that is offered the data first. `hand_over` clears it."""
         self.bulk = 0
         self.bridge: Bridge | None = None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class DirectPath:
-    """The direct path of one client's connection. Drivers call it as the engine's DirectPath."""
+    """The direct path of one client's connection. Drivers call it as the engine's DirectHandler."""
 
     __slots__ = (
         "_address", "_client", "_connection", "_deadline", "_engine", "_first_byte_s", "_host",
@@ -78,7 +78,7 @@ class DirectPath:
         del self.response
 
     def accept(self, data: Block) -> bytes | None:
-        """Take a connection for a request; return what is sent on it. See the engine's DirectPath.
+        """Take a connection for a request; return what is sent on it. See DirectHandler.
 
         None: this request and all further ones take the ordinary path, until `arm` is called.
         """
@@ -114,7 +114,7 @@ class DirectPath:
         return None
 
     def pushed(self, message: bytes, count: int) -> None:
-        """Record what was sent, and wait for the response. See the engine's DirectPath."""
+        """Record what was sent, and wait for the response. See DirectHandler."""
         response, reads, server = self.response, self._reads, self.sink
         server_reads, writes = server.read_vio, server.write_vio
         assert server_reads is not None

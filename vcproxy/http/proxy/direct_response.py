@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class DirectResponse:
-    """The response to a client's direct request. Drivers call it as the engine's DirectPath."""
+    """The response to a client's direct request. Drivers call it as the engine's DirectHandler."""
 
     __slots__ = (
         "_connection", "_deadline", "_engine", "_idle_s", "_listener", "_mutex", "_path",
@@ -66,7 +66,7 @@ class DirectResponse:
         """The head of that request, as it was received."""
 
     def accept(self, data: Block) -> bytes | None:
-        """Return what is sent to the client for a whole response. See the engine's DirectPath.
+        """Return what is sent to the client for a whole response. See DirectHandler.
 
         None: the response takes the ordinary path.
         """
@@ -97,7 +97,7 @@ class DirectResponse:
         return None
 
     def pushed(self, message: bytes, count: int) -> None:
-        """Record what was sent, and give the connection back. See the engine's DirectPath."""
+        """Record what was sent, and give the connection back. See DirectHandler."""
         server, connection, now = self.server, self._connection, self._engine.now
         assert server is not None
         self.server = None

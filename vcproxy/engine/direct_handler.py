@@ -1,5 +1,4 @@
-"""DirectPath: gets the data that a driver has read, without an event, and returns what to send at
-once.
+"""DirectHandler: gets what a driver has read, without an event, and returns what to send at once.
 
 It is for a conversation whose next step needs no plugin and no machine.
 vcproxy/http/proxy/direct_path.py implements it; the tests are in tests/http/direct.
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
 
 
-class DirectPath(Protocol):
+class DirectHandler(Protocol):
     """The `direct` of a read VIO. Drivers call it in place of `received`, with the lock held."""
 
     @property
