@@ -84,6 +84,16 @@ class Requester(Continuation):
         with self.acting():
             self.world.upstream.give(self.vc)
 
+    def answered(self) -> None:
+        """Give it back with its operations in progress, after a request was answered."""
+        vc = self.vc
+        assert vc is not None
+        with self.acting():
+            if vc.write_vio is None and not vc.closed:
+                vc.do_io_read(self, None, self.engine.buffer().reader().buffer)
+                vc.do_io_write(self, None, self.engine.buffer().reader())
+            self.world.upstream.answered(vc)
+
     def take(self, **arguments: object) -> NetVConnection | None:
         """Take an idle connection."""
         with self.acting():
@@ -274,14 +284,16 @@ def test_room_is_free_again_after_an_exception(sim: Simulation) -> None:
 @hypothesis_settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 1 << 16),
+    names=st.sampled_from(["a", "abc"]),
     most=st.integers(0, 2),
     size=st.integers(0, 4),
     steps=st.lists(st.tuples(st.sampled_from(
-        ["request"] * 2 + ["reuse"] * 2 + ["close", "give", "give", "take", "crash", "wait", "end"]
-    ), st.integers(0, 9)), max_size=40),
+        ["request"] * 2 + ["reuse"] * 2 + ["give"] * 2 + ["answered"] * 2
+        + ["take", "take at once"] * 2 + ["wait"] * 4 + ["close", "crash", "end"]
+    ), st.integers(0, 9)), min_size=20, max_size=60),
 )  # fmt: skip
 def test_no_request_is_lost_and_no_limit_exceeded(
-    seed: int, most: int, size: int, steps: list[tuple[str, int]]
+    seed: int, names: str, most: int, size: int, steps: list[tuple[str, int]]
 ) -> None:
     with Simulation(seed, NetworkFaults(latency=(0.0, 0.02), lock_miss=0.2)) as sim:
         settings = UpstreamSettings(
@@ -289,7 +301,7 @@ def test_no_request_is_lost_and_no_limit_exceeded(
             queue=QueueSettings(size=size, timeout=1.0),
             pool=PoolSettings(idle=2, idle_time=3.0),
         )
-        world = World(sim, "abc", refusing="c", settings=settings)
+        world = World(sim, names, refusing="c", settings=settings)
         requesters: list[Requester] = []
         for step, number in steps:
             requester = requesters[number % len(requesters)] if requesters else None
@@ -301,9 +313,9 @@ def test_no_request_is_lost_and_no_limit_exceeded(
                 for server in world.servers.values():
                     for peer in server.peers[number:]:
                         peer.reset()
-            elif step == "take":
+            elif step in ("take", "take at once"):
                 taker = Requester(world)
-                if taker.take() is not None:
+                if (taker.take() if step == "take" else at_once(world, taker)) is not None:
                     taker.events.append(Event.CONNECTED)
                     requesters.append(taker)
             elif step == "wait" or requester is None:
@@ -313,6 +325,9 @@ def test_no_request_is_lost_and_no_limit_exceeded(
                     requester.close()
                 elif step == "give" and requester.events == [Event.CONNECTED]:
                     requester.give()
+                    requesters.remove(requester)
+                elif step == "answered" and requester.events == [Event.CONNECTED]:
+                    requester.answered()
                     requesters.remove(requester)
                 elif step == "crash":
                     with requester.acting():
@@ -328,7 +343,7 @@ def test_no_request_is_lost_and_no_limit_exceeded(
             if not requester.vc.closed:
                 requester.close()
         world.settle(10.0)
-        assert world.counts() == [0, 0, 0]
+        assert not any(world.counts())
         assert not world.engine.vcs
         assert not world.upstream.pool.servers
         assert not world.upstream.queue.waiting
@@ -841,6 +856,25 @@ def test_a_connection_is_given_back_and_taken_at_once(sim: Simulation, names: st
     world.servers["a"].peers[0].send(b"late")
     world.settle()
     assert taker.events == [Event.READ_READY]
+
+
+def test_an_only_server_is_used_at_once_after_its_slow_start(sim: Simulation) -> None:
+    settings = UpstreamSettings(
+        balance="random_of_two", slow_start=1.0, pool=PoolSettings(idle=2, idle_time=5.0)
+    )
+    world = World(sim, "a", settings=settings)
+    [server] = world.upstream.servers
+    for healthy in (False, True):
+        server.healthy = healthy
+        world.upstream._servers._state_changed(server, "it was checked")
+    first = in_use(world)
+    first.answered()
+    assert at_once(world, Requester(world)) is None
+    world.settle(1.0)
+    taker = Requester(world)
+    assert taker.take() is first.vc
+    taker.answered()
+    assert at_once(world, Requester(world)) is first.vc
 
 
 @pytest.mark.parametrize("change", ["data", "end", "age", "ejection"])

@@ -115,6 +115,7 @@ class ServerSet:
             if warmth >= 1:
                 server.share = server.weight
                 del self.warming[server]
+                self._update_up()
         if self._balance.uses_share:
             return servers
         warm = [
