@@ -24,7 +24,8 @@ class Accept:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Drop the message, answer the client, and close its connection unless `keep`."""
+    """Drop the message and answer the client. Unless `keep`, read no more of it, and close its
+    connection when the server has ended, too."""
 
     answer: bytes = b""
     """Bytes to send to the client, unchanged."""
