@@ -90,9 +90,10 @@ class {Name}(Validator):
     def check(self, message: bytes) -> Verdict:
         """Validate one message."""
         try:
-            valid = "id" in json.loads(message)
-        except (ValueError, TypeError):
-            valid = False
+            value = json.loads(message)
+        except ValueError:
+            value = None
+        valid = isinstance(value, dict) and "id" in value
         return Accept() if valid else Resend(b'{{"error": "no id"}}\\n')
 '''
 
@@ -114,6 +115,8 @@ def test_valid_messages_are_forwarded_and_others_answered() -> None:
         Script("""
             server < {{"id": 1}}
             client > nonsense
+            client < {{"error": "no id"}}
+            client > "id"
             client < {{"error": "no id"}}
             client > {{"id": 2}}
             server < {{"id": 2}}
