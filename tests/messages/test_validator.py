@@ -13,6 +13,7 @@ from vcproxy.framing.framing import length_prefix, lines
 from vcproxy.messages.validator import Validator
 from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict
 from vcproxy.testing.machines import check_machine
+from vcproxy.testing.proxy import SimulatedProxy
 
 
 def look_up(order: bytes) -> object:
@@ -130,6 +131,26 @@ def test_a_framing_fault_is_counted_and_logged(sent: bytes, counted: str, logged
         sim.run(until=lambda: client.ended)
         assert world.service.counts == {counted: 1}
         assert logged in world.logged[-1]
+
+
+@pytest.mark.parametrize(
+    ("limit", "logged"),
+    [("inactivity_s", "nothing moved for too long"), ("active_s", "open for too long")],
+)
+def test_a_rejected_client_waits_for_its_server_until_a_timeout(limit: str, logged: str) -> None:
+    limits: dict[str, float] = {limit: 30.0}
+    with SimulatedProxy(Orders, **limits) as proxy:  # type: ignore[arg-type]
+        client = proxy.client()
+        client.send(b"ok 1\nbad\n")
+        server = proxy.server()
+        proxy.elapse(29)
+        assert client.received == b"bad\n"
+        assert server.ended
+        assert not client.reset_seen
+        proxy.run()
+        assert client.reset_seen
+        assert server.reset_seen
+        assert proxy.log[-1].endswith(f"connection timed out: {logged}")
 
 
 def test_an_invalid_length_ends_the_input() -> None:

@@ -30,6 +30,7 @@ from vcproxy.machine.state import State
 from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict, is_plain
 from vcproxy.sessions.session import Session
 from vcproxy.sessions.streams import InputStream, OutputStream
+from vcproxy.tunnels.done import Reason
 from vcproxy.tunnels.stall_timer import STALLED, StallTimer, flush_s
 
 if TYPE_CHECKING:
@@ -345,10 +346,18 @@ class Validator(Session):
         self.close(self._messages.vio.error)
         return self.CLOSED
 
-    @TALKING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
-    def timed_out(self, vio: VIO) -> None:
-        """Reset both connections after a timeout."""
-        error = TimeoutError("connection timed out")
+    @TALKING.on(Event.INACTIVITY_TIMEOUT, to=CLOSED)
+    def timed_out_inactive(self, vio: VIO) -> None:
+        """Reset both connections: nothing moved for too long."""
+        self._time_out(vio, Reason.INACTIVITY)
+
+    @TALKING.on(Event.ACTIVE_TIMEOUT, to=CLOSED)
+    def timed_out_active(self, vio: VIO) -> None:
+        """Reset both connections: they were open for too long."""
+        self._time_out(vio, Reason.ACTIVE)
+
+    def _time_out(self, vio: VIO, reason: Reason) -> None:
+        error = TimeoutError(reason.value)
         self.log(f"{vio.name}: {error}")
         self.close(error)
 
