@@ -95,7 +95,8 @@ class ConnectionPool(Continuation):
         reads, writes = vc.read_vio, vc.write_vio
         limit = server.keep_alive.limit_s
         if (
-            mutex.owner is not None
+            not engine.direct  # a recording follows each hand_over()
+            or mutex.owner is not None
             or vc.listed_in >= engine.turns
             or idle[vc] <= engine.now - (self._settings.idle_time if limit is None else limit)
             or reads is None
@@ -125,7 +126,8 @@ class ConnectionPool(Continuation):
         reads, writes = vc.read_vio, vc.write_vio
         now, age = engine.now, settings.age
         if (
-            len(idle) >= settings.idle
+            not engine.direct  # a recording follows each hand_over()
+            or len(idle) >= settings.idle
             or vc.error is not None
             or vc.closed
             or (age and now - vc.outgoing.created_at >= age)  # type: ignore[union-attr]
