@@ -140,7 +140,7 @@ class HttpTable(Table):
     direct: bool = True
     """Whether requests that need no decision are passed on directly: a GET for which a server's
     connection is idle, while no filter, recording or trace needs it. Such a request takes about
-    half the CPU time; what is sent, logged and counted is the same."""
+    0.6 of the CPU time; what is sent, logged and counted is the same."""
 
 
 class KeyPair(Table):
