@@ -359,11 +359,8 @@ class Proxy:
 
     def _log_limits(self) -> None:
         """Log how many clients the descriptor limit allows; warn of configured higher limits."""
-        descriptors = self._descriptors
-        most = descriptors.most_clients
-        allow = (
-            f"{descriptors.limit} descriptors allow {most} clients at a time, each with a server"
-        )
+        limit, most = self._descriptors.limit, self._descriptors.most_clients
+        allow = f"{limit} descriptors allow {most} clients at a time, each with a server"
         self.log("info", allow)
         for entry in self._configuration.settings.listener:
             configured = entry.limits.max_connections or 0
