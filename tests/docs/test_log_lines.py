@@ -18,3 +18,8 @@ def test_every_text_that_is_listed_exists() -> None:
 def test_each_has_a_cause_and_a_remedy() -> None:
     assert not [line.text for line in log_lines.table() if not (line.cause and line.remedy)]
     assert {line.level for line in log_lines.table()} <= {*log_lines.LEVELS, "exit"}
+
+
+def test_each_names_a_module_that_exists() -> None:
+    absent = {line.where for line in log_lines.table() if not (log_lines.ROOT / line.where).exists()}
+    assert absent == set(), "correct `where` in docs/reference/log-lines.toml"
