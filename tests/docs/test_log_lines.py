@@ -21,5 +21,7 @@ def test_each_has_a_cause_and_a_remedy() -> None:
 
 
 def test_each_names_a_module_that_exists() -> None:
-    absent = {line.where for line in log_lines.table() if not (log_lines.ROOT / line.where).exists()}
+    absent = {
+        line.where for line in log_lines.table() if not (log_lines.ROOT / line.where).exists()
+    }
     assert absent == set(), "correct `where` in docs/reference/log-lines.toml"
