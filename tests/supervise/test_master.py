@@ -160,9 +160,9 @@ def test_five_deaths_in_ten_seconds_drain_the_others_and_end_with_a_status() -> 
     assert script.ended(2) == [
         Log("error", "worker 2 was killed by SIGKILL: its connections are lost"),
         Log("error", "5 workers have ended within 10s: the proxy ends"),
-        drain(1),
-        Drop(),
         Unlisten(),
+        Drop(),
+        drain(1),
     ]
     assert script.ended(1, EXITED_0) == [Exit(DEATHS_STATUS)]
 
@@ -279,10 +279,10 @@ def test_a_plugin_may_request_it() -> None:
 def test_a_signal_drains_all_and_the_last_one_ends_the_master() -> None:
     script = Script().serving()
     assert script.master.end(2, 4711, script.now) == [
+        Unlisten(),
+        Drop(),
         drain(1, 2, 4711),
         drain(2, 2, 4711),
-        Drop(),
-        Unlisten(),
     ]
     assert script.ended(2, EXITED_0) == []
     assert script.ended(1, EXITED_0) == [Exit(0)]
@@ -300,7 +300,7 @@ def test_a_second_signal_stops_at_once() -> None:
 
 def test_a_plugin_may_request_the_stop_once() -> None:
     script = Script().serving()
-    assert script(1, Verb.STOP_REQUESTED, pid=77)[:2] == [drain(1, 15, 77), drain(2, 15, 77)]
+    assert script(1, Verb.STOP_REQUESTED, pid=77)[2:] == [drain(1, 15, 77), drain(2, 15, 77)]
     assert script(2, Verb.STOP_REQUESTED, pid=78) == []
 
 
@@ -339,7 +339,7 @@ def test_a_signal_during_a_reload_drops_it(answered: int) -> None:
     script = Script().preparing()
     for worker in range(1, answered + 1):
         script(worker, Verb.PREPARED)
-    assert script.master.end(15, 1, script.now)[2:] == [Drop(), Unlisten()]
+    assert script.master.end(15, 1, script.now)[:2] == [Unlisten(), Drop()]
     assert script(2, Verb.PREPARED) == []
     assert script.master.reload(script.now) == []
 
@@ -354,7 +354,7 @@ def test_a_configuration_that_is_loaded_too_late_is_dropped() -> None:
 def test_a_signal_during_the_start_ends_it() -> None:
     script = Script()
     script.master.start()
-    assert script.master.end(15, 1, script.now)[:2] == [drain(1, pid=1), drain(2, pid=1)]
+    assert script.master.end(15, 1, script.now)[2:] == [drain(1, pid=1), drain(2, pid=1)]
     assert script.ended(1, EXITED_0) == []
     assert script.ended(2, EXITED_0) == [Exit(0)]
 

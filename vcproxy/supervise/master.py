@@ -262,8 +262,10 @@ class Master:
     def _drain(self, signal: int, pid: int, now: float) -> list[Action]:
         self.phase = Phase.DRAINING
         self.deadline = now + self._drain_s + GRACE_S
+        # Unlisten comes first: a socket that only the master holds would take connections that
+        # nobody accepts.
         actions = self._send_all(Message(Verb.DRAIN, signal=signal, pid=pid))
-        return [*actions, Drop(), Unlisten(), *self._exit_if_all_ended()]
+        return [Unlisten(), Drop(), *actions, *self._exit_if_all_ended()]
 
     def _give_up(self, status: int, reason: str) -> list[Action]:
         """End the start: no worker serves yet."""
