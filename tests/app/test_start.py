@@ -65,7 +65,7 @@ UNUSED = {
     "vcproxy.replay.log",
     "vcproxy.replay.format",
     "vcproxy.replay.record",
-    "vcproxy.supervise",
+    "vcproxy.workers",
     "vcproxy.testing",
 }
 """Each takes 1 to 100 ms to import."""

@@ -16,7 +16,7 @@ from vcproxy.config.loader import Configuration
 from vcproxy.config.workers import count
 from vcproxy.drivers.epoll.descriptors import raise_limit
 from vcproxy.listeners.activation import activated
-from vcproxy.supervise.master_process import MasterProcess
+from vcproxy.workers.master_process import MasterProcess
 
 
 def serve_with_workers(configuration: Configuration, trace: str | None) -> int:

@@ -22,10 +22,10 @@ from vcproxy.config.workers import share
 from vcproxy.engine.address import Address
 from vcproxy.listeners.plan import Place, Plan
 from vcproxy.sessions.program import Signal
-from vcproxy.supervise.channel import Channel, close_all
-from vcproxy.supervise.content import unpacked
-from vcproxy.supervise.master import SIGTERM
-from vcproxy.supervise.messages import Message, Verb
+from vcproxy.workers.channel import Channel, close_all
+from vcproxy.workers.content import unpacked
+from vcproxy.workers.master import SIGTERM
+from vcproxy.workers.messages import Message, Verb
 
 SHORTAGE = "there are not enough descriptors for its sockets: raise the limit (ulimit -n)"
 

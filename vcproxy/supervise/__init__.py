@@ -1,1 +1,1 @@
-"""Supervise: a master process that starts worker processes, replaces them, and ends them."""
+"""Supervise: processes that are machines, their lifecycle, and who starts them again."""

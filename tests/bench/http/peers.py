@@ -209,7 +209,7 @@ OURS = (
 WORKERS = replace(
     vcproxy("vcproxy-workers", ("http", "workers")),
     config=OURS[0].config.replace("[proxy]\n", "[proxy]\nworkers = 2\n"),
-    needs="vcproxy.supervise",
+    needs="vcproxy.workers",
 )
 
 HTTP_PEERS = {

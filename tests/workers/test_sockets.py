@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.running import Server, free_port
 from vcproxy.config.loader import Configuration, load
 from vcproxy.engine.address import Address
-from vcproxy.supervise.sockets import ListeningSockets, new_sockets
+from vcproxy.workers.sockets import ListeningSockets, new_sockets
 
 WORKERS = 3
 

@@ -26,12 +26,12 @@ from vcproxy.config.workers import only_in_worker_1
 from vcproxy.engine.log_function import Level
 from vcproxy.listeners.plan import Place
 from vcproxy.listeners.restart import restart_needed
-from vcproxy.supervise import actions as do
-from vcproxy.supervise.channel import MAX_DESCRIPTORS, Channel
-from vcproxy.supervise.content import packed
-from vcproxy.supervise.master import EXITED_0, Master
-from vcproxy.supervise.messages import Message, Verb
-from vcproxy.supervise.sockets import Change, HandedOn, ListeningSockets, new_sockets
+from vcproxy.workers import actions as do
+from vcproxy.workers.channel import MAX_DESCRIPTORS, Channel
+from vcproxy.workers.content import packed
+from vcproxy.workers.master import EXITED_0, Master
+from vcproxy.workers.messages import Message, Verb
+from vcproxy.workers.sockets import Change, HandedOn, ListeningSockets, new_sockets
 
 SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
 """The signals that the master waits for. Workers ignore them: a terminal sends SIGINT to both, and

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from vcproxy.supervise.actions import (
+from vcproxy.workers.actions import (
     Action,
     Adopt,
     Drop,
@@ -23,8 +23,8 @@ from vcproxy.supervise.actions import (
     Spawn,
     Unlisten,
 )
-from vcproxy.supervise.master import DEATHS_STATUS, EXITED_0, GRACE_S, PREPARE_S, Master, Phase
-from vcproxy.supervise.messages import Message, Verb
+from vcproxy.workers.master import DEATHS_STATUS, EXITED_0, GRACE_S, PREPARE_S, Master, Phase
+from vcproxy.workers.messages import Message, Verb
 
 DRAIN_S = 10.0
 CRASHED = "was killed by SIGKILL"

@@ -23,7 +23,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from vcproxy.engine.units import show_duration
-from vcproxy.supervise.actions import (
+from vcproxy.workers.actions import (
     Action,
     Adopt,
     Drop,
@@ -39,8 +39,8 @@ from vcproxy.supervise.actions import (
     Spawn,
     Unlisten,
 )
-from vcproxy.supervise.deaths import Deaths
-from vcproxy.supervise.messages import Message, Verb
+from vcproxy.workers.deaths import Deaths
+from vcproxy.workers.messages import Message, Verb
 
 DEATHS_STATUS = 3
 """Exit status after too many deaths of workers. 1 is an error at the start or at the end, and 2 a

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from vcproxy.supervise.channel import MAX_DESCRIPTORS, Channel, close_all
-from vcproxy.supervise.messages import Message, Verb
+from vcproxy.workers.channel import MAX_DESCRIPTORS, Channel, close_all
+from vcproxy.workers.messages import Message, Verb
 
 Pair = tuple[Channel, Channel]
 

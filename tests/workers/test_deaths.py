@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vcproxy.supervise.deaths import Deaths
+from vcproxy.workers.deaths import Deaths
 
 
 def test_the_fifth_death_within_the_period_counts() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vcproxy.supervise.messages import Message, Verb
+from vcproxy.workers.messages import Message, Verb
 
 
 @pytest.mark.parametrize("verb", Verb)

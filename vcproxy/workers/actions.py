@@ -1,7 +1,7 @@
 """What Master asks of the process that it runs in. MasterProcess carries it out.
 
 A *candidate* is the configuration of a reload, from Load until Adopt or Drop. Tested in
-tests/supervise/test_master.py.
+tests/workers/test_master.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vcproxy.engine.log_function import Level
-from vcproxy.supervise.messages import Message
+from vcproxy.workers.messages import Message
 
 
 @dataclass(frozen=True, slots=True)

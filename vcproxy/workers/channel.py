@@ -11,7 +11,7 @@ import socket
 from array import array
 from collections.abc import Sequence
 
-from vcproxy.supervise.messages import Message
+from vcproxy.workers.messages import Message
 
 LARGEST = 1 << 17
 """Bytes of the largest message: MAX_DESCRIPTORS names and addresses of listeners."""

@@ -1,0 +1,1 @@
+"""Bus: how processes send each other messages. The mailbox makes datagrams reliable."""

@@ -1,0 +1,1 @@
+"""Workers: a master process that starts worker processes, replaces them, and ends them."""
