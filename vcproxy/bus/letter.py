@@ -1,0 +1,46 @@
+"""Letter: a message as a machine receives it, split into its words (wink.md 3)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from vcproxy.bus.peer import Peer, show_peer
+
+_WORD = re.compile(r"[^ \t\n\v\f\r]+")
+"""Only the white space of ASCII separates words, as in the original: not that of Unicode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message that has arrived: "VERB WORD ...".
+
+    `to` is the own address, or the multicast group that it was sent to. Bytes that are not UTF-8
+    are in the text as surrogate escapes (PEP 383), so that the same bytes can be sent on.
+    """
+
+    sender: Peer
+    text: str
+    to: Peer
+
+    @property
+    def name(self) -> str:
+        """The sender, as the histories of machines show it."""
+        return show_peer(self.sender)
+
+    @property
+    def verb(self) -> str:
+        """The first word, which is the key of receivers; "" if there is none."""
+        found = _WORD.search(self.text)
+        return "" if found is None else found[0]
+
+    @property
+    def rest(self) -> str:
+        """The text after the verb, unchanged: the white space between them is its beginning."""
+        found = _WORD.search(self.text)
+        return "" if found is None else self.text[found.end() :]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words after the verb."""
+        return tuple(_WORD.findall(self.text))[1:]
