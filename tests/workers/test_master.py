@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from vcproxy.supervise.actions import Log
 from vcproxy.workers.actions import (
     Action,
     Adopt,
@@ -14,7 +15,6 @@ from vcproxy.workers.actions import (
     Exit,
     Kill,
     Load,
-    Log,
     Offer,
     Ready,
     Reloaded,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vcproxy.engine.log_function import Level
+from vcproxy.supervise.actions import Log
 from vcproxy.workers.messages import Message
 
 
@@ -76,14 +76,6 @@ class Unlisten:
 @dataclass(frozen=True, slots=True)
 class Reopen:
     """Reopen the log file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """Write a line to the log."""
-
-    level: Level
-    text: str
 
 
 @dataclass(frozen=True, slots=True)

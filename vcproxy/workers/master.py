@@ -23,6 +23,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from vcproxy.engine.units import show_duration
+from vcproxy.supervise.actions import Log
 from vcproxy.workers.actions import (
     Action,
     Adopt,
@@ -30,7 +31,6 @@ from vcproxy.workers.actions import (
     Exit,
     Kill,
     Load,
-    Log,
     Offer,
     Ready,
     Reloaded,

@@ -26,6 +26,7 @@ from vcproxy.config.workers import only_in_worker_1
 from vcproxy.engine.log_function import Level
 from vcproxy.listeners.plan import Place
 from vcproxy.listeners.restart import restart_needed
+from vcproxy.supervise.actions import Log
 from vcproxy.workers import actions as do
 from vcproxy.workers.channel import MAX_DESCRIPTORS, Channel
 from vcproxy.workers.content import packed
@@ -221,7 +222,7 @@ class MasterProcess:
                 self._sockets.close_streams()
             case do.Reopen():
                 self._log.reopen()
-            case do.Log(level, text):
+            case Log(level, text):
                 self._log(level, text)
             case do.Exit():
                 self._exit = action
