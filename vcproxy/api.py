@@ -16,7 +16,19 @@ if TYPE_CHECKING:
     from vcproxy.config.values import Duration, Endpoint, FilePath, Size, Target, UpstreamName
     from vcproxy.engine.address import Address
     from vcproxy.engine.calls import Called
+    from vcproxy.engine.child_process import (
+        ChildContinued,
+        ChildExited,
+        ChildKilled,
+        ChildProcess,
+        ChildStopped,
+        Launch,
+        Launched,
+        LaunchFailed,
+    )
+    from vcproxy.engine.datagrams import Arrived, BindFailed, Bound, Datagrams
     from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.signals import Signal, Signals
     from vcproxy.engine.vio import VIO
     from vcproxy.framing.framing import (
         Decoder,
@@ -59,7 +71,7 @@ if TYPE_CHECKING:
     from vcproxy.sessions.forwarder import Forwarder
     from vcproxy.sessions.message_reader import Message
     from vcproxy.sessions.process import reload_proxy, stop_proxy
-    from vcproxy.sessions.program import Program, Signal
+    from vcproxy.sessions.program import Program
     from vcproxy.sessions.service import Service
     from vcproxy.sessions.session import Session
     from vcproxy.sessions.staged_program import StagedProgram
@@ -88,7 +100,19 @@ else:
         ),
         "vcproxy.engine.address": ("Address",),
         "vcproxy.engine.calls": ("Called",),
+        "vcproxy.engine.child_process": (
+            "ChildContinued",
+            "ChildExited",
+            "ChildKilled",
+            "ChildProcess",
+            "ChildStopped",
+            "Launch",
+            "Launched",
+            "LaunchFailed",
+        ),
+        "vcproxy.engine.datagrams": ("Arrived", "BindFailed", "Bound", "Datagrams"),
         "vcproxy.engine.net": ("NetVConnection",),
+        "vcproxy.engine.signals": ("Signal", "Signals"),
         "vcproxy.engine.vio": ("VIO",),
         "vcproxy.framing.framing": (
             "Decoder",
@@ -131,7 +155,7 @@ else:
         "vcproxy.sessions.forwarder": ("Forwarder",),
         "vcproxy.sessions.message_reader": ("Message",),
         "vcproxy.sessions.process": ("reload_proxy", "stop_proxy"),
-        "vcproxy.sessions.program": ("Program", "Signal"),
+        "vcproxy.sessions.program": ("Program",),
         "vcproxy.sessions.service": ("Service",),
         "vcproxy.sessions.session": ("Session",),
         "vcproxy.sessions.staged_program": ("StagedProgram",),
@@ -178,9 +202,18 @@ __all__ = [
     "VIO",
     "Accept",
     "Address",
+    "Arrived",
     "Backend",
     "BadMessage",
+    "BindFailed",
+    "Bound",
     "Called",
+    "ChildContinued",
+    "ChildExited",
+    "ChildKilled",
+    "ChildProcess",
+    "ChildStopped",
+    "Datagrams",
     "Decoder",
     "Defer",
     "Dropped",
@@ -197,6 +230,9 @@ __all__ = [
     "FramingError",
     "FramingOptions",
     "HttpProxy",
+    "Launch",
+    "LaunchFailed",
+    "Launched",
     "Machine",
     "MachinePool",
     "Message",
@@ -230,6 +266,7 @@ __all__ = [
     "Service",
     "Session",
     "Signal",
+    "Signals",
     "SinkDone",
     "SinkStatus",
     "Size",

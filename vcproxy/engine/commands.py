@@ -16,10 +16,13 @@ from vcproxy.engine.address import Address
 
 if TYPE_CHECKING:
     from vcproxy.engine.bridge import Bridge
+    from vcproxy.engine.child_process import ChildProcess
+    from vcproxy.engine.datagrams import Datagrams, HostPort
     from vcproxy.engine.fan import Fan
     from vcproxy.engine.listener import Listener
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.outgoing import Outgoing
+    from vcproxy.engine.source import Source
 
 
 @dataclass(slots=True)
@@ -120,6 +123,37 @@ class ResumeAccept:
 
 
 @dataclass(slots=True)
+class OpenSource:
+    """Open a source: pass in what happens there, with `engine.happened(source, event)`."""
+
+    source: Source
+
+
+@dataclass(slots=True)
+class CloseSource:
+    """Close a source that has not ended. A child process is killed and reaped."""
+
+    source: Source
+
+
+@dataclass(slots=True)
+class SignalChild:
+    """Send a signal to a child process that has not ended; if it is being launched, afterwards."""
+
+    source: ChildProcess
+    number: int
+
+
+@dataclass(slots=True)
+class SendDatagram:
+    """Send a datagram from the socket of a source, or drop it."""
+
+    source: Datagrams
+    data: bytes
+    to: HostPort
+
+
+@dataclass(slots=True)
 class Rescan:
     """Read the configuration and the plugins again, and apply them."""
 
@@ -141,6 +175,10 @@ Command = (
     | EndBridge
     | Spread
     | ResumeAccept
+    | OpenSource
+    | CloseSource
+    | SignalChild
+    | SendDatagram
     | Rescan
     | Stop
 )

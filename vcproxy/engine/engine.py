@@ -18,7 +18,7 @@ its randomness is `random`, and no decision depends on the order of a set or on 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -28,6 +28,7 @@ from vcproxy.engine.blocks import Memory
 from vcproxy.engine.calls import Called, PendingCalls
 from vcproxy.engine.commands import Command, ResumeAccept, Subscribe
 from vcproxy.engine.continuation import Continuation, OwnTimer
+from vcproxy.engine.dates import DateAction
 from vcproxy.engine.descriptor_shortage import DescriptorShortage
 from vcproxy.engine.event import Event
 from vcproxy.engine.event_dispatcher import EventDispatcher
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from vcproxy.engine.log_function import LogFunction
     from vcproxy.engine.port import Port
+    from vcproxy.engine.source import Source
 
 ACCEPT_PAUSE_S = 0.1
 """The pause after a failed accept: HAProxy's, when descriptors run out."""
@@ -77,6 +79,8 @@ class Engine(EventDispatcher):
         "reads",
         "reported",
         "shortage",
+        "source_count",
+        "sources",
         "token",
         "vcs",
         "wall",
@@ -115,6 +119,10 @@ class Engine(EventDispatcher):
         self.reads: list[NetVConnection] = []
         self.writes: list[NetVConnection] = []
         self.commands: list[Command] = []
+        self.sources: dict[int, Source] = {}
+        """The sources that are open, by number."""
+        self.source_count = 0
+        """Sources opened so far: the number of the last."""
         self.wall = 0
         """The time of day: seconds since 1970, UTC, as the driver set it last; 0: not set yet."""
         self.no_buffer = IOBuffer(self.memory, 0)
@@ -200,10 +208,31 @@ class Engine(EventDispatcher):
         """
         self._calls.start(cont, fn, args, deadline)
 
+    def schedule_at_date(
+        self, when: float, cont: Continuation, key: Hashable, data: object
+    ) -> DateAction:
+        """Deliver an event at `when`, in seconds since 1970, UTC, at once if that is past.
+
+        It follows the clock of the system when that is set forwards or back, which is noticed
+        within 10 s. It comes at most a second late otherwise, and never early.
+        """
+        return DateAction(cont, when, key, data)
+
     def buffer(self, water_mark: int | None = None, *, message_oriented: bool = False) -> IOBuffer:
         """Return a new buffer that counts in this engine's memory budget."""
         mark = WATER_MARK if water_mark is None else water_mark
         return IOBuffer(self.memory, mark, message_oriented=message_oriented)
+
+    def close_sources(self, mutex: Mutex) -> None:
+        """Close all sources of a conversation. The mutex is held."""
+        for source in list(self.sources.values()):
+            if source.cont is not None and source.cont.mutex is mutex:
+                source.close()
+
+    def end_conversation(self, mutex: Mutex, error: Exception) -> None:
+        """See EventDispatcher; close its sources too."""
+        super().end_conversation(mutex, error)
+        self.close_sources(mutex)
 
     # -- for VCs -----------------------------------------------------------------------------
 
@@ -324,6 +353,18 @@ class Engine(EventDispatcher):
     def called(self, number: int, value: object, error: Exception | None = None) -> None:
         """Deliver the result of a Call: a value or an exception."""
         self._calls.finish(number, Called(value, error))
+
+    def happened(self, source: Source, event: object) -> None:
+        """Queue an event of a source for its continuation, with the event's class as the key.
+
+        It is ignored if the source was closed, or has ended.
+        """
+        if source.number not in self.sources:
+            return
+        kind: type = type(event)
+        if kind in source.last:
+            del self.sources[source.number]
+        self.queue.append((source, kind, event))
 
     @property
     def busy(self) -> bool:

@@ -27,7 +27,7 @@ BATCH = 64 * 1024
 """Bytes of small blocks joined for one system call: the copy is cheap compared to the call."""
 
 
-class Source(Protocol):
+class FanSource(Protocol):
     """What fills the buffer: a read VIO, or code that writes directly."""
 
     def reenable(self) -> None:
@@ -79,7 +79,7 @@ class Fan:
         """When the level sinks got data last."""
         self.behind: dict[VIO, None] = {}
         """The sinks that have a reader of their own, in the order in which they fell behind."""
-        self.sources: dict[Source, None] = {}
+        self.sources: dict[FanSource, None] = {}
         """What fills the buffer, and is reenabled when there may be room again."""
         self._idle: dict[VIO, None] = {}  # sinks that are not level and have nothing to write
         self._spread = Spread(self)

@@ -6,11 +6,11 @@ Tested in tests/sessions/test_programs.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.mutex import Mutex
+from vcproxy.engine.signals import Signal as Signal
 from vcproxy.machine.machine import Machine
 
 if TYPE_CHECKING:
@@ -18,16 +18,6 @@ if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
     from vcproxy.sessions.service import Service
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """A signal to end the process. Programs get it before connections are drained."""
-
-    number: int
-    """The operating system's number: 2 is INT, 15 is TERM."""
-    pid: int = 0
-    """The process that sent the signal; 0: the kernel, as for a terminal, or unknown."""
 
 
 class Program(Continuation):
@@ -91,10 +81,12 @@ class Program(Continuation):
         """Start. The mutex is held."""
 
     def stop(self) -> None:
-        """Close all current and future connections; ignore further events. The mutex is held."""
+        """Close all current and future connections, and all sources; ignore further events. The
+        mutex is held."""
         self.mutex.ended = True
         for vc in list(self.mutex.vcs):
             vc.do_io_close()
+        self.engine.close_sources(self.mutex)
 
     def status(self) -> object:
         """Return the program's status as a plain value, for Proxy.status(). To be overridden."""

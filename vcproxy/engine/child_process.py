@@ -1,0 +1,120 @@
+"""ChildProcess: a child process, as a source of events.
+
+The driver starts the program, watches it, and reaps it. Only this child gets the signals of
+`signal()`, never another process that has got its pid later.
+
+Tested in tests/engine/test_source.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from vcproxy.engine.commands import SignalChild
+from vcproxy.engine.source import Source
+
+if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What to execute, and how. Its standard input is empty (/dev/null)."""
+
+    executable: str
+    """The path of the program. It is not searched in PATH."""
+    arguments: tuple[str, ...]
+    """argv, from argv[0] on, which is usually the name of the program."""
+    directory: str = ""
+    """Its working directory; "": that of this process."""
+    environment: Mapping[str, str] | None = None
+    """Its environment variables, all of them; None: those of this process."""
+    output: str = ""
+    """The file to which its standard output and error are appended; "": those of this process."""
+    descriptors: tuple[int, ...] = ()
+    """Descriptors of this process that it gets, with the same numbers. They must stay open until
+    Launched or LaunchFailed."""
+    user: str = ""
+    """The name of the user as whom it runs, with the user's groups; "": that of this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """The program runs: it was executed without an error."""
+
+    name: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchFailed:
+    """The program could not be executed. The last event."""
+
+    name: str
+    reason: str
+    """What is wrong, with the path, in plain words."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildExited:
+    """The process has ended by itself. The last event. Its own children may still run."""
+
+    name: str
+    status: int
+    """0 to 255; 0 means success."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildKilled:
+    """A signal has ended the process. The last event."""
+
+    name: str
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStopped:
+    """A signal (SIGSTOP, SIGTSTP) has stopped the process; it may be continued."""
+
+    name: str
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildContinued:
+    """The process runs again, by SIGCONT."""
+
+    name: str
+
+
+class ChildProcess(Source):
+    """A child process.
+
+    Events: Launched, then any number of ChildStopped and ChildContinued, then ChildExited or
+    ChildKilled; or LaunchFailed alone. `close()` before the end kills it (SIGKILL), so that nothing
+    is left when its conversation fails; for an orderly end send SIGTERM and wait for the event.
+    """
+
+    __slots__ = ("launch",)
+
+    last: ClassVar[tuple[type, ...]] = (LaunchFailed, ChildExited, ChildKilled)
+    delays_stop: ClassVar[bool] = True
+
+    def __init__(self, cont: Continuation, name: str, launch: Launch) -> None:
+        self.launch = launch
+        super().__init__(cont, name)
+
+    @property
+    def request(self) -> str:
+        """See Source. Without the descriptors, whose numbers differ from run to run."""
+        launch = self.launch
+        parts = launch.executable, launch.arguments, launch.directory, launch.environment
+        return f"{super().request} {parts} {launch.output} {launch.user}".rstrip()
+
+    def signal(self, number: int) -> None:
+        """Send a signal; a child that is being launched gets it afterwards, one that has ended
+        never."""
+        if self.live:
+            self.engine.command(SignalChild(self, number))

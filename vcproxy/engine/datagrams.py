@@ -1,0 +1,90 @@
+"""Datagrams: a UDP socket that exchanges datagrams with any peer, as a source of events.
+
+Connections over UDP are VCs: see `Engine.connect` and listeners. This is for protocols with their
+own rules for each peer, such as the mailbox.
+
+Tested in tests/engine/test_source.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+from vcproxy.engine.commands import SendDatagram
+from vcproxy.engine.source import Source
+
+if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
+
+HostPort: TypeAlias = tuple[str, int]
+"""A numeric IPv4 or IPv6 address without brackets, and a port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The socket is bound, and has joined its groups."""
+
+    name: str
+    address: HostPort
+    """With its actual port."""
+
+
+@dataclass(frozen=True, slots=True)
+class BindFailed:
+    """The socket cannot be bound, or a group cannot be joined. The last event."""
+
+    name: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Arrived:
+    """One datagram. It is not frozen, because making a frozen one takes three times as long."""
+
+    name: str
+    data: bytes
+    source: HostPort
+    """The sender."""
+    group: str = ""
+    """The multicast group that it was sent to; "": it was sent to the address of the socket."""
+
+
+class Datagrams(Source):
+    """A UDP socket at an address; it also receives what is sent to multicast groups.
+
+    Events: Bound or BindFailed, then Arrived for each datagram, as they come: lost ones are
+    missing, and there may be duplicates. Without backpressure: what the socket's receive buffer
+    cannot hold is lost, as in a network.
+    """
+
+    __slots__ = ("address", "groups")
+
+    last: ClassVar[tuple[type, ...]] = (BindFailed,)
+
+    def __init__(
+        self,
+        cont: Continuation,
+        name: str,
+        address: HostPort,
+        groups: tuple[HostPort, ...] = (),
+    ) -> None:
+        """`address`: port 0 is any free port. `groups`: each is joined on the interface of the
+        address, and receives at its own port."""
+        self.address = address
+        self.groups = groups
+        super().__init__(cont, name)
+
+    @property
+    def request(self) -> str:
+        """See Source."""
+        return f"{super().request} {self.address} {self.groups}"
+
+    def send(self, data: bytes, to: HostPort) -> None:
+        """Send a datagram to a peer or a multicast group, before or after Bound.
+
+        It is dropped, counted and logged at intervals, if the address is not numeric, the datagram
+        is too long (65,507 bytes), or the system does not take it.
+        """
+        if self.live:
+            self.engine.command(SendDatagram(self, data, to))
