@@ -15,6 +15,7 @@ from vcproxy.workers.actions import (
     Exit,
     Kill,
     Load,
+    NotReloaded,
     Offer,
     Ready,
     Reloaded,
@@ -38,11 +39,6 @@ def commit(worker: int, generation: int) -> Send:
 def drain(worker: int, signal: int = 15, pid: int = 0) -> Send:
     """DRAIN for a worker."""
     return Send(worker, Message(Verb.DRAIN, signal=signal, pid=pid))
-
-
-def not_reloaded(reason: str) -> Log:
-    """The line of the log about a reload that failed."""
-    return Log("error", f"not reloaded; the previous configuration stays in use:\n{reason}")
 
 
 def again(worker: int, how: str = CRASHED) -> Log:
@@ -190,7 +186,7 @@ def test_a_file_with_errors_changes_nothing() -> None:
     script = Script().serving()
     assert script.master.reload(script.now) == [Load()]
     assert script.master.loaded(script.now, error="proxy.toml:1:1: bad") == [
-        not_reloaded("proxy.toml:1:1: bad")
+        NotReloaded("proxy.toml:1:1: bad")
     ]
     assert script.master.reload(script.now) == [Load()]
 
@@ -200,7 +196,7 @@ def test_a_configuration_that_one_worker_refuses_is_used_by_none() -> None:
     script(1, Verb.PREPARED)
     back = Message(Verb.ROLL_BACK, 2)
     assert script(2, Verb.REFUSED, "no such file") == [
-        not_reloaded("worker 2: no such file"),
+        NotReloaded("worker 2: no such file"),
         Send(1, back),
         Send(2, back),
         Drop(),
@@ -212,7 +208,7 @@ def test_a_worker_that_dies_while_it_loads_rolls_back_the_others() -> None:
     script = Script().preparing()
     script(1, Verb.PREPARED)
     assert script.ended(2) == [
-        not_reloaded("worker 2 was killed by SIGKILL while it loaded the configuration"),
+        NotReloaded("worker 2 was killed by SIGKILL while it loaded the configuration"),
         Send(1, Message(Verb.ROLL_BACK, 2)),
         Drop(),
         again(2),
@@ -231,7 +227,7 @@ def test_a_worker_that_never_answers_rolls_back_the_others() -> None:
     assert script.master.elapsed(script.now) == []
     back = Message(Verb.ROLL_BACK, 2)
     assert script.master.elapsed(script.now + PREPARE_S) == [
-        not_reloaded("worker 2 has not loaded the configuration within 30s"),
+        NotReloaded("worker 2 has not loaded the configuration within 30s"),
         Send(1, back),
         Send(2, back),
         Drop(),

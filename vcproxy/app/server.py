@@ -8,20 +8,21 @@ from __future__ import annotations
 import os
 import random
 import select
-import signal
 import socket
 import threading
 from collections.abc import Callable
 from functools import partial
-from types import FrameType
+from signal import SIGHUP, SIGTERM, SIGUSR1
 from typing import TYPE_CHECKING
 
-from vcproxy.app import garbage
+from vcproxy.app import garbage, signals
 from vcproxy.app.log import LineLog
+from vcproxy.app.signals import ENDS
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
 from vcproxy.drivers.epoll.descriptors import Descriptors, raise_limit
 from vcproxy.drivers.epoll.driver import EpollDriver
+from vcproxy.drivers.epoll.heartbeat import Heartbeat
 from vcproxy.drivers.epoll.offload import Offload
 from vcproxy.drivers.epoll.poller import Watcher
 from vcproxy.drivers.epoll.watchdog import LoopLag, Watchdog
@@ -33,15 +34,13 @@ from vcproxy.listeners.listeners import Listeners
 from vcproxy.listeners.plan import Place, Plan
 from vcproxy.listeners.restart import restart_needed
 from vcproxy.sessions.program import Signal
+from vcproxy.workers.service_manager import ServiceManager
 
 if TYPE_CHECKING:
     from vcproxy.replay.record.recording import Recording
 
 DRAIN_TICK_S = 0.02
 """Seconds between two checks of a draining proxy whether its last connection is closed."""
-
-ENDS = signal.SIGTERM, signal.SIGINT
-SIGNALS = (signal.SIGHUP, signal.SIGUSR1, *ENDS)
 
 
 class StartError(Exception):
@@ -117,6 +116,9 @@ class Proxy:
         """Called once, when a plugin requests the stop or standard input is used up."""
         self.on_reload: Callable[[], None] = self.reload
         """Called when a plugin requests a reload."""
+        self._service_manager = ServiceManager(self.log)
+        self._heartbeat: Heartbeat | None = None
+        self.pulse(self._service_manager.watchdog_s, self._service_manager.pulsed)
         self._draining = False
         self._stopping = False  # a plugin has requested the stop
         self._reloads = 0  # number of reloads requested so far
@@ -139,9 +141,11 @@ class Proxy:
     def run(self) -> None:
         """Serve until a signal, or the master of a worker, stops the proxy."""
         if self._worker:
-            self._ignore_signals()
+            signals.ignore()
         else:
             self._take_signals()
+        if self._heartbeat is not None:
+            self._heartbeat.start()
         for driver in self._drivers[1:]:
             thread = threading.Thread(target=driver.run, name=driver.engine.name)
             self._threads.append(thread)
@@ -154,6 +158,7 @@ class Proxy:
             self._every(FLUSH_S, self._recording.writer.flush)
         if not self._worker:
             self.log.print("ready")
+            self._service_manager.ready("serving")
         garbage.settle()
         if self._listeners.only_stdio and self._worker < 2:
             self._every(DRAIN_TICK_S, self._request_stop_when_idle)
@@ -163,8 +168,7 @@ class Proxy:
             orderly = True
         finally:
             self.close(orderly)
-            for number in SIGNALS:  # ignored: a late signal would kill the exiting process
-                signal.signal(number, signal.SIG_IGN)
+            signals.leave()
 
     def close(self, orderly: bool = False) -> None:
         """Close the recording, stop the threads, close all descriptors, and finally the log.
@@ -179,39 +183,29 @@ class Proxy:
             thread.join()
         for driver in self._drivers:
             driver.close()
+        self._service_manager.close()
         self.log.close()
 
     def _take_signals(self) -> None:
         def take(number: int, call: Callable[[], None]) -> None:
-            def handler(_: int, __: FrameType | None) -> None:
-                self._first.engine.inbox.feed(call)
+            signals.take(number, partial(self._first.engine.inbox.feed, call))
 
-            signal.signal(number, handler)
-
-        take(signal.SIGHUP, self.reload)
-        take(signal.SIGUSR1, self.log.reopen)
+        take(SIGHUP, self.reload)
+        take(SIGUSR1, self.log.reopen)
         for number in ENDS:
             take(number, partial(self.end, Signal(number)))
         if self._listeners.programs:
             # Programs need the sender of a signal, which only sigwaitinfo reports, not a handler.
             # Without programs, do not block signals: child processes inherit the signal mask.
-            signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
-            threading.Thread(target=self._wait_for, args=ENDS, daemon=True).start()
+            signals.wait_for(ENDS, lambda sent: self.soon(partial(self.end, sent)))
 
-    def _wait_for(self, *ends: signal.Signals) -> None:
-        while True:
-            sent = signal.sigwaitinfo(ends)
-            received = Signal(sent.si_signo, sent.si_pid)
-            self._first.engine.inbox.feed(partial(self.end, received))
+    def pulse(self, limit_s: float, beat: Callable[[], None]) -> None:
+        """Call `beat` several times in `limit_s` seconds while every net thread turns; 0: never.
 
-    def _ignore_signals(self) -> None:
-        """Ignore the signals that a terminal or a service manager sends to the workers, too.
-
-        Handlers that do nothing, not SIG_IGN, which child processes would inherit.
+        To be called before `run`. `beat` is called in any of the net threads.
         """
-        for number in SIGNALS:
-            signal.signal(number, lambda _, __: None)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        if limit_s:
+            self._heartbeat = Heartbeat(self._drivers, limit_s, beat)
 
     def lags(self) -> dict[str, LoopLag]:
         """Return the loop lag in the last second, by the net thread's name. Thread-safe."""
@@ -259,7 +253,7 @@ class Proxy:
             self.on_stop()
 
     def _end_self(self) -> None:
-        self.end(Signal(signal.SIGTERM, os.getpid()))
+        self.end(Signal(SIGTERM, os.getpid()))
 
     def _reload_requested(self) -> None:
         self._first.engine.inbox.feed(self.on_reload)
@@ -274,6 +268,7 @@ class Proxy:
             return
         self._draining = True
         self._listeners.close()
+        self._service_manager.stopping("draining")
         limit = self._configuration.settings.proxy.drain_timeout
         if self._open:
             self.log("info", f"draining {self._open} connections, {show_duration(limit)} at most")
@@ -335,6 +330,8 @@ class Proxy:
     def reload(self) -> None:
         """Load the configuration again, for new connections. If it has errors, keep the old one."""
         self._reloads += 1
+        if not self._draining:
+            self._service_manager.reloading()
         self.load(load, self._configuration.file, partial(self._reloaded, self._reloads))
 
     def _reloaded(self, number: int, value: object, error: Exception | None) -> None:
@@ -356,6 +353,8 @@ class Proxy:
             known = isinstance(error, ConfigError | OSError)
             text = f"not reloaded; the previous configuration stays in use:\n{error}"
             self.log("error", text, None if known else error)
+        if not self._draining:
+            self._service_manager.ready("serving" if error is None else f"not reloaded: {error}")
 
     def _log_limits(self) -> None:
         """Log how many clients the descriptor limit allows; warn of configured higher limits."""

@@ -69,8 +69,16 @@ class Reloaded:
 
 
 @dataclass(frozen=True, slots=True)
+class NotReloaded:
+    """Log that a reload has failed: all workers use the configuration as before."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unlisten:
-    """Close all listening sockets of streams: no client may wait for a proxy that ends."""
+    """The end begins: close all listening sockets of streams, as no client may wait for a proxy
+    that ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,7 @@ Action = (
     | Drop
     | Ready
     | Reloaded
+    | NotReloaded
     | Unlisten
     | Reopen
     | Log

@@ -31,6 +31,7 @@ from vcproxy.workers.actions import (
     Exit,
     Kill,
     Load,
+    NotReloaded,
     Offer,
     Ready,
     Reloaded,
@@ -157,7 +158,7 @@ class Master:
             return [Drop()]
         if error:
             self.phase = Phase.SERVING
-            return [_not_reloaded(error), *self._advance(now)]
+            return [NotReloaded(error), *self._advance(now)]
         self._loaded, self._candidate_drain_s = True, drain_s
         return self._advance(now)
 
@@ -252,7 +253,7 @@ class Master:
         self.deadline = None
         self._generation += 1  # so answers about the candidate that arrive later are ignored
         self._loaded = False
-        actions: list[Action] = [_not_reloaded(reason)]
+        actions: list[Action] = [NotReloaded(reason)]
         for worker, state in self._states.items():
             if state is not State.ENDED:
                 self._states[worker] = State.SERVING
@@ -285,7 +286,3 @@ class Master:
 
 EXITED_0 = "exited with status 0"
 """How a worker ends when it was asked to end."""
-
-
-def _not_reloaded(reason: str) -> Log:
-    return Log("error", f"not reloaded; the previous configuration stays in use:\n{reason}")

@@ -8,21 +8,24 @@ tests/e2e/test_workers*.py.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import subprocess
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from random import Random
+from select import EPOLLIN
 from time import monotonic
 from typing import Protocol
 
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
 from vcproxy.config.workers import only_in_worker_1
+from vcproxy.drivers.epoll import EpollDriver
+from vcproxy.drivers.epoll.heartbeat import Heartbeat
+from vcproxy.engine.engine import Engine
 from vcproxy.engine.log_function import Level
 from vcproxy.listeners.plan import Place
 from vcproxy.listeners.restart import restart_needed
@@ -32,6 +35,7 @@ from vcproxy.workers.channel import MAX_DESCRIPTORS, Channel
 from vcproxy.workers.content import packed
 from vcproxy.workers.master import EXITED_0, Master
 from vcproxy.workers.messages import Message, Verb
+from vcproxy.workers.service_manager import ServiceManager
 from vcproxy.workers.sockets import Change, HandedOn, ListeningSockets, new_sockets
 
 SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
@@ -59,6 +63,17 @@ class _Worker:
     process: subprocess.Popen[bytes]
     channel: Channel
     pidfd: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Calls a function while a descriptor is readable. A Watcher."""
+
+    call: Callable[[], None]
+
+    def ready(self, mask: int) -> None:
+        """Call it."""
+        self.call()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +115,9 @@ class MasterProcess:
         self._replaced: Configuration | None = None  # in use before a reload that is not logged yet
         self._running: dict[int, _Worker] = {}
         self._master = Master(workers, configuration.settings.proxy.drain_timeout)
-        self._inbox: deque[Callable[[], Sequence[do.Action]]] = deque()
-        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._poll = select.poll()
-        self._watched: dict[int, Callable[[], None]] = {}
-        self._watch(self._wakeup, self._woken)
+        self._driver = EpollDriver(Engine("master", memory=0, random=Random(), log=log))
+        self._deadline: float | None = None  # when the next call of `_elapsed` is due
+        self._service_manager = ServiceManager(log)
         self._exit: do.Exit | None = None
 
     def run(self) -> do.Exit:
@@ -116,33 +129,24 @@ class MasterProcess:
         threading.Thread(target=self._wait_for_signals, daemon=True).start()
         self._log_single({})
         self._perform(self._master.start())
+        if limit_s := self._service_manager.watchdog_s:
+            Heartbeat([self._driver], limit_s, self._service_manager.pulsed).start()
         try:
-            while self._exit is None:
-                deadline = self._master.deadline
-                wait = None if deadline is None else max(deadline - monotonic(), 0.0) * 1000
-                for fd, _ in self._poll.poll(wait):
-                    call = self._watched.get(fd)
-                    if call is not None:
-                        call()
-                self._perform(self._master.elapsed(monotonic()))
+            self._driver.run()
+            assert self._exit is not None
             return self._exit
         finally:
             for worker in self._running.values():
                 worker.process.kill()
                 worker.process.wait()
             self._sockets.close()
+            self._service_manager.close()
 
     # -- events ------------------------------------------------------------------------------
 
     def _post(self, event: Callable[[], Sequence[do.Action]]) -> None:
         """Call an event of Master in the main thread. Any thread may call it."""
-        self._inbox.append(event)
-        os.eventfd_write(self._wakeup, 1)
-
-    def _woken(self) -> None:
-        os.eventfd_read(self._wakeup)
-        while self._inbox:
-            self._perform(self._inbox.popleft()())
+        self._driver.engine.inbox.feed(lambda: self._perform(event()))
 
     def _wait_for_signals(self) -> None:
         master = self._master
@@ -162,7 +166,7 @@ class MasterProcess:
         for message, _ in worker.channel.receive_all():
             self._perform(self._master.received(number, message, monotonic()))
         if worker.channel.ended:
-            self._forget(worker.channel.fileno())  # the worker is forgotten when its process ends
+            self._driver.unwatch(worker.channel.fileno())  # forgotten when its process ends
 
     def _ended(self, number: int, worker: _Worker) -> None:
         self._read(number, worker)  # the worker may have sent why it ends
@@ -170,20 +174,20 @@ class MasterProcess:
         if status is None:
             return  # a late event: the number of its descriptor is in use again
         how = _in_words(status)
-        self._forget(worker.channel.fileno())
-        self._forget(worker.pidfd)
+        self._driver.unwatch(worker.channel.fileno())
+        self._driver.unwatch(worker.pidfd)
         worker.channel.close()
         os.close(worker.pidfd)
         del self._running[number]
         self._perform(self._master.ended(number, how, monotonic()))
 
-    def _watch(self, fd: int, call: Callable[[], None]) -> None:
-        self._watched[fd] = call
-        self._poll.register(fd, select.POLLIN)
+    def _elapsed(self) -> None:
+        self._deadline = None
+        self._perform(self._master.elapsed(monotonic()))
 
-    def _forget(self, fd: int) -> None:
-        if self._watched.pop(fd, None) is not None:
-            self._poll.unregister(fd)
+    @property
+    def _status(self) -> str:
+        return f"serving with {self._workers} workers"
 
     # -- actions -----------------------------------------------------------------------------
 
@@ -191,6 +195,10 @@ class MasterProcess:
         for action in actions:
             if self._exit is None:
                 self._carry_out(action)
+        deadline = self._master.deadline
+        if deadline is not None and (self._deadline is None or deadline < self._deadline):
+            self._deadline = deadline
+            self._driver.after(max(deadline - monotonic(), 0.0), self._elapsed)
 
     def _carry_out(self, action: do.Action) -> None:
         match action:
@@ -206,6 +214,7 @@ class MasterProcess:
                 if number in self._running:
                     self._running[number].process.kill()
             case do.Load():
+                self._service_manager.reloading()
                 threading.Thread(target=self._load, daemon=True).start()
             case do.Adopt():
                 self._adopt()
@@ -216,16 +225,24 @@ class MasterProcess:
                 pids = ", ".join(str(each.process.pid) for each in self._running.values())
                 self._log("info", f"{self._workers} workers, processes {pids}")
                 self._log.print("ready")
+                self._service_manager.ready(self._status)
             case do.Reloaded():
                 self._reloaded()
+                self._service_manager.ready(self._status)
+            case do.NotReloaded(reason):
+                text = f"not reloaded; the previous configuration stays in use:\n{reason}"
+                self._log("error", text)
+                self._service_manager.ready(f"not reloaded: {reason}")
             case do.Unlisten():
                 self._sockets.close_streams()
+                self._service_manager.stopping("draining")
             case do.Reopen():
                 self._log.reopen()
             case Log(level, text):
                 self._log(level, text)
             case do.Exit():
                 self._exit = action
+                self._driver.stop()
 
     def _spawn(self, number: int, generation: int) -> None:
         ours, theirs = Channel.pair()
@@ -239,8 +256,8 @@ class MasterProcess:
         finally:
             theirs.close()
         worker = self._running[number] = _Worker(process, ours, pidfd)
-        self._watch(ours.fileno(), partial(self._read, number, worker))
-        self._watch(pidfd, partial(self._ended, number, worker))
+        self._driver.watch(ours.fileno(), _Call(partial(self._read, number, worker)), EPOLLIN)
+        self._driver.watch(pidfd, _Call(partial(self._ended, number, worker)), EPOLLIN)
         self._prepare(number, generation, self._current, self._sockets.of(number))
 
     def _start(self, number: int, channel: Channel) -> tuple[subprocess.Popen[bytes], int]:
