@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from vcproxy.app.line_writer import QUEUE, LineWriter
-from vcproxy.app.log import LineLog, entry
+from vcproxy.app.log import LineLog
+from vcproxy.log_entry import entry
 from vcproxy.testing.running import eventually
 
 

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import traceback
-from datetime import datetime
 from pathlib import Path
 
 from vcproxy.app.line_writer import LineWriter
 from vcproxy.engine.log_function import Level
+from vcproxy.log_entry import entry
 
 STANDARD_ERROR = 2
-
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-def _escape(match: re.Match[str]) -> str:
-    return f"\\x{ord(match[0]):02x}"
-
-
-def entry(level: Level, text: str, error: Exception | None = None) -> str:
-    """Return an entry of the log with the current time, and the traceback of `error`.
-
-    Control characters are escaped, and all lines except the first are indented. So text from peers
-    can neither forge an entry nor control a terminal.
-    """
-    if error is not None:
-        text = f"{text}\n{''.join(traceback.format_exception(error)).rstrip()}"
-    safe = _CONTROL.sub(_escape, text).replace("\n", "\n    ")
-    now = datetime.now()
-    return f"{now:%Y-%m-%d %H:%M:%S},{now.microsecond // 1000:03d} {level.upper()} {safe}"
 
 
 class LineLog:

@@ -70,10 +70,11 @@ def catch(entry: Entry, key: Hashable) -> Entry:
 def transition(machine: type[Machine], source: State, target: State, table: Table) -> Transition:
     """Return the move from source to target, whose table is given."""
     left, entered = route(source, target)
-    return _steps(machine, left, LEAVE), _steps(machine, entered, ENTER), target, table
+    return steps(machine, left, LEAVE), steps(machine, entered, ENTER), target, table
 
 
-def _steps(machine: type[Machine], states: Iterable[State], key: Hashable) -> Steps:
+def steps(machine: type[Machine], states: Iterable[State], key: Hashable) -> Steps:
+    """Return the hooks that are called when these states are left (LEAVE) or entered (ENTER)."""
     hooks = {s: _method(machine, r) for s in states for r in s.receivers if r.key is key}
     return tuple((s, hooks.get(s)) for s in states if s in hooks or s.seconds is not None)
 
