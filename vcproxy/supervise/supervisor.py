@@ -189,6 +189,8 @@ class Supervisor:
         life, child.life, child.limit = child.life, Life.DOWN, None
         if life is Life.DOWN:
             return []
+        if now >= child.healthy:
+            child.backoff = None
         if not child.condemned:
             return self._failed(child, orderly, child.trouble or text, now)
         child.condemned = False
@@ -266,7 +268,7 @@ class Supervisor:
         if not self._history.add(now):
             return self._give_up(f"{what}, after more than {self._intensity}", now)
         delay_s = 0.0
-        if child.backoff is None or now >= child.healthy:
+        if child.backoff is None:
             child.backoff = Backoff(self._random)
         else:
             delay_s = child.backoff.next_s()
@@ -323,13 +325,14 @@ class Supervisor:
         return actions
 
     def _startable(self) -> Iterator[_Child]:
-        """Yield the children that may start as soon as they are due."""
+        """Yield the children that may start as soon as they are due, the first first.
+
+        A child that depends on another one is never due before it: see `_failed`.
+        """
         dependent = self._strategy is not Strategy.ONE_FOR_ONE
         for child in self._children.values():
             if child.life is Life.DOWN and child.wanted:
                 yield child
-                if dependent:
-                    return
             elif child.life is Life.STARTING or (dependent and child.life is Life.KILLED):
                 return
 
