@@ -236,7 +236,7 @@ class World:
         assert not any(each.alive for each in self.children.values() if each.index > child.index), (
             "the last first, each after the end of the one before"
         )
-        child.stop_at = min(child.stop_at, self.now)
+        child.stop_at = self.now
         run = child.run
         may_be_deaf = child.spec.shutdown_s is not None  # else it would never be killed
         if not (child.deaf and may_be_deaf):

@@ -18,7 +18,7 @@ class StartChild:
 class StopChild:
     """Ask a child to end (SIGTERM, a letter); call `ended` when it has.
 
-    It may be repeated: a child that was asked while it started is asked again when it has started.
+    The child may still be starting: if it cannot be asked now, ask it when it can.
     """
 
     name: str
@@ -26,7 +26,7 @@ class StopChild:
 
 @dataclass(frozen=True, slots=True)
 class KillChild:
-    """End a child whatever it does (SIGKILL); call `ended` when it has ended."""
+    """End a child whatever it does (SIGKILL); call `ended` when it has ended. See StopChild."""
 
     name: str
 

@@ -163,15 +163,10 @@ class Supervisor:
         """
         child = self._children[name]
         child.healthy = now + HEALTHY_S
-        match child.life:
-            case Life.STARTING:
-                child.life, child.limit = Life.RUNNING, None
-                return self._advance(now)
-            case Life.STOPPING:  # it was asked while it could not take the question
-                return [StopChild(name)]
-            case Life.KILLED:
-                return [KillChild(name)]
-        return []
+        if child.life is not Life.STARTING:
+            return []
+        child.life, child.limit = Life.RUNNING, None
+        return self._advance(now)
 
     def ended(self, name: str, orderly: bool, text: str, now: float) -> list[SupervisorAction]:
         """A child has ended, or could not be started.
