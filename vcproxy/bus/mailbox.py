@@ -1,0 +1,374 @@
+"""Mailbox: makes datagrams reliable: numbers, acknowledgements, retransmission (wink.md 1 and 2).
+
+It does no I/O. Datagrams go in with the time, and results are taken out::
+
+    token = mailbox.send(("127.0.0.1", 42000), b"register echo/Echo 17", now)
+    mailbox.received(datagram, source, now)
+    mailbox.elapsed(now)                        # at `mailbox.deadline`
+    for datagram, peer in mailbox.take_outgoing(): ...
+    for source, message in mailbox.take_delivered(): ...
+    for peer, message, token in mailbox.take_given_up(): ...
+
+A message that was accepted is delivered once and in order, or its sender gets GivenUp. Both may be
+true: a message whose acknowledgements are all lost was delivered although it is given up.
+
+Mended (known faults of the original, at the end of wink.md):
+
+* an acknowledgement counts for the peer that it comes from, by address and port, and its number;
+* messages that arrive in another order are delivered in order; the original lost them;
+* a peer that started again on its port is recognised (Inbound); the original ignored it;
+* its sender is informed of each message that is given up; the original wrote an error line;
+* the last send is waited for as long as the others; the original gave up at once;
+* a message "ack", or one that is too long, is refused; the original sent the one as an
+  acknowledgement, and truncated the other;
+* nothing is done while an acknowledgement is awaited; the original used all of a processor.
+
+Tested in tests/bus/test_mailbox.py and, for single rules, tests/bus/test_inbound.py.
+
+What it cannot repair alone: a process of the original that received higher numbers from an earlier
+process on our port acknowledges ours and drops them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vcproxy.bus.codec import ACK, NUMBERED, NUMBERS, Malformed
+from vcproxy.bus.correspondent import Correspondent, Pending
+from vcproxy.bus.inbound import HeldBytes, Inbound, is_first
+from vcproxy.bus.peer import show_peer
+from vcproxy.bus.profile import WINK
+
+if TYPE_CHECKING:
+    from vcproxy.bus.codec import Codec
+    from vcproxy.bus.peer import Peer
+    from vcproxy.bus.profile import Profile
+
+PEERS: Final = 4_096
+"""Limit of peers that a mailbox has numbers of: more than one machine has neighbours, and some
+2 MiB if each of them is idle. The one that was idle longest is forgotten."""
+
+LATE_S: Final = 1.0
+"""A mailbox whose deadline passed this long ago was stopped together with its process. The time is
+not counted: a message gets all its sends, and acknowledgements that have arrived are read first."""
+
+ACK_BYTES: Final = 8 + len(ACK)
+"""The length of an acknowledgement."""
+
+
+class Delivered(NamedTuple):
+    """A message from a peer."""
+
+    source: Peer
+    message: bytes
+
+
+class GivenUp(NamedTuple):
+    """A message that was never acknowledged. `token` is what `send` returned."""
+
+    to: Peer
+    message: bytes
+    token: int
+
+
+class MailboxFull(Exception):
+    """A message was not accepted: too many to that peer are not acknowledged."""
+
+
+class Mailbox:
+    """The messages to and from all peers of one address.
+
+    Args:
+        profile: when messages are sent again and given up.
+        codec: LEGACY has no numbers: messages are then sent once and not acknowledged.
+        dropped: called with the reason when a datagram is dropped without an answer.
+    """
+
+    def __init__(
+        self,
+        profile: Profile = WINK,
+        codec: Codec = NUMBERED,
+        dropped: Callable[[str], None] | None = None,
+    ) -> None:
+        self.profile = profile
+        self.codec = codec
+        self.deadline: float | None = None
+        """When `elapsed` must be called; None: nothing is waited for. It may be earlier than
+        needed, by what was acknowledged since; `elapsed` corrects it."""
+        self.drops: Counter[str] = Counter()
+        """Datagrams that were dropped without an answer, by reason."""
+        self._dropped = dropped
+        self._correspondents: OrderedDict[Peer, Correspondent] = OrderedDict()
+        """The one that was idle longest first."""
+        self._due: tuple[dict[int, Pending], ...] = tuple({} for _ in range(profile.sends))
+        """What is pending, by token: `_due[n]` has what was due n times, in the order of
+        acceptance, which is the order in which it is due again."""
+        self._due_s = (*profile.times_s[1:], profile.gives_up_s)
+        """When the messages of each are due, in seconds after acceptance."""
+        self._gaps: dict[Peer, Inbound] = {}
+        """The sequences that may have a gap."""
+        self._room = HeldBytes()
+        self._tokens = 0
+        self._first_number = 0
+        self._stopped_s = 0.0
+        """Seconds for which this process was stopped: the mailbox's time is without them."""
+        self._outgoing: list[tuple[bytes, Peer]] = []
+        self._delivered: list[Delivered] = []
+        self._given_up: list[GivenUp] = []
+
+    # -- sending -----------------------------------------------------------------------------
+
+    def send(self, to: Peer, message: bytes, now: float) -> int:
+        """Accept a message to a peer; return its token, which GivenUp repeats.
+
+        Raises ValueError, with the reason, for a message that the codec cannot send, and
+        MailboxFull if the oldest message to that peer that is not acknowledged is
+        `profile.window` messages back.
+        """
+        self.codec.check(message)
+        token = self._tokens = self._tokens + 1
+        if not self.codec.acknowledged:
+            self._outgoing.append((self.codec.encode(0, message), to))
+            return token
+        correspondent = self._correspondents.get(to) or self._meet(to)
+        if correspondent is None:
+            raise MailboxFull(f"messages to {PEERS} peers are not acknowledged")
+        self._correspondents.move_to_end(to)
+        queued = correspondent.pending
+        if queued and correspondent.span() >= self.profile.window:
+            raise MailboxFull(
+                f"{self.profile.window} messages to {show_peer(to)} are not acknowledged"
+            )
+        number = correspondent.next_number
+        correspondent.next_number = (number + 1) % NUMBERS
+        accepted = self._time(now)
+        queue = self._due[0]
+        pending = Pending(correspondent, number, message, token, accepted, queue)
+        queued[number] = queue[token] = pending
+        if correspondent.confirmed or len(queued) == 1:
+            pending.sent = True
+            self._outgoing.append((self.codec.encode(number, message), to))
+        self._wake_at(accepted + self._due_s[0] + self._stopped_s)
+        return token
+
+    @property
+    def flushed(self) -> bool:
+        """Whether no message waits for an acknowledgement."""
+        return not any(self._due)
+
+    def has_acknowledged(self, peer: Peer) -> bool:
+        """Return whether a peer has acknowledged a message since it started, or since one to it was
+        given up: then its address is not forged."""
+        correspondent = self._correspondents.get(peer)
+        return correspondent is not None and correspondent.confirmed
+
+    def _put_unsent(self, correspondent: Correspondent) -> None:
+        for pending in correspondent.unsent():
+            self._put(pending)
+
+    def _put(self, pending: Pending) -> None:
+        """Send a pending message, for the first time or again."""
+        pending.sent = True
+        datagram = self.codec.encode(pending.number, pending.message)
+        self._outgoing.append((datagram, pending.correspondent.peer))
+
+    # -- receiving ---------------------------------------------------------------------------
+
+    def received(self, datagram: bytes, source: Peer, now: float) -> None:
+        """Take a datagram that has arrived from `source`.
+
+        A malformed one, an acknowledgement that nothing waits for, and a message that cannot be
+        delivered in order are dropped without an answer.
+        """
+        try:
+            number, message = self.codec.decode(datagram)
+        except Malformed as error:
+            self._drop(f"malformed: {error}")
+            return
+        if not self.codec.acknowledged:
+            self._delivered.append(Delivered(source, message))
+            return
+        correspondent = self._correspondents.get(source)
+        if message == ACK:
+            self._acknowledged(correspondent, number)
+            return
+        correspondent = correspondent or self._meet(source)
+        if correspondent is None:
+            self._drop(f"messages to {PEERS} peers are not acknowledged")
+            return
+        self._correspondents.move_to_end(source)
+        if self._arrived(correspondent, number, message, now - self._stopped_s):
+            # Off this host, an address that may be forged is sent no more than it has sent.
+            if (
+                len(datagram) >= ACK_BYTES
+                or correspondent.confirmed
+                or source[0].startswith("127.")
+            ):
+                self._outgoing.append((datagram[:8] + ACK, source))
+        else:
+            self._drop("its number cannot be delivered in order")
+
+    def _acknowledged(self, correspondent: Correspondent | None, number: int) -> None:
+        """Take an acknowledgement: the message is no longer pending."""
+        pending = None if correspondent is None else correspondent.pending.get(number)
+        if correspondent is None or pending is None or not pending.sent:
+            self._drop("an acknowledgement that nothing waits for")
+            return
+        del correspondent.pending[number]
+        del pending.queue[pending.token]
+        if not correspondent.confirmed:
+            correspondent.confirmed = True
+            self._put_unsent(correspondent)
+
+    def _arrived(
+        self, correspondent: Correspondent, number: int, message: bytes, time: float
+    ) -> bool:
+        """Take a message; return whether it is acknowledged."""
+        inbound, peer = correspondent.inbound, correspondent.peer
+        if inbound is None:
+            inbound = Inbound(self.profile, self._room, number, message, time)
+            correspondent.inbound = inbound
+            messages: list[bytes] | None = [message]
+            begins = is_first(message)
+        else:
+            lives = inbound.lives
+            messages = inbound.receive(number, message, time)
+            begins = inbound.lives > lives
+        if begins:
+            correspondent.started_again()
+            self._put_unsent(correspondent)
+        closes = inbound.gap_closes
+        if closes is not None:
+            self._gaps[peer] = inbound
+            self._wake_at(closes + self._stopped_s)
+        if messages is None:
+            return False
+        self._deliver(peer, messages)
+        return True
+
+    # -- time --------------------------------------------------------------------------------
+
+    def elapsed(self, now: float) -> None:
+        """Send again, give up, and close gaps, as far as it is time; called at `deadline`."""
+        self._time(now)
+        again: dict[int, Pending] = {}
+        given_up: dict[Peer, Correspondent] = {}
+        for step, queue in enumerate(self._due):
+            for pending in self._take_due(queue, self._due_s[step], now):
+                if step + 1 < len(self._due):
+                    pending.queue = self._due[step + 1]
+                    pending.queue[pending.token] = again[pending.token] = pending
+                else:
+                    again.pop(pending.token, None)
+                    self._give_up(pending)
+                    given_up[pending.correspondent.peer] = pending.correspondent
+        for _, pending in sorted(again.items()):
+            if pending.correspondent.in_flight(pending):
+                self._put(pending)
+        for correspondent in given_up.values():
+            self._put_unsent(correspondent)
+        self._close_gaps(now)
+        self._set_deadline()
+
+    def _take_due(self, queue: dict[int, Pending], wait_s: float, now: float) -> list[Pending]:
+        """Remove from a queue what is due, and return it."""
+        due = []
+        for pending in queue.values():
+            if pending.accepted + wait_s + self._stopped_s > now:
+                break
+            due.append(pending)
+        for pending in due:
+            del queue[pending.token]
+        return due
+
+    def _give_up(self, pending: Pending) -> None:
+        correspondent = pending.correspondent
+        del correspondent.pending[pending.number]
+        correspondent.confirmed = False
+        self._given_up.append(GivenUp(correspondent.peer, pending.message, pending.token))
+
+    def _close_gaps(self, now: float) -> None:
+        for peer, inbound in list(self._gaps.items()):
+            closes = inbound.gap_closes
+            while closes is not None and closes + self._stopped_s <= now:
+                self._deliver(peer, inbound.close_gap())
+                closes = inbound.gap_closes
+            if closes is None:
+                del self._gaps[peer]
+
+    def _set_deadline(self) -> None:
+        """Set the deadline to the first time at which a message is due or a gap closes."""
+        times = [
+            next(iter(queue.values())).accepted + wait_s
+            for queue, wait_s in zip(self._due, self._due_s, strict=True)
+            if queue
+        ]
+        times += [closes for i in self._gaps.values() if (closes := i.gap_closes) is not None]
+        self.deadline = min(times) + self._stopped_s if times else None
+
+    def _wake_at(self, when: float) -> None:
+        if self.deadline is None or when < self.deadline:
+            self.deadline = when
+
+    def _time(self, now: float) -> float:
+        """Return the mailbox's time: seconds in which this process was not stopped."""
+        if self.deadline is not None and now - self.deadline > LATE_S:
+            self._stopped_s += now - self.deadline
+            self.deadline = now
+        return now - self._stopped_s
+
+    # -- peers -------------------------------------------------------------------------------
+
+    def forget(self, peer: Peer) -> None:
+        """Forget what was received from a peer whose process has ended without a message.
+
+        The next message from that address begins its sequence, whatever its number. What was held
+        is delivered. What is pending to it stays.
+        """
+        correspondent = self._correspondents.get(peer)
+        if correspondent is not None and correspondent.inbound is not None:
+            self._deliver(peer, correspondent.inbound.close())
+            correspondent.inbound = None
+            correspondent.started_again()
+            self._gaps.pop(peer, None)
+
+    def _meet(self, peer: Peer) -> Correspondent | None:
+        """Return a new correspondent, in place of the one that was idle longest if there are too
+        many; None if each of them has messages that are pending or held."""
+        if len(self._correspondents) >= PEERS:
+            idle = next((c for c in self._correspondents.values() if c.idle), None)
+            if idle is None:
+                return None
+            del self._correspondents[idle.peer]
+            self._gaps.pop(idle.peer, None)
+            # If it is met again, its numbers must not begin again: it would drop them.
+            self._first_number = max(self._first_number, idle.next_number)
+        correspondent = self._correspondents[peer] = Correspondent(peer, self._first_number)
+        return correspondent
+
+    # -- results -----------------------------------------------------------------------------
+
+    def take_outgoing(self) -> list[tuple[bytes, Peer]]:
+        """Return and remove the datagrams to be sent, in order."""
+        taken, self._outgoing = self._outgoing, []
+        return taken
+
+    def take_delivered(self) -> list[Delivered]:
+        """Return and remove the messages that were delivered, in order."""
+        taken, self._delivered = self._delivered, []
+        return taken
+
+    def take_given_up(self) -> list[GivenUp]:
+        """Return and remove the messages that were given up, in order."""
+        taken, self._given_up = self._given_up, []
+        return taken
+
+    def _deliver(self, peer: Peer, messages: list[bytes]) -> None:
+        self._delivered += [Delivered(peer, message) for message in messages]
+
+    def _drop(self, reason: str) -> None:
+        self.drops[reason] += 1
+        if self._dropped is not None:
+            self._dropped(reason)
