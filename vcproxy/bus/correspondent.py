@@ -1,9 +1,9 @@
 """Correspondent: one peer of a mailbox: the numbers sent to it, and those received from it.
 
 Until a peer has acknowledged a message, one message only is in flight to it: the peer's first
-number from us begins its sequence, so a later one must not overtake it. The others wait. The same after
-the peer has started again, and, for what was not sent yet, after a message was given up: both may
-mean that a new process is on its port, which begins its sequence with what it receives.
+number from us begins its sequence, so a later one must not overtake it. The others wait. The same
+after the peer has started again, and, for what was not sent yet, after a message was given up: both
+may mean that a new process is on its port, whose sequence begins with what it receives first.
 
 Tested in tests/bus/test_mailbox.py.
 """
