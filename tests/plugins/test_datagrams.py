@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from vcproxy.drivers.sim import DatagramPeer
-from vcproxy.drivers.sim.datagram_network import HostPort
+from vcproxy.engine.datagrams import HostPort
 from vcproxy.engine.failures import Exhausted
 from vcproxy.plugins.echo import Echo
 from vcproxy.plugins.forward import Forward

@@ -15,8 +15,8 @@ from tests.engine.world import EventRecorder
 from tests.sim.test_tunnels import BATCHES
 from vcproxy.drivers.datagrams import MAX_SEGMENTS, MAX_SEND_BYTES, DatagramPort, batches
 from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, Simulation
-from vcproxy.drivers.sim.datagram_network import HostPort
 from vcproxy.engine.address import Address
+from vcproxy.engine.datagrams import HostPort
 from vcproxy.engine.event import Event
 from vcproxy.plugins.forward import Forward
 from vcproxy.testing.proxy import SimulatedProxy

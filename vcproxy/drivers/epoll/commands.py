@@ -14,6 +14,7 @@ from vcproxy.drivers.epoll import datagram
 from vcproxy.drivers.epoll.accepting import show
 from vcproxy.drivers.epoll.connecting import Connecting, Resolving, connect_error
 from vcproxy.drivers.epoll.pipes import PipePool
+from vcproxy.drivers.epoll.sources import Sources
 from vcproxy.drivers.epoll.splice import Splice
 from vcproxy.drivers.epoll.stream import StreamPort
 from vcproxy.drivers.spreading import spread
@@ -21,12 +22,15 @@ from vcproxy.engine.commands import (
     Call,
     CancelCall,
     Close,
+    CloseSource,
     Command,
     Connect,
     EndBridge,
+    OpenSource,
     Rescan,
     Resolve,
     ResumeAccept,
+    SendDatagram,
     ShutdownWrite,
     Spread,
     StartBridge,
@@ -48,6 +52,7 @@ class Commands:
         self._calls: dict[int, tuple[str, Job]] = {}  # call number: (name of the pool, job)
         self._nats: AsyncioThread | None = None
         self.pipes = PipePool(driver.descriptors)
+        self._sources = Sources(driver)
         self.perform: dict[type[Command], Callable[..., None]] = {
             Resolve: self._resolve,
             Connect: self._connect,
@@ -60,12 +65,16 @@ class Commands:
             EndBridge: self._end_bridge,
             Spread: spread,
             ResumeAccept: self._resume_accept,
+            OpenSource: self._sources.open,
+            CloseSource: self._sources.close_source,
+            SendDatagram: self._sources.send,
             Rescan: lambda _: driver.on_rescan(),
             Stop: lambda _: driver.on_stop(),
         }
 
     def close(self) -> None:
-        """Close the NATS connections and the pipes."""
+        """Close the sources, the NATS connections and the pipes."""
+        self._sources.close()
         if self._nats is not None:
             self._nats.close()
         self.pipes.close()

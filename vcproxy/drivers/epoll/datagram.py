@@ -34,7 +34,7 @@ class DatagramListener(DatagramSessions):
         sock = bound(address) if inherited is None else inherited
         self.requested = address
         self.address = address.with_port(sock.getsockname()[1])
-        watch = _Watch(driver, sock)
+        watch = DatagramWatch(driver, sock)
         watch.handler = self
         descriptors = driver.descriptors
         super().__init__(
@@ -52,7 +52,7 @@ class DatagramListener(DatagramSessions):
         self.drops.name = self.listener.name
 
 
-class _EpollHandler(Protocol):
+class EpollHandler(Protocol):
     def on_readable(self) -> None:
         """Read: a datagram or an error has arrived."""
 
@@ -60,10 +60,10 @@ class _EpollHandler(Protocol):
         """Resume writing: the socket can send again."""
 
 
-class _Watch:
+class DatagramWatch:
     """A socket's registration with epoll. It is level-triggered: unread data is reported again."""
 
-    handler: _EpollHandler
+    handler: EpollHandler
 
     def __init__(self, driver: AcceptDriver, sock: socket.socket) -> None:
         self._driver = driver
@@ -93,7 +93,7 @@ class _Watch:
 
 def port(driver: AcceptDriver, sock: socket.socket) -> DatagramPort:
     """Return the port of a socket that serves one VC. Raises OSError at epoll's limit (ENOSPC)."""
-    watch = _Watch(driver, sock)
+    watch = DatagramWatch(driver, sock)
     watch.handler = made = DatagramPort(sock, watch.set_interest, sock.send)
     try:
         made.read()

@@ -13,12 +13,13 @@ from vcproxy.drivers.datagrams import DatagramPort
 from vcproxy.engine.address import Address
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.sim.datagram_network import HostPort, SimSocket
+    from vcproxy.drivers.sim.datagram_network import SimSocket
     from vcproxy.drivers.sim.port_driver import PortDriver
+    from vcproxy.engine.datagrams import HostPort
     from vcproxy.engine.listener import Listener
 
 
-class _SimHandler(Protocol):
+class SimHandler(Protocol):
     def on_readable(self) -> None:
         """Read: a datagram has arrived."""
 
@@ -29,7 +30,7 @@ class _SimHandler(Protocol):
 class SimWatch:
     """Watches one socket, as level-triggered epoll does."""
 
-    handler: _SimHandler
+    handler: SimHandler
 
     def __init__(self, driver: PortDriver, sock: SimSocket) -> None:
         self._driver = driver

@@ -14,17 +14,16 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
+from vcproxy.drivers.datagram_source import MAX_PORT
 from vcproxy.drivers.sim.link import do_nothing
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.conditions import Conditions
     from vcproxy.engine.address import Address
     from vcproxy.engine.blocks import Block
-
-HostPort: TypeAlias = tuple[str, int]
-"""Host and port."""
+    from vcproxy.engine.datagrams import HostPort
 
 MAX_DATAGRAM = 65_507
 """Bytes of one IPv4 datagram without its headers: more fail with EMSGSIZE."""
@@ -36,6 +35,9 @@ INTERFACES = ("lo", "127.0.0.1", "eth0", "10.0.0.1")
 """The interfaces of a simulated host, by name and address."""
 
 LOCAL_HOST = "10.0.0.1"
+
+ANY = "0.0.0.0"
+"""A socket bound to it receives at every host; what it sends comes from LOCAL_HOST."""
 
 
 class DatagramNetwork:
@@ -87,7 +89,7 @@ class DatagramNetwork:
         if members is not None:
             for member in members:
                 if member.accepts_multicast(sock):
-                    self._schedule(partial(member.arrive, data, sock.local))
+                    self._schedule(partial(member.arrive, data, sock.source))
         else:
             self._schedule(partial(self._deliver, sock, data, to))
 
@@ -102,9 +104,9 @@ class DatagramNetwork:
             clock.at(max(arrival, network.partitioned_until), deliver)
 
     def _deliver(self, sock: SimSocket, data: bytes, to: HostPort) -> None:
-        target = self._bound.get(to)
-        if target is not None and target.accepts_from(sock.local):
-            target.arrive(data, sock.local)
+        target = self._bound.get(to) or self._bound.get((ANY, to[1]))
+        if target is not None and target.accepts_from(sock.source):
+            target.arrive(data, sock.source)
         elif sock.peer == to:
             self._schedule(sock.refuse)  # an ICMP message, which may be lost too
 
@@ -122,6 +124,8 @@ class SimSocket:
         only: str = "",
     ) -> None:
         self.local = local
+        self.source = (LOCAL_HOST, local[1]) if local[0] == ANY else local
+        """The source of what it sends."""
         self.peer = peer
         self.on_edge: Callable[[], None] = do_nothing
         """Called when it becomes readable or writable."""
@@ -166,6 +170,8 @@ class SimSocket:
         network = self.network.conditions
         if len(data) > MAX_DATAGRAM:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        if not 0 <= peer[1] <= MAX_PORT:
+            raise OverflowError("sendto(): port must be 0-65535.")  # as Python's sockets do
         if self.writable and network.happens(network.faults.short):
             self.writable = False
             network.clock.after(network.span(FULL_S), self._drained)

@@ -12,7 +12,8 @@ from vcproxy.drivers.datagrams import LARGEST
 from vcproxy.engine.address import Address
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.sim.datagram_network import HostPort, SimSocket
+    from vcproxy.drivers.sim.datagram_network import SimSocket
+    from vcproxy.engine.datagrams import HostPort
 
 
 def _ignore(data: bytes, source: HostPort) -> None:

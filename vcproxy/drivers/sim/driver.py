@@ -15,6 +15,7 @@ from vcproxy.drivers.sim.accept_port import SimAcceptPort
 from vcproxy.drivers.sim.datagram import SimDatagramListener, SimDatagramPort
 from vcproxy.drivers.sim.link import Endpoint
 from vcproxy.drivers.sim.port import SimPipe, SimPort
+from vcproxy.drivers.sim.sources import SimSources
 from vcproxy.drivers.sim.tls_stream import wrap_tls
 from vcproxy.drivers.spreading import spread
 from vcproxy.engine.address import Address
@@ -22,12 +23,15 @@ from vcproxy.engine.commands import (
     Call,
     CancelCall,
     Close,
+    CloseSource,
     Command,
     Connect,
     EndBridge,
+    OpenSource,
     Rescan,
     Resolve,
     ResumeAccept,
+    SendDatagram,
     ShutdownWrite,
     Spread,
     StartBridge,
@@ -95,6 +99,8 @@ class SimDriver:
         self._cancelled: set[int] = set()  # call numbers
         self._completions: deque[Callable[[], object]] = deque()
         self._assigned = 0
+        self.sources = SimSources(self, network)
+        """What it has opened for the sources of its engine."""
         self._perform: dict[type[Command], Callable[..., None]] = {
             Resolve: self._resolve,
             Connect: self._connect,
@@ -107,6 +113,9 @@ class SimDriver:
             EndBridge: self._end_bridge,
             Spread: spread,
             ResumeAccept: self._resume_accept,
+            OpenSource: self.sources.open,
+            CloseSource: self.sources.close_source,
+            SendDatagram: self.sources.send,
             Rescan: self._rescan,
             Stop: self._stop,
         }
@@ -175,6 +184,15 @@ class SimDriver:
     def complete_after(self, span: Span, call: Callable[[], object]) -> None:
         """Run `call` in a turn, after a random time within `span`."""
         self._clock.after(self.network.span(span), partial(self._completions.append, call))
+
+    def close(self) -> None:
+        """End: close its listening addresses and its sources, and reset its connections."""
+        for listener in list(self._listening):
+            self.unlisten(listener)
+        for vc in list(self.engine.vcs):
+            if isinstance(vc.port, SimPort | DatagramPort):
+                vc.port.close(abort=True)
+        self.sources.close()
 
     # -- listening ---------------------------------------------------------------------------
 

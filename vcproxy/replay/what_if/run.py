@@ -31,9 +31,10 @@ from vcproxy.sessions.program import Signal
 
 if TYPE_CHECKING:
     from vcproxy.config.loader import Configuration
-    from vcproxy.drivers.sim.datagram_network import HostPort, SimSocket
+    from vcproxy.drivers.sim.datagram_network import SimSocket
     from vcproxy.drivers.sim.link import Endpoint
     from vcproxy.engine.commands import Call
+    from vcproxy.engine.datagrams import HostPort
     from vcproxy.engine.log_function import Level
     from vcproxy.engine.mutex import Mutex
 
