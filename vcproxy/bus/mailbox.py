@@ -72,6 +72,16 @@ class GivenUp(NamedTuple):
     message: bytes
     token: int
 
+    @property
+    def text(self) -> str:
+        """The message as text."""
+        return self.message.decode("utf-8", "surrogateescape")
+
+    @property
+    def name(self) -> str:
+        """The peer, as the histories of machines show it."""
+        return show_peer(self.to)
+
 
 class MailboxFull(Exception):
     """A message was not accepted: too many to that peer are not acknowledged."""
@@ -83,14 +93,14 @@ class Mailbox:
     Args:
         profile: when messages are sent again and given up.
         codec: LEGACY has no numbers: messages are then sent once and not acknowledged.
-        dropped: called with the reason when a datagram is dropped without an answer.
+        malformed: called with the reason for each malformed datagram.
     """
 
     def __init__(
         self,
         profile: Profile = WINK,
         codec: Codec = NUMBERED,
-        dropped: Callable[[str], None] | None = None,
+        malformed: Callable[[str], None] | None = None,
     ) -> None:
         self.profile = profile
         self.codec = codec
@@ -99,7 +109,7 @@ class Mailbox:
         needed, by what was acknowledged since; `elapsed` corrects it."""
         self.drops: Counter[str] = Counter()
         """Datagrams that were dropped without an answer, by reason."""
-        self._dropped = dropped
+        self._malformed = malformed
         self._correspondents: OrderedDict[Peer, Correspondent] = OrderedDict()
         """The one that was idle longest first."""
         self._due: tuple[dict[int, Pending], ...] = tuple({} for _ in range(profile.sends))
@@ -185,7 +195,9 @@ class Mailbox:
         try:
             number, message = self.codec.decode(datagram)
         except Malformed as error:
-            self._drop(f"malformed: {error}")
+            self.drops["malformed"] += 1
+            if self._malformed is not None:
+                self._malformed(f"it is malformed: {error}")
             return
         if not self.codec.acknowledged:
             self._delivered.append(Delivered(source, message))
@@ -196,7 +208,7 @@ class Mailbox:
             return
         correspondent = correspondent or self._meet(source)
         if correspondent is None:
-            self._drop(f"messages to {PEERS} peers are not acknowledged")
+            self.drops[f"messages to {PEERS} peers are not acknowledged"] += 1
             return
         self._correspondents.move_to_end(source)
         if self._arrived(correspondent, number, message, now - self._stopped_s):
@@ -208,13 +220,13 @@ class Mailbox:
             ):
                 self._outgoing.append((datagram[:8] + ACK, source))
         else:
-            self._drop("its number cannot be delivered in order")
+            self.drops["its number cannot be delivered in order"] += 1
 
     def _acknowledged(self, correspondent: Correspondent | None, number: int) -> None:
         """Take an acknowledgement: the message is no longer pending."""
         pending = None if correspondent is None else correspondent.pending.get(number)
         if correspondent is None or pending is None or not pending.sent:
-            self._drop("an acknowledgement that nothing waits for")
+            self.drops["an acknowledgement that nothing waits for"] += 1
             return
         del correspondent.pending[number]
         del pending.queue[pending.token]
@@ -367,8 +379,3 @@ class Mailbox:
 
     def _deliver(self, peer: Peer, messages: list[bytes]) -> None:
         self._delivered += [Delivered(peer, message) for message in messages]
-
-    def _drop(self, reason: str) -> None:
-        self.drops[reason] += 1
-        if self._dropped is not None:
-            self._dropped(reason)
