@@ -117,3 +117,11 @@ def test_any_other_first_message_is_from_a_new_process_if_its_text_differs() -> 
     assert inbound.receive(0, b"on", 2.0) is IGNORED
     assert inbound.receive(0, b"hello", 3.0) == [b"hello"]
     assert inbound.receive(1, b"world", 3.1) == [b"world"]
+
+
+def test_the_same_first_message_is_from_a_new_process_if_it_comes_much_later() -> None:
+    """Clients send the same few requests, and the kernel assigns their ports again."""
+    inbound = sequence(0, b"list")
+    assert inbound.receive(0, b"list", 59.9) is IGNORED
+    assert inbound.receive(0, b"list", 60.0) == [b"list"]
+    assert inbound.receive(0, b"list", 61.0) == []

@@ -28,6 +28,11 @@ NETWORK_S: Final = 1.0
 """How long a network may hold a duplicate of a message that was delivered already. Ten times the
 longest detour of a packet that is usual on the Internet, about 100 ms."""
 
+REPEATED_S: Final = 60.0
+"""How long number 0 may be repeated after a sequence has begun with it. The profiles give it up
+after 10, 40 and 48 s, and NETWORK_S follows. Later it is from a new process: a client that got an
+old port, and sends what the client before it had sent."""
+
 HELD_BYTES: Final = 2**24
 """Limit of bytes held for all peers of one mailbox, 16 MiB: 250 of the longest messages, or a
 window of 16 KiB messages. Without a limit, spoofed numbers could fill the memory."""
@@ -166,7 +171,7 @@ class Inbound:
         same = self._crc_0 == crc32(message)
         if same and self.expected == 1 and not self._held and age_s <= self._profile.gives_up_s:
             return []
-        if age_s < NETWORK_S or (same and not is_first(message)):
+        if age_s < NETWORK_S or (same and not is_first(message) and age_s < REPEATED_S):
             return None  # if it is from a new process, that one sends it again, or gives it up
         held = self.close()
         self._begin(0, message, now)
