@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.engine.world import EventRecorder, World
@@ -17,11 +19,13 @@ OWN, PEER, GROUP = ("127.0.0.1", 4000), ("127.0.0.1", 5000), ("239.1.2.3", 6000)
 class Bench:
     """A mailbox, its owner, and what it has sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, allows: Callable[[Peer], bool] | None = None) -> None:
         self.world = World()
         self.owner = EventRecorder(self.world.engine)
         with self.owner.mutex.hold(self.world.engine):
-            self.mailbox = DatagramMailbox(self.owner, ("127.0.0.1", 0), groups=(GROUP,))
+            self.mailbox = DatagramMailbox(
+                self.owner, ("127.0.0.1", 0), groups=(GROUP,), allows=allows
+            )
         self.world.settle()
         (opened,) = self.world.commands
         assert isinstance(opened, OpenSource)
@@ -71,3 +75,18 @@ def test_a_letter_is_acknowledged_and_answered(bench: Bench) -> None:
     bench.arrives(number(0) + b"hello world\n")
     assert bench.owner.data[1:] == [Letter(PEER, "hello world", OWN)]
     assert bench.sent() == [(number(0) + b"ack", PEER), (number(0) + b"you too", PEER)]
+
+
+def test_a_sender_that_is_not_allowed_gets_no_answer() -> None:
+    bench = Bench(allows=lambda sender: sender == PEER)
+    stranger = ("10.0.0.7", 5000)
+
+    bench.arrives(number(0) + b"stop 5000", stranger)
+    bench.arrives(b"raw", stranger, group=GROUP[0])
+    assert bench.sent() == []
+
+    bench.arrives(number(0) + b"list")
+    assert bench.sent() == [(number(0) + b"ack", PEER)]
+    assert [event for event in bench.owner.data if isinstance(event, Letter)] == [
+        Letter(PEER, "list", OWN)
+    ]

@@ -16,7 +16,7 @@ Text is UTF-8; other bytes are surrogate escapes (PEP 383) in it. What is sent t
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,12 +53,14 @@ class DatagramMailbox(Continuation):
         profile, codec: see Mailbox.
         groups: multicast groups to receive from, each at its own port.
         name: the name in events and in the log; by default the address.
+        allows: returns whether a sender's datagrams are taken; None: all are. Those of others are
+            dropped without an answer.
 
     Malformed datagrams are counted and logged, at most once a second for each reason.
     """
 
-    __slots__ = ("_datagrams", "_drops", "_flushing", "_groups", "_owner", "_timer", "address",
-                 "mailbox", "name")  # fmt: skip
+    __slots__ = ("_allows", "_datagrams", "_drops", "_flushing", "_groups", "_owner", "_timer",
+                 "address", "mailbox", "name")  # fmt: skip
 
     def __init__(
         self,
@@ -68,8 +70,10 @@ class DatagramMailbox(Continuation):
         codec: Codec = NUMBERED,
         groups: tuple[Peer, ...] = (),
         name: str = "",
+        allows: Callable[[Peer], bool] | None = None,
     ) -> None:
         super().__init__(owner.engine, owner.mutex)
+        self._allows = allows
         self.address = address
         """The address; its actual port from Bound on."""
         self.name = name or show_peer(address)
@@ -127,6 +131,9 @@ class DatagramMailbox(Continuation):
     def handle_event(self, key: Hashable, data: object) -> None:
         """Handle a datagram, the end of a wait, or the outcome of binding."""
         if isinstance(data, Arrived):
+            if self._allows is not None and not self._allows(data.source):
+                self._drops.drop("its sender is not in an allowed network")
+                return
             if data.group:
                 text = data.data.rstrip(b"\n").decode("utf-8", "surrogateescape")
                 self._deliver(Letter, Letter(data.source, text, self._groups[data.group]))
