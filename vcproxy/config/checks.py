@@ -4,6 +4,8 @@ The checks run on settings whose types are valid; each yields the problems it fi
 tests/config/test_problems.py and test_alpn.py.
 """
 
+import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -50,6 +52,7 @@ def check(
     yield from _tls_and_addresses(settings, plugins)
     yield from _upstreams(settings)
     yield from _files(settings, plugins)
+    yield from _commands(plugins)
     yield from workers.problems(settings, plugins)
 
 
@@ -303,6 +306,27 @@ def _files(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
         yield from _authorities(plugin.tls.ca, ("listener", index, "options", "tls", "ca"))
     for name, upstream in settings.upstream.items():
         yield from _authorities(upstream.tls.ca, ("upstream", name, "tls", "ca"))
+
+
+def _commands(plugins: Plugins) -> Iterator[KeyProblem]:
+    """Report programs in the options of plugins that cannot be executed."""
+    for index, plugin in plugins.items():
+        for path, (program, *_) in plugin.commands.items():
+            if reason := _not_executable(program):
+                yield KeyProblem(("listener", index, "options", *path), reason)
+
+
+def _not_executable(program: str) -> str | None:
+    if "/" not in program:
+        found = shutil.which(program) or f"/usr/bin/{program}"
+        return f'"{program}" is a name, and PATH is not searched: write the path, as "{found}"'
+    if not Path(program).exists():
+        return f"there is no program {program}"
+    if not Path(program).is_file():
+        return f"{program} is not a program: it is not a file"
+    if not os.access(program, os.X_OK):
+        return f"{program} is not executable: allow it with chmod +x"
+    return None
 
 
 def _authorities(file: Path | None, path: KeyPath) -> Iterator[KeyProblem]:

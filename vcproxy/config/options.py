@@ -6,6 +6,7 @@ Tested in tests/config/test_loader.py and test_problems.py.
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -14,8 +15,10 @@ from vcproxy.config.plugin import AddressesByOption, Plugin, Upstreams, options_
 from vcproxy.config.plugin_loader import FILTERS, PluginError, PluginLoader, failed
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.schema import as_json
-from vcproxy.config.values import FilterTable, NamedUpstream
+from vcproxy.config.values import CommandLine, FilterTable, NamedUpstream
 from vcproxy.engine.address import Address
+
+T = TypeVar("T")
 
 
 def read_plugin(
@@ -94,7 +97,8 @@ def _plugin(cls: type, options: object) -> Plugin:
             binds=addresses("binds"),
             connects=addresses("connects"),
             needs_bind=needs_bind(options) if needs_bind is not None else None,
-            upstreams=dict(_named_upstreams(options, ())) | dict(named),
+            upstreams=dict(_values(NamedUpstream, options, ())) | dict(named),
+            commands=dict(_values(CommandLine, options, ())),
             notes=declared("notes"),
             unused_methods=declared("unused_methods"),
         )
@@ -104,21 +108,21 @@ def _plugin(cls: type, options: object) -> Plugin:
         raise OptionsError(KeyProblem((), str(failed(error)))) from None
 
 
-def _named_upstreams(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    """Yield every UpstreamName inside a value, with its path."""
-    if isinstance(value, NamedUpstream):
+def _values(kind: type[T], value: object, path: KeyPath) -> Iterator[tuple[KeyPath, T]]:
+    """Yield every instance of a class inside a value, with its path."""
+    if isinstance(value, kind):
         yield path, value
     elif isinstance(value, list | tuple):
         for index, each in enumerate(value):
-            yield from _named_upstreams(each, (*path, index))
+            yield from _values(kind, each, (*path, index))
     elif isinstance(value, dict):
         for key, each in value.items():
-            yield from _named_upstreams(each, (*path, key))
+            yield from _values(kind, each, (*path, key))
     elif isinstance(value, BaseModel):
-        yield from _named_upstreams(dict(value), path)
+        yield from _values(kind, dict(value), path)
     elif is_dataclass(value):
-        for each in fields(value):
-            yield from _named_upstreams(getattr(value, each.name), (*path, each.name))
+        for field in fields(value):
+            yield from _values(kind, getattr(value, field.name), (*path, field.name))
 
 
 def _read_filters(

@@ -33,6 +33,8 @@ class Plugin:
     allowed."""
     upstreams: Upstreams = field(default_factory=dict)
     """The upstreams that the plugin's options name."""
+    commands: Mapping[KeyPath, Sequence[str]] = field(default_factory=dict)
+    """The command lines that the plugin's options name, by the path in the options."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Notes on the plugin's options for `vcproxy -t`, by the option."""
     code: Mapping[str, bytes] = field(default_factory=dict)

@@ -91,6 +91,20 @@ def plugin_place(plugin: str) -> str:
     return place if colon and not plugin.endswith(".py") else plugin
 
 
+def _command(value: object, info: ValidationInfo) -> "CommandLine":
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not words or not all(isinstance(each, str) for each in words):
+        raise ValueError(
+            'must be a list of a program and its arguments, as ["/usr/bin/sort", "--reverse"]'
+        )
+    program, *arguments = words
+    if not program or "\0" in "".join(words):
+        raise ValueError("the program's path must not be empty, and no word may contain a NUL byte")
+    if "/" in program:
+        program = str(_relative_to_file(program, info))
+    return CommandLine((program, *arguments))
+
+
 def _plugin(value: str, info: ValidationInfo) -> str:
     if not plugin_place(value).endswith(".py"):
         return value
@@ -110,6 +124,22 @@ class NamedUpstream(str):
 UpstreamName = Annotated[str, AfterValidator(NamedUpstream)]
 """The name of an [upstream.NAME]. Authors may use it in their plugin's Options: the loader checks
 that this upstream exists, and the session finds it in its service's `upstreams`."""
+
+
+class CommandLine(tuple[str, ...]):
+    """A value of a ProgramCommand. Its type makes it recognizable inside a plugin's options."""
+
+    __slots__ = ()
+
+
+ProgramCommand = Annotated[
+    CommandLine,
+    PlainValidator(_command),
+    PlainSerializer(list, when_used="json"),
+    WithJsonSchema({"type": "array", "items": {"type": "string"}}),
+]
+"""A program, by a path relative to the configuration file, and its arguments. Authors may use it
+in their plugin's Options: `-t` checks that the program can be executed."""
 
 Duration = Annotated[
     float,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from vcproxy.engine.commands import SignalChild
+from vcproxy.engine.signals import signal_name
 from vcproxy.engine.source import Source
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ class LaunchFailed:
     reason: str
     """What is wrong, with the path, in plain words."""
 
+    @property
+    def text(self) -> str:
+        """In words that continue the name of the child, as for the events below."""
+        return f"cannot be started: {self.reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class ChildExited:
@@ -65,6 +71,11 @@ class ChildExited:
     status: int
     """0 to 255; 0 means success."""
 
+    @property
+    def text(self) -> str:
+        """The end in words."""
+        return f"exited with status {self.status}"
+
 
 @dataclass(frozen=True, slots=True)
 class ChildKilled:
@@ -72,6 +83,11 @@ class ChildKilled:
 
     name: str
     signal: int
+
+    @property
+    def text(self) -> str:
+        """The end in words."""
+        return f"was killed by {signal_name(self.signal)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,19 @@ from vcproxy.engine.source import Source
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
 
+_NAMES = (
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP "
+    "TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+)
+"""The names of Linux from 1 on, the same on x86 and Arm. The module `signal` is not used: see the
+contract of the deterministic packages."""
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal: 9 is "SIGKILL"; "signal 40" for one without a name."""
+    names = _NAMES.split()
+    return f"SIG{names[number - 1]}" if 0 < number <= len(names) else f"signal {number}"
+
 
 @dataclass(frozen=True, slots=True)
 class Signal:
