@@ -13,7 +13,15 @@ from vcproxy.engine.event import Event
 
 if TYPE_CHECKING:
     from vcproxy.config.schema import UpstreamTls
-    from vcproxy.config.values import Duration, Endpoint, FilePath, Size, Target, UpstreamName
+    from vcproxy.config.values import (
+        Duration,
+        Endpoint,
+        FilePath,
+        ProgramCommand,
+        Size,
+        Target,
+        UpstreamName,
+    )
     from vcproxy.engine.address import Address
     from vcproxy.engine.calls import Called
     from vcproxy.engine.child_process import (
@@ -28,7 +36,7 @@ if TYPE_CHECKING:
     )
     from vcproxy.engine.datagrams import Arrived, BindFailed, Bound, Datagrams
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.engine.signals import Signal, Signals
+    from vcproxy.engine.signals import Signal, Signals, signal_name
     from vcproxy.engine.vio import VIO
     from vcproxy.framing.framing import (
         Decoder,
@@ -76,6 +84,11 @@ if TYPE_CHECKING:
     from vcproxy.sessions.session import Session
     from vcproxy.sessions.staged_program import StagedProgram
     from vcproxy.sessions.transfer import Receive, Rx, Transmit, Tx
+    from vcproxy.supervise.child_spec import ChildSpec, Restart
+    from vcproxy.supervise.intensity import Intensity
+    from vcproxy.supervise.strategy import Strategy
+    from vcproxy.supervise.supervision import ChildControl, Supervision
+    from vcproxy.supervise.supervisor import Supervisor
     from vcproxy.tunnels.done import Dropped, Flow, Reason, SinkDone, SourceDone, TunnelDone
     from vcproxy.tunnels.one_way import OneWayTunnel
     from vcproxy.tunnels.one_way_multi import OneWayMultiTunnel
@@ -94,6 +107,7 @@ else:
             "Duration",
             "Endpoint",
             "FilePath",
+            "ProgramCommand",
             "Size",
             "Target",
             "UpstreamName",
@@ -112,7 +126,7 @@ else:
         ),
         "vcproxy.engine.datagrams": ("Arrived", "BindFailed", "Bound", "Datagrams"),
         "vcproxy.engine.net": ("NetVConnection",),
-        "vcproxy.engine.signals": ("Signal", "Signals"),
+        "vcproxy.engine.signals": ("Signal", "Signals", "signal_name"),
         "vcproxy.engine.vio": ("VIO",),
         "vcproxy.framing.framing": (
             "Decoder",
@@ -160,6 +174,11 @@ else:
         "vcproxy.sessions.session": ("Session",),
         "vcproxy.sessions.staged_program": ("StagedProgram",),
         "vcproxy.sessions.transfer": ("Receive", "Rx", "Transmit", "Tx"),
+        "vcproxy.supervise.child_spec": ("ChildSpec", "Restart"),
+        "vcproxy.supervise.intensity": ("Intensity",),
+        "vcproxy.supervise.strategy": ("Strategy",),
+        "vcproxy.supervise.supervision": ("ChildControl", "Supervision"),
+        "vcproxy.supervise.supervisor": ("Supervisor",),
         "vcproxy.tunnels.done": (
             "Dropped",
             "Flow",
@@ -209,9 +228,11 @@ __all__ = [
     "Bound",
     "Called",
     "ChildContinued",
+    "ChildControl",
     "ChildExited",
     "ChildKilled",
     "ChildProcess",
+    "ChildSpec",
     "ChildStopped",
     "Datagrams",
     "Decoder",
@@ -230,6 +251,7 @@ __all__ = [
     "FramingError",
     "FramingOptions",
     "HttpProxy",
+    "Intensity",
     "Launch",
     "LaunchFailed",
     "Launched",
@@ -248,6 +270,7 @@ __all__ = [
     "PacedTwoWay",
     "Part",
     "Program",
+    "ProgramCommand",
     "Reason",
     "Receive",
     "Reconnected",
@@ -261,6 +284,7 @@ __all__ = [
     "Request",
     "Resend",
     "Response",
+    "Restart",
     "Rx",
     "Server",
     "Service",
@@ -278,7 +302,10 @@ __all__ = [
     "StagedMessage",
     "StagedProgram",
     "State",
+    "Strategy",
     "Subrequests",
+    "Supervision",
+    "Supervisor",
     "Target",
     "Transaction",
     "Transform",
@@ -300,5 +327,6 @@ __all__ = [
     "parse_json",
     "parse_request",
     "reload_proxy",
+    "signal_name",
     "stop_proxy",
 ]
