@@ -7,10 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.engine.world import EventRecorder, World
-from vcproxy.bus.datagram_mailbox import DatagramMailbox
+from vcproxy.bus.datagram_mailbox import DatagramMailbox, Flushed
 from vcproxy.bus.letter import Letter
+from vcproxy.bus.mailbox import GivenUp, MailboxFull
 from vcproxy.bus.peer import Peer
-from vcproxy.engine.commands import OpenSource, SendDatagram
+from vcproxy.engine.commands import CloseSource, OpenSource, SendDatagram
 from vcproxy.engine.datagrams import Arrived, BindFailed, Bound
 
 OWN, PEER, GROUP = ("127.0.0.1", 4000), ("127.0.0.1", 5000), ("239.1.2.3", 6000)
@@ -90,3 +91,138 @@ def test_a_sender_that_is_not_allowed_gets_no_answer() -> None:
     assert [event for event in bench.owner.data if isinstance(event, Letter)] == [
         Letter(PEER, "list", OWN)
     ]
+
+
+def test_other_bytes_than_utf8_pass_through(bench: Bench) -> None:
+    bench.arrives(number(0) + b"\xff\xfe")
+    letter = bench.owner.data[-1]
+    assert isinstance(letter, Letter)
+    bench.sent()
+    bench.send(PEER, letter.text)
+    assert bench.sent() == [(number(0) + b"\xff\xfe", PEER)]
+
+
+def test_it_is_sent_again_until_it_is_given_up(bench: Bench) -> None:
+    token = bench.send(PEER, "hello")
+    times = []
+    for _ in range(24):
+        times += [bench.world.now] * len(bench.sent())
+        bench.world.settle(0.5)
+    assert times == [0, 2, 4, 6, 8]
+    (given_up,) = bench.owner.data[1:]
+    assert given_up == GivenUp(PEER, b"hello", token)
+    assert isinstance(given_up, GivenUp)
+    assert (given_up.text, given_up.name) == ("hello", "127.0.0.1:5000")
+    assert bench.world.engine.next_deadline() is None
+
+
+def test_an_acknowledged_message_causes_one_more_turn_at_most(bench: Bench) -> None:
+    for count in range(100):
+        bench.send(PEER, "hello")
+        bench.arrives(number(count) + b"ack")
+    assert len(bench.world.engine.timers) == 1
+    bench.world.settle(2.0)
+    assert len(bench.sent()) == 100
+    assert bench.world.engine.next_deadline() is None
+
+
+def test_a_full_mailbox_refuses(bench: Bench) -> None:
+    for _ in range(1024):
+        bench.send(PEER, "hello")
+    with pytest.raises(MailboxFull, match="1024 messages to"):
+        bench.send(PEER, "hello")
+    assert len(bench.sent()) == 1  # the others wait until the peer has acknowledged the first one
+    bench.arrives(number(0) + b"ack")
+    assert len(bench.sent()) == 1023
+    bench.send(PEER, "hello")
+
+
+def test_to_a_group_the_text_is_sent_alone(bench: Bench) -> None:
+    assert bench.send(GROUP, "news") == 0
+    assert bench.sent() == [(b"news", GROUP)]
+    bench.world.settle(60)
+    assert bench.sent() == []
+
+
+def test_what_arrives_for_a_group_is_not_acknowledged(bench: Bench) -> None:
+    bench.arrives(b"news\n", PEER, GROUP[0])
+    assert bench.owner.data[1:] == [Letter(PEER, "news", GROUP)]
+    assert bench.sent() == []
+
+
+def test_flushed_when_all_is_acknowledged(bench: Bench) -> None:
+    bench.send(PEER, "exited a/A")
+    with bench.owner.mutex.hold(bench.world.engine):
+        bench.mailbox.flush()
+    bench.world.settle()
+    assert Flushed not in bench.owner.events
+    bench.arrives(number(0) + b"ack")
+    assert bench.owner.data[1:] == [Flushed("127.0.0.1:0")]
+    bench.world.settle(60)
+    assert bench.owner.events == [Bound, Flushed]
+
+
+def test_flushed_at_once_when_nothing_is_pending(bench: Bench) -> None:
+    with bench.owner.mutex.hold(bench.world.engine):
+        bench.mailbox.flush()
+        assert bench.owner.events == [Bound]
+    bench.world.settle()
+    assert bench.owner.events == [Bound, Flushed]
+
+
+def test_nothing_happens_after_close(bench: Bench) -> None:
+    bench.send(PEER, "hello")
+    bench.sent()
+    with bench.owner.mutex.hold(bench.world.engine):
+        bench.mailbox.close()
+        bench.mailbox.send(PEER, "hello")
+        bench.mailbox.flush()
+    bench.arrives(number(0) + b"hello")
+    assert bench.world.commands == [CloseSource(bench.source)]
+    bench.world.settle(60)
+    assert bench.owner.events == [Bound]
+    assert bench.sent() == []
+    assert bench.world.engine.next_deadline() is None
+
+
+def test_the_owner_may_close_it_while_letters_are_delivered(bench: Bench) -> None:
+    bench.arrives(number(0) + b"a")
+    bench.arrives(number(2) + b"c")
+    bench.owner.on[Letter] = bench.mailbox.close
+    bench.arrives(number(1) + b"b")
+    assert [letter.text for letter in bench.owner.data[1:] if isinstance(letter, Letter)] == [
+        "a",
+        "b",
+    ]
+
+
+def test_malformed_datagrams_are_logged_once_a_second(bench: Bench) -> None:
+    for _ in range(100):
+        bench.arrives(b"GET / ")
+    assert bench.world.log == [
+        "warning: 127.0.0.1:0: a datagram was dropped: it is malformed: 6 bytes, and the number "
+        "alone has 8"
+    ]
+    assert bench.sent() == []
+    bench.world.settle(1.0)
+    bench.arrives(b"GET / ")
+    assert "100 datagrams were dropped" in bench.world.log[1]
+
+
+def test_a_peer_is_forgotten_when_its_process_has_ended(bench: Bench) -> None:
+    bench.arrives(number(0) + b"started a/A")
+    with bench.owner.mutex.hold(bench.world.engine):
+        bench.mailbox.forget(PEER)
+    bench.arrives(number(0) + b"started a/A")
+    texts = [letter.text for letter in bench.owner.data if isinstance(letter, Letter)]
+    assert texts == ["started a/A", "started a/A"]
+
+
+def test_the_owners_failure_is_logged_with_its_name(bench: Bench) -> None:
+    bench.owner.on[Letter] = lambda: 1 // 0
+    bench.arrives(number(0) + b"hello")
+    assert bench.world.log == [
+        "error: DatagramMailbox <DatagramMailbox 127.0.0.1:0 of <EventRecorder>> failed; "
+        "its conversation is closed (integer division or modulo by zero)"
+    ]
+    assert bench.world.commands[-1] == CloseSource(bench.source)
