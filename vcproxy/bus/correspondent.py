@@ -63,7 +63,7 @@ class Correspondent:
     @property
     def idle(self) -> bool:
         """Whether nothing is pending to it or held from it."""
-        return not self.pending and (self.inbound is None or not self.inbound.holds)
+        return not self.pending and (self.inbound is None or not self.inbound.held)
 
     def span(self) -> int:
         """Return how many numbers there are from the oldest pending one to the next one."""

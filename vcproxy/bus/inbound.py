@@ -65,8 +65,8 @@ class Inbound:
         now: the time in seconds.
     """
 
-    __slots__ = ("_began", "_crc_0", "_distant", "_held", "_profile", "_rejoins", "_room", "_seen",
-                 "_skipped", "expected", "lives")  # fmt: skip
+    __slots__ = ("_began", "_crc_0", "_distant", "_held", "_last_new", "_profile", "_rejoins",
+                 "_room", "_second", "_seen", "_skipped", "expected", "lives")  # fmt: skip
 
     def __init__(
         self, profile: Profile, room: HeldBytes, number: int, message: bytes, now: float
@@ -94,12 +94,16 @@ class Inbound:
         the last delivery."""
         self._rejoins = False
         """Whether the next number is delivered however far ahead it is."""
+        self._last_new = now
+        """When the last message arrived that was not ignored and no duplicate."""
+        self._second: float | None = None
+        """When the second message arrived, one that was not ignored; None: not yet."""
         self.lives += 1
 
     @property
-    def holds(self) -> bool:
-        """Whether messages are held."""
-        return bool(self._held)
+    def held(self) -> int:
+        """How many messages are held."""
+        return len(self._held)
 
     @property
     def gap_closes(self) -> float | None:
@@ -122,6 +126,7 @@ class Inbound:
             return self._lower(number, NUMBERS - ahead, message, now)
         if ahead and not self._rejoins:
             return self._later(number, ahead, message, now)
+        self._note_new(now)
         if ahead:
             self._skip_to(number)
         self.expected = (self.expected + 1) % NUMBERS
@@ -151,26 +156,35 @@ class Inbound:
                 return None
             self._room.left -= len(message)
             self._held[number] = message, now
+            self._note_new(now)
         return []
 
+    def _note_new(self, now: float) -> None:
+        self._last_new = now
+        if self._second is None:
+            self._second = now
+
     def _lower(self, number: int, behind: int, message: bytes, now: float) -> list[bytes] | None:
-        """Handle a duplicate, a number that was given up here, or a new process."""
+        """Handle a duplicate, a number that was given up here, or a new process.
+
+        A sender repeats a message at most for the time until it gives up, so after that time a
+        lower number is no duplicate: it is from a new process whose number 0 was lost, or replayed.
+        """
         if number == 0:
             return self._zero_again(message, now)
-        if behind > self._seen or number in self._skipped:
-            return None
-        return []
+        repeated = now - self._last_new <= self._profile.gives_up_s
+        return [] if repeated and behind <= self._seen and number not in self._skipped else None
 
     def _zero_again(self, message: bytes, now: float) -> list[bytes] | None:
         """Handle number 0 although it is below the expected one.
 
-        A sender of our kind has one message in flight at first, so it repeats number 0 only until
-        it is acknowledged, and no higher number arrives before that.
+        A sender of our kind repeats number 0 until it is acknowledged or given up, and sends no
+        higher number before that.
         """
-        age_s = now - self._began
         same = self._crc_0 == crc32(message)
-        if same and self.expected == 1 and not self._held and age_s <= self._profile.gives_up_s:
+        if same and self._second is None and now - self._began <= self._profile.gives_up_s:
             return []
+        age_s = now - (self._began if self._second is None else self._second)
         if age_s < NETWORK_S or (same and not is_first(message) and age_s < REPEATED_S):
             return None  # if it is from a new process, that one sends it again, or gives it up
         held = self.close()

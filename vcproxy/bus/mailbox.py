@@ -168,6 +168,16 @@ class Mailbox:
         """Whether no message waits for an acknowledgement."""
         return not any(self._due)
 
+    @property
+    def pending(self) -> int:
+        """How many messages wait for an acknowledgement, to all peers."""
+        return sum(map(len, self._due))
+
+    @property
+    def held(self) -> int:
+        """How many messages wait for earlier ones, from all peers."""
+        return sum(inbound.held for inbound in self._gaps.values())
+
     def has_acknowledged(self, peer: Peer) -> bool:
         """Return whether a peer has acknowledged a message since it started, or since one to it was
         given up: then its address is not forged."""

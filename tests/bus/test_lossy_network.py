@@ -1,0 +1,197 @@
+"""Mailboxes on a network that loses, duplicates and reorders: nothing accepted is lost unnoticed.
+
+Each message is delivered once and in order, or its sender is informed. Virtual time; a seed repeats
+a run.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.bus.network import Faults, Host, Network
+from vcproxy.bus.correspondent import Pending
+from vcproxy.bus.mailbox import MailboxFull
+from vcproxy.bus.profile import PATIENT, README, WINK, Profile
+
+PROFILES = [WINK, README, PATIENT]
+
+ISSUE = Faults(loss=0.2, duplicates=0.1, reordering=0.2, latency_s=0.01, jitter_s=0.05)
+"""The network that the figures are stated for."""
+
+
+def check(sender: Host, receiver: Host, sent: list[str]) -> None:
+    """Fail unless each text was delivered once and in order, or is known to be given up."""
+    texts = receiver.texts(sender)
+    order = {text: place for place, text in enumerate(sent)}
+    places = [order[text] for text in texts]
+    assert places == sorted(set(places)), "delivered twice, or in another order"
+    informed = {g.message.decode() for g in sender.given_up if g.to == receiver.peer}
+    assert set(texts) | informed == set(sent), "lost, and the sender is not informed"
+
+
+def settle(network: Network, profile: Profile) -> None:
+    network.run(until=network.now + 3 * profile.gives_up_s)
+    for host in network.hosts.values():
+        assert host.mailbox.flushed
+        assert host.mailbox.held == 0
+        assert host.mailbox.deadline is None
+
+
+def test_patient_delivers_20_000_messages_once_and_in_order() -> None:
+    network = Network(seed=14, faults=ISSUE)
+    alice, bob = network.host(1, PATIENT), network.host(2, PATIENT)
+    messages = [f"message {number}" for number in range(20_000)]
+    left = deque(messages)
+    most = [0, 0, 0]
+
+    def fill() -> None:
+        """Send as much as the window takes."""
+        try:
+            while left:
+                alice.mailbox.send(bob.peer, left[0].encode(), network.now)
+                left.popleft()
+        except MailboxFull:
+            pass
+        alice.flush()
+        most[0] = max(most[0], alice.mailbox.pending)
+        most[1] = max(most[1], bob.mailbox.held)
+
+    fill()
+    network.run(until=100_000, each=fill)
+    assert bob.texts() == messages
+    assert alice.given_up == []
+    assert most[0] <= PATIENT.window
+    assert most[1] < PATIENT.window
+    settle(network, PATIENT)
+
+
+@pytest.mark.parametrize("profile", [WINK, README], ids=lambda profile: profile.name)
+def test_wink_and_readme_deliver_once_or_inform_the_sender(profile: Profile) -> None:
+    network = Network(seed=14, faults=ISSUE)
+    alice, bob = network.host(1, profile), network.host(2, profile)
+    messages = [f"message {number}" for number in range(2_000)]
+    for message in messages:
+        alice.send(bob, message)
+        network.run(until=network.now + 0.1)
+    settle(network, profile)
+    check(alice, bob, messages)
+    assert len(bob.delivered) > 1_900
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    profiles=st.tuples(*[st.sampled_from(PROFILES)] * 3),
+    seed=st.integers(0, 2**32),
+    faults=st.builds(
+        Faults,
+        loss=st.floats(0, 0.9),
+        duplicates=st.floats(0, 0.5),
+        reordering=st.floats(0, 0.5),
+        latency_s=st.floats(0, 0.05),
+        jitter_s=st.floats(0, 0.2),
+    ),
+    pauses=st.lists(st.sampled_from([0.0, 0.001, 0.05, 0.5, 5.0]), min_size=1, max_size=8),
+)
+def test_three_hosts_on_any_network(
+    profiles: tuple[Profile, ...], seed: int, faults: Faults, pauses: list[float]
+) -> None:
+    network = Network(seed, faults)
+    hosts = [network.host(port, profile) for port, profile in enumerate(profiles, 1)]
+    pairs = [(a, b) for a in hosts for b in hosts]
+    sent: dict[tuple[int, int], list[str]] = {(a.peer[1], b.peer[1]): [] for a, b in pairs}
+    for number in range(120):
+        sender, receiver = network.random.choice(pairs)
+        text = f"{number} of {sender.peer[1]}"
+        sender.send(receiver, text)
+        sent[sender.peer[1], receiver.peer[1]].append(text)
+        network.run(until=network.now + network.random.choice(pauses))
+    settle(network, PATIENT)
+    for sender, receiver in pairs:
+        check(sender, receiver, sent[sender.peer[1], receiver.peer[1]])
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_after_a_long_partition_the_numbers_are_joined_again(profile: Profile) -> None:
+    network = Network(seed=1)
+    alice, bob = network.host(1, profile), network.host(2, profile)
+    messages = [f"message {number}" for number in range(profile.window + 500)]
+    alice.send(bob, messages[0])
+    network.run(until=1)
+    network.faults.loss = 1.0
+    for message in messages[1:-10]:
+        alice.send(bob, message)
+        network.run(until=network.now + 1)
+    network.run(until=network.now + 2 * profile.gives_up_s)
+    network.faults.loss = 0.0
+    for message in messages[-10:]:
+        alice.send(bob, message)
+        network.run(until=network.now + 1)
+    settle(network, profile)
+    check(alice, bob, messages)
+    assert bob.texts() == [messages[0], *messages[-10:]]
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_a_peer_that_starts_again_on_its_port(profile: Profile, seed: int) -> None:
+    """What a killed process had received is its own; what it had not is sent to the next one.
+
+    A new process starts after what the old one has sent has left the network.
+    """
+    print(f"seed {seed}")
+    network = Network(seed, Faults(loss=0.2, duplicates=0.1, reordering=0.2, jitter_s=0.05))
+    random = network.random
+    parent = network.host(1, profile)
+    to_child: list[str] = []
+    lives: list[tuple[Host, list[str]]] = []
+    for life in range(5):
+        child = network.host(2, profile)
+        said = ["started a/A"]
+        child.send(parent, "started a/A")
+        lives.append((child, said))
+        for number in range(random.randrange(40)):
+            if random.random() < 0.5:
+                said.append(f"{number} of life {life}")
+                child.send(parent, said[-1])
+            else:
+                to_child.append(f"{number} to life {life}")
+                parent.send(child, to_child[-1])
+            network.run(until=network.now + random.choice([0.0, 0.01, 0.3, 3.0]))
+        if life < 4:
+            del network.hosts[child.peer]
+            network.run(until=network.now + random.choice([0.3, 1.0, 5.0]))
+    settle(network, profile)
+
+    texts = parent.texts()
+    for child, said in lives:
+        own = [text for text in texts if text in said and text != "started a/A"]
+        assert own == [text for text in said if text in own], "twice, or in another order"
+        delivered = [delivered.message.decode() for delivered in child.delivered]
+        order = [to_child.index(text) for text in delivered]
+        assert order == sorted(set(order)), "one process got a message twice, or in another order"
+    last, said = lives[-1]
+    informed = {given_up.message.decode() for given_up in last.given_up}
+    assert set(said) <= {*texts, *informed}, "lost, and the sender is not informed"
+    held = {
+        message.decode()
+        for child, _ in lives
+        if (known := child.mailbox._correspondents.get(parent.peer)) and known.inbound
+        for message, _ in known.inbound._held.values()
+    }
+    received = {delivered.message.decode() for child, _ in lives for delivered in child.delivered}
+    informed = {given_up.message.decode() for given_up in parent.given_up}
+    assert set(to_child) == received | held | informed, "lost, and the parent is not informed"
+    # A process of which nothing else was received cannot be told from the next one.
+    alone = sum(1 for _, said in lives[:-1] if not set(said[1:]) & set(texts))
+    unacknowledged = sum(1 for child, _ in lives if 0 in pending(child, parent))
+    given_up = sum(1 for child, _ in lives for given_up in child.given_up if given_up.token == 1)
+    least = len(lives) - unacknowledged - given_up - alone
+    assert least <= texts.count("started a/A") <= len(lives)
+
+
+def pending(sender: Host, receiver: Host) -> dict[int, Pending]:
+    return sender.mailbox._correspondents[receiver.peer].pending
