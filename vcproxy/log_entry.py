@@ -17,6 +17,11 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\x{ord(match[0]):02x}"
 
 
+def printable(text: str) -> str:
+    """Return a text with its control characters escaped, except new lines."""
+    return _CONTROL.sub(_escape, text)
+
+
 def entry(level: Level, text: str, error: Exception | None = None) -> str:
     """Return an entry of the log with the current time, and the traceback of `error`.
 
@@ -25,6 +30,6 @@ def entry(level: Level, text: str, error: Exception | None = None) -> str:
     """
     if error is not None:
         text = f"{text}\n{''.join(traceback.format_exception(error)).rstrip()}"
-    safe = _CONTROL.sub(_escape, text).replace("\n", "\n    ")
+    safe = printable(text).replace("\n", "\n    ")
     now = datetime.now()
     return f"{now:%Y-%m-%d %H:%M:%S},{now.microsecond // 1000:03d} {level.upper()} {safe}"

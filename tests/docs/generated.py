@@ -78,6 +78,13 @@ How to write one: [write a plugin](../how-to/write-a-plugin.md).
 
 How to use them: [look at recordings](../how-to/logs.md).
 
+## vcproxy machine
+
+```text
+{machines}```
+
+The messages, files and exit statuses: [machine servers](machine.md).
+
 ## While it runs
 
 Standard error gets one line `listening NAME URI` for each address, with its real port (for an
@@ -137,6 +144,9 @@ def command_line() -> str:
         check=parsers["plugin check"].format_help(),
         logs="\n".join(
             parser.format_help() for name, parser in parsers.items() if name.startswith("log ")
+        ),
+        machines="\n".join(
+            parser.format_help() for name, parser in parsers.items() if name.startswith("machine")
         ),
     )
 

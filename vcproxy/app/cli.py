@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vcproxy.app import garbage
+from vcproxy.app import garbage, machine_command
 from vcproxy.app import log_command as log
 from vcproxy.output_files import overwriting
 
@@ -147,6 +147,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         help="with --plugin: show one conversation in full, by the number of its client",
     )
     logs = log.add_to(commands)
+    machines = machine_command.add_to(commands)
     return {
         "": options,
         "run": run,
@@ -155,6 +156,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         "plugin check": check,
         "replay": replay,
         **logs,
+        **machines,
     }
 
 

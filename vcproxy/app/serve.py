@@ -5,24 +5,13 @@ Tested in tests/e2e/test_command_line.py and test_workers.py.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from vcproxy.app.log import STANDARD_ERROR
+from vcproxy.app.log import open_standard_descriptors
 from vcproxy.app.server import Proxy, StartError
 from vcproxy.config.loader import load
 from vcproxy.config.workers import count
 from vcproxy.listeners.activation import activated
-
-
-def _open_standard_descriptors() -> None:
-    """Open /dev/null for each of the descriptors 0, 1 and 2 that is closed.
-
-    Otherwise a connection could get the number 2, and the log would be sent to its peer.
-    """
-    while (lowest := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
-        pass
-    os.close(lowest)
 
 
 def start_trace(proxy: Proxy, name: str) -> None:
@@ -42,7 +31,7 @@ def serve(file: Path, trace: str | None = None, record: Path | None = None) -> i
         trace: the name of the machines whose events are logged.
         record: the log to record the run to.
     """
-    _open_standard_descriptors()
+    open_standard_descriptors()
     configuration = load(file)
     if count(configuration.settings) > 1:
         if record is not None:

@@ -1,0 +1,90 @@
+"""Run one exchange with a machine or a machine server, as the commands do.
+
+Tested in tests/app/test_machine_command.py.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import sys
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from vcproxy.app.machine_profiles import chosen_profile
+from vcproxy.bus.peer import LOCALHOST, Peer, parse_peer
+from vcproxy.drivers.epoll.driver import EpollDriver
+from vcproxy.engine.engine import Engine
+from vcproxy.engine.mutex import Mutex
+from vcproxy.log_entry import printable
+from vcproxy.supervise.client import Client
+
+if TYPE_CHECKING:
+    from vcproxy.engine.log_function import Level
+    from vcproxy.supervise.exchange import Exchange, Outcome
+
+MEMORY = 1 << 20
+"""The memory budget of connections, of which there are none."""
+
+
+class ClientError(Exception):
+    """The exchange cannot begin; the text is printed."""
+
+
+def resolve(text: str, port: int) -> Peer:
+    """Return the numeric address of an address text, `port` if it has none. Raises ClientError."""
+    try:
+        host, number = parse_peer(text, port)
+        ip_address(host)
+    except ValueError as error:
+        if str(error).startswith(f'"{text}" is not an address'):
+            raise ClientError(str(error)) from None
+    else:
+        return host, number
+    try:
+        # IPv4, as the original: a server is at one address
+        found = socket.getaddrinfo(host, number, socket.AF_INET, socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a valid name"
+        raise ClientError(f"{host}: its address cannot be found: {reason.lower()}") from None
+    return str(found[0][4][0]), number
+
+
+def talk(exchange: Exchange, address: str, *, groups: Sequence[Peer], profile: str) -> Outcome:
+    """Run an exchange to its end, and print what arrives. Raises ClientError."""
+    to = getattr(exchange, "to", None)
+    if address:
+        own = resolve(address, 0)
+    elif to is None or ip_address(to[0]).is_loopback:
+        own = ("::1" if to is not None and ":" in to[0] else LOCALHOST, 0)
+    else:
+        own = ("::" if ":" in to[0] else "0.0.0.0", 0)
+    engine = Engine("client", memory=MEMORY, random=random.Random(), log=_log)
+    driver = EpollDriver(engine)
+
+    def show(text: str) -> None:
+        try:
+            sys.stdout.buffer.write(printable(text).encode(errors="surrogateescape") + b"\n")
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:  # the reader of the output ended, such as `head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            driver.stop()
+
+    mutex = Mutex()
+    times, codec = chosen_profile(profile)
+    client = Client(
+        engine, mutex, exchange, own, show, groups=tuple(groups), profile=times, codec=codec
+    )
+    with mutex.hold(engine):
+        client.start()
+    driver.run()
+    return client.outcome
+
+
+def _log(level: Level, text: str, error: Exception | None = None) -> None:
+    if level in ("warning", "error"):
+        print(f"Error: {printable(text)}", file=sys.stderr)
+    if error is not None:
+        raise error  # a mistake in the program

@@ -1,0 +1,133 @@
+"""Run a machine server, as `vcproxy machine serve` does.
+
+Tested in tests/app/test_machine_command.py.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+from vcproxy.app.log import LineLog, open_standard_descriptors
+from vcproxy.app.machine_profiles import chosen_profile
+from vcproxy.app.privileges import PrivilegeError, drop_privileges, find_account
+from vcproxy.app.served_directory import ServedDirectory
+from vcproxy.bus.peer import Peer, parse_peer
+from vcproxy.drivers.epoll.descriptors import raise_limit
+from vcproxy.drivers.epoll.driver import EpollDriver
+from vcproxy.engine.engine import Engine
+from vcproxy.engine.mutex import Mutex
+from vcproxy.supervise.server import SERVER_PORT, MachineServer
+
+FAILURE = 255
+"""The exit status of a server that could not start, as the original's."""
+
+MEMORY = 1 << 20
+"""The memory budget of connections, of which there are none."""
+
+
+class ServeError(Exception):
+    """The server cannot start; the text is printed."""
+
+
+def serve(
+    directory: Path,
+    address: str,
+    *,
+    allow: list[str],
+    logs: Path | None,
+    user: str | None,
+    profile: str,
+) -> int:
+    """Serve a directory until a signal; return the exit status. Raises ServeError.
+
+    Args:
+        directory: the programs.
+        address: where to bind.
+        allow: the networks that are answered; required unless the address is a loopback address.
+        logs: the directory of log files; None: all output goes to standard output and error.
+        user: the user to run as, once the address is bound.
+        profile: the name of a profile.
+    """
+    open_standard_descriptors()
+    own = _own(address, allow)
+    try:
+        account = None if user is None else find_account(user)
+        server_log = None if logs is None else logs / f"{datetime.now(UTC):%Y%m%d%H%M%S}server.log"
+        files = ServedDirectory(directory, logs, server_log)
+        log = LineLog(server_log)
+        if server_log is not None and account is not None:
+            os.chown(server_log, account.uid, account.gid)
+    except PrivilegeError as error:
+        raise ServeError(str(error)) from None
+    except OSError as error:
+        raise ServeError(f"{error.filename}: {(error.strerror or '').lower()}") from None
+
+    def bound(address: Peer) -> None:
+        if account is not None:
+            drop_privileges(account)
+        log("info", f"Directory: {directory}")
+        log.print("ready")
+
+    raise_limit()
+    engine = Engine("server", memory=MEMORY, random=random.Random(), log=log)
+    driver = EpollDriver(engine)
+    mutex = Mutex()
+    times, codec = chosen_profile(profile)
+    server = MachineServer(
+        engine,
+        mutex,
+        files,
+        own,
+        profile=times,
+        codec=codec,
+        allows=_allowed(own, allow) if allow else None,
+        bound=bound,
+    )
+    try:
+        with mutex.hold(engine):
+            server.start()
+        driver.run()
+    finally:
+        log.close()
+    return FAILURE if server.status else 0
+
+
+def _own(address: str, allow: list[str]) -> Peer:
+    """Return where to bind. Raises ServeError."""
+    try:
+        host, port = parse_peer(address, SERVER_PORT)
+    except ValueError as error:
+        raise ServeError(str(error)) from None
+    try:
+        ip = ip_address(host)
+    except ValueError:
+        raise ServeError(f"{address}: write the address itself, not its name") from None
+    if ip.is_unspecified:
+        raise ServeError(
+            f"{address}: machines are started at the address of their server: "
+            "name the address of one interface"
+        )
+    if not ip.is_loopback and not allow:
+        raise ServeError(
+            f"{address}: it is not a loopback address, and whatever may send there may run every "
+            "program of the directory: name the networks that may, as --allow 10.0.0.0/24"
+        )
+    return host, port
+
+
+def _allowed(own: Peer, allow: list[str]) -> Callable[[Peer], bool]:
+    """Return a function that returns whether a sender is answered: its own machines always are."""
+    networks = [ip_network(each) for each in allow]
+
+    def allowed(sender: Peer) -> bool:
+        if sender[0] == own[0]:
+            return True
+        ip = ip_address(sender[0])
+        return any(ip in network for network in networks)
+
+    return allowed
