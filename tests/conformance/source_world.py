@@ -5,18 +5,34 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Protocol, TypeVar
+
+import pytest
 
 from tests.engine.world import EventRecorder, engine
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.sim import Simulation
+from vcproxy.drivers.sim.process import Program
+from vcproxy.engine.child_process import Launch
 from vcproxy.engine.engine import Engine
 
 PATIENCE_S = 20.0
 """Time limit for a condition to hold, sufficient for a busy machine."""
 
 T = TypeVar("T")
+
+EXIT_3 = "exit 3"
+WAIT = "exec sleep 60"
+
+SCRIPTS: dict[str, Program] = {EXIT_3: lambda process: process.exit(3), WAIT: lambda process: None}
+"""What the simulated /bin/sh does with each script."""
+
+
+def script(text: str) -> Launch:
+    """How to run a script."""
+    return Launch("/bin/sh", ("sh", "-c", text))
 
 
 class SourceWorld(Protocol):
@@ -25,6 +41,9 @@ class SourceWorld(Protocol):
     kind: str
     engine: Engine
     log: list[str]
+
+    def alive(self, pid: int) -> bool:
+        """Whether a process exists, or is a zombie."""
 
     def run(self, until: Callable[[], object]) -> None:
         """Run turns until the condition holds."""
@@ -42,6 +61,10 @@ class EpollWorld:
         self.log: list[str] = []
         self.driver = EpollDriver(engine(self.log))
         self.engine = self.driver.engine
+
+    def alive(self, pid: int) -> bool:
+        """See SourceWorld."""
+        return Path(f"/proc/{pid}").exists()
 
     def run(self, until: Callable[[], object]) -> None:
         """See SourceWorld."""
@@ -65,6 +88,11 @@ class SimWorld:
         self.sim = Simulation(0)
         self.driver = self.sim.attach(engine(self.log))
         self.engine = self.driver.engine
+        self.sim.programs["/bin/sh"] = lambda process: SCRIPTS[process.argv[-1]](process)
+
+    def alive(self, pid: int) -> bool:
+        """See SourceWorld."""
+        return pid in self.sim.processes.running
 
     def run(self, until: Callable[[], object]) -> None:
         """See SourceWorld."""
@@ -77,17 +105,26 @@ class SimWorld:
 
 @contextmanager
 def world_of(kind: str) -> Iterator[SourceWorld]:
-    """A world; at its end no descriptor is left."""
-    before = os.listdir("/proc/self/fd")
+    """A world; at its end no descriptor and no child process is left."""
+    before = _descriptors()
     world: SourceWorld = EpollWorld() if kind == "epoll" else SimWorld()
     try:
         yield world
     finally:
         world.close()
-        driver = world.__dict__.pop("driver")
-        del driver  # its eventfd is closed with the last reference
-        world.engine.inbox.wake = lambda: None
-    assert sorted(os.listdir("/proc/self/fd")) == sorted(before)
+    with pytest.raises(ChildProcessError):
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    assert _descriptors() <= before
+
+
+def _descriptors() -> set[str]:
+    """The open descriptors, without eventfds: a thread that wakes a driver may still hold one."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # that of this listing is closed again
+            if "eventfd" not in os.readlink(f"/proc/self/fd/{name}"):
+                found.add(name)
+    return found
 
 
 def opened(world: SourceWorld, make: Callable[[EventRecorder], T]) -> tuple[EventRecorder, T]:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 
 import pytest
 
 from tests.engine.world import EventRecorder
+from vcproxy.engine.child_process import (
+    ChildContinued,
+    ChildExited,
+    ChildKilled,
+    ChildProcess,
+    ChildStopped,
+    Launch,
+    Launched,
+    LaunchFailed,
+)
 from vcproxy.engine.datagrams import Arrived, BindFailed, Bound, Datagrams, HostPort
 
-from .source_world import SourceWorld, opened, world_of
+from .source_world import EXIT_3, WAIT, SourceWorld, opened, script, world_of
 
 LOCAL = "127.0.0.1"
 GROUP = "239.255.77.9"
@@ -20,6 +31,135 @@ GROUP = "239.255.77.9"
 def world(request: pytest.FixtureRequest) -> Iterator[SourceWorld]:
     with world_of(request.param) as made:
         yield made
+
+
+class Child:
+    """A ChildProcess source and its events."""
+
+    def __init__(self, world: SourceWorld, launch: Launch, name: str = "alice") -> None:
+        self.world = world
+        self.recorder, self.source = opened(
+            world, lambda recorder: ChildProcess(recorder, name, launch)
+        )
+
+    @property
+    def events(self) -> list[object]:
+        return self.recorder.data
+
+    @property
+    def pid(self) -> int:
+        launched = self.events[0]
+        assert isinstance(launched, Launched), launched
+        return launched.pid
+
+    def signal(self, number: int) -> None:
+        with self.recorder.mutex.hold(self.world.engine):
+            self.source.signal(number)
+
+    def close(self) -> None:
+        with self.recorder.mutex.hold(self.world.engine):
+            self.source.close()
+
+    def run(self, events: int) -> None:
+        """Run until it has had so many events."""
+        self.world.run(lambda: len(self.events) >= events)
+
+
+class TestChildProcesses:
+    def test_it_exits_with_a_status(self, world: SourceWorld) -> None:
+        child = Child(world, script(EXIT_3))
+        child.run(2)
+        assert child.events == [Launched("alice", child.pid), ChildExited("alice", 3)]
+        assert not world.alive(child.pid)
+        assert world.engine.sources == {}
+
+    def test_a_signal_ends_it(self, world: SourceWorld) -> None:
+        child = Child(world, script(WAIT))
+        child.run(1)
+        assert world.alive(child.pid)
+        child.signal(SIGTERM)
+        child.run(2)
+        assert child.events == [Launched("alice", child.pid), ChildKilled("alice", SIGTERM)]
+        assert not world.alive(child.pid)
+
+    def test_a_signal_before_the_launch_is_sent_afterwards(self, world: SourceWorld) -> None:
+        child = Child(world, script(WAIT))
+        child.signal(SIGTERM)
+        child.run(2)
+        assert child.events[1] == ChildKilled("alice", SIGTERM)
+
+    def test_it_is_stopped_and_continued(self, world: SourceWorld) -> None:
+        child = Child(world, script(WAIT))
+        child.run(1)
+        child.signal(SIGSTOP)
+        child.run(2)
+        child.signal(SIGCONT)
+        child.run(3)
+        child.signal(SIGTERM)
+        child.run(4)
+        assert child.events[1:] == [
+            ChildStopped("alice", SIGSTOP),
+            ChildContinued("alice"),
+            ChildKilled("alice", SIGTERM),
+        ]
+
+    def test_a_stopped_one_gets_signals_when_it_is_continued(self, world: SourceWorld) -> None:
+        child = Child(world, script(WAIT))
+        child.run(1)
+        child.signal(SIGSTOP)
+        child.run(2)
+        child.signal(SIGTERM)
+        child.signal(SIGCONT)
+        world.run(lambda: child.events[-1:] == [ChildKilled("alice", SIGTERM)])
+
+    def test_a_stopped_one_can_be_killed(self, world: SourceWorld) -> None:
+        child = Child(world, script(WAIT))
+        child.run(1)
+        child.signal(SIGSTOP)
+        child.run(2)
+        child.signal(SIGKILL)
+        child.run(3)
+        assert child.events[1:] == [ChildStopped("alice", SIGSTOP), ChildKilled("alice", SIGKILL)]
+
+    def test_close_kills_it(self, world: SourceWorld) -> None:
+        child = Child(world, script(WAIT))
+        child.run(1)
+        child.close()
+        world.run(lambda: not world.alive(child.pid))
+        assert child.events == [Launched("alice", child.pid)]
+
+    def test_close_during_the_launch_kills_it_too(self, world: SourceWorld) -> None:
+        child = Child(world, script(WAIT))
+        child.close()
+        other = Child(world, script(EXIT_3))
+        other.run(2)
+        assert child.events == []
+
+    def test_a_program_that_does_not_exist(self, world: SourceWorld) -> None:
+        child = Child(world, Launch("/nowhere/program", ("program",)))
+        child.run(1)
+        assert child.events == [
+            LaunchFailed("alice", "/nowhere/program: no such file or directory")
+        ]
+        child.signal(SIGTERM)
+        child.close()
+        assert world.engine.sources == {}
+
+    def test_many_at_once(self, world: SourceWorld) -> None:
+        children = [Child(world, script(EXIT_3), f"child-{number}") for number in range(20)]
+        for number, child in enumerate(children):
+            child.run(2)
+            assert child.events[1] == ChildExited(f"child-{number}", 3)
+        assert len({child.pid for child in children}) == 20
+        assert world.log == []
+
+    def test_the_end_of_the_driver_kills_them(self, world: SourceWorld) -> None:
+        running, launching = Child(world, script(WAIT)), None
+        running.run(1)
+        launching = Child(world, script(WAIT))
+        world.close()
+        assert not world.alive(running.pid)
+        assert launching.events == []  # `world_of` finds no child
 
 
 class Box:

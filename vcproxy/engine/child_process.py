@@ -19,13 +19,17 @@ from vcproxy.engine.source import Source
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
 
+LARGEST_SIGNAL = 64
+"""Linux: SIGRTMAX."""
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
     """What to execute, and how. Its standard input is empty (/dev/null)."""
 
     executable: str
-    """The path of the program. It is not searched in PATH."""
+    """The path of the program: it is not searched in PATH. Relative to the working directory of
+    this process."""
     arguments: tuple[str, ...]
     """argv, from argv[0] on, which is usually the name of the program."""
     directory: str = ""
@@ -100,7 +104,7 @@ class ChildStopped:
 
 @dataclass(frozen=True, slots=True)
 class ChildContinued:
-    """The process runs again, by SIGCONT."""
+    """The process runs again, by SIGCONT. Missing if it has ended before this was seen."""
 
     name: str
 
@@ -131,6 +135,8 @@ class ChildProcess(Source):
 
     def signal(self, number: int) -> None:
         """Send a signal; a child that is being launched gets it afterwards, one that has ended
-        never."""
+        never. Raises ValueError for a number that is no signal."""
+        if not 1 <= number <= LARGEST_SIGNAL:
+            raise ValueError(f"{number} is no signal: they are 1 to {LARGEST_SIGNAL}")
         if self.live:
             self.engine.command(SignalChild(self, number))

@@ -102,7 +102,7 @@ class SimulatedProxy:
         self.printed: list[str] = []
         """The lines printed by the program on standard error."""
         self._driver = driver = self.sim.driver(NAME)
-        driver.call_results = None if answers is None else iter(answers)
+        driver.calls.results = None if answers is None else iter(answers)
         self.driver = driver
         self.engine = driver.engine
         self.engine.token = token

@@ -1,8 +1,8 @@
 """Offload: the thread pools of a process, one for each kind of blocking work.
 
-Name look-ups, the calls of each listener's plugin, and the proxy's own work (a reload) mostly wait
-for other systems and use little CPU. Each kind has its own pool, so that work that hangs delays
-only work of the same kind.
+Name look-ups, launches of programs, the calls of each listener's plugin, and the proxy's own work
+(a reload) mostly wait for other systems and use little CPU. Each kind has its own pool, so that
+work that hangs delays only work of the same kind.
 
 Tested in tests/drivers/test_epoll_thread_pool.py.
 """
@@ -22,6 +22,8 @@ class Offload:
         self.resolver = Resolver()
         self.internal = ThreadPool("own")
         """For the proxy's own work, such as reading its configuration."""
+        self.launches = ThreadPool("launches")
+        """For the launches of child processes: exec(2) may wait for a slow disk."""
         self._lock = threading.Lock()
         self._calls: dict[str, ThreadPool] = {}
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.epoll import datagram_sources
+from vcproxy.engine.child_process import ChildProcess
 from vcproxy.engine.datagrams import Datagrams
 
 if TYPE_CHECKING:
     from vcproxy.drivers.datagram_source import DatagramSource
+    from vcproxy.drivers.epoll.child_processes import Child
     from vcproxy.drivers.epoll.driver import EpollDriver
-    from vcproxy.engine.commands import CloseSource, OpenSource, SendDatagram
+    from vcproxy.engine.commands import CloseSource, OpenSource, SendDatagram, SignalChild
 
 
 class Sources:
@@ -22,6 +24,7 @@ class Sources:
     def __init__(self, driver: EpollDriver) -> None:
         self._driver = driver
         self._sockets: dict[int, DatagramSource] = {}
+        self._children: dict[int, Child] = {}
 
     def open(self, command: OpenSource) -> None:
         """Open a source."""
@@ -32,12 +35,29 @@ class Sources:
             sockets = datagram_sources.opened(self._driver, source)
             if sockets is not None:
                 self._sockets[source.number] = sockets
+        elif isinstance(source, ChildProcess):
+            from vcproxy.drivers.epoll.child_processes import Child  # most proxies need no children
+
+            self._children[source.number] = Child(self._driver, source, self._ended)
+
+    def _ended(self, number: int) -> None:
+        """Forget a child that has ended."""
+        self._children.pop(number, None)
 
     def close_source(self, command: CloseSource) -> None:
         """Close a source."""
-        sockets = self._sockets.pop(command.source.number, None)
+        number = command.source.number
+        sockets = self._sockets.pop(number, None)
         if sockets is not None:
             sockets.close()
+        elif number in self._children:
+            self._children[number].kill()
+
+    def signal_child(self, command: SignalChild) -> None:
+        """Send a signal to a child process."""
+        child = self._children.get(command.source.number)
+        if child is not None:
+            child.signal(command.number)
 
     def send(self, command: SendDatagram) -> None:
         """Send a datagram."""
@@ -46,7 +66,11 @@ class Sources:
             sockets.send(command.data, command.to)
 
     def close(self) -> None:
-        """Close all."""
+        """Close all; kill and reap all children."""
+        for child in self._children.values():
+            child.kill()
+        for child in list(self._children.values()):
+            child.end()
         for sockets in self._sockets.values():
             sockets.close()
         self._sockets.clear()

@@ -54,7 +54,7 @@ class SimWatch:
     def _check(self) -> None:
         sock = self._sock
         if (self._reads and sock.readable) or (self._writes and sock.writable):
-            self._driver.ready_ports[self] = None
+            self._driver.edge(self)
 
 
 class SimDatagramPort(DatagramPort):

@@ -6,15 +6,16 @@ Tested in tests/drivers/test_sim.py and tests/conformance/test_sim.py.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from vcproxy.drivers.datagrams import DatagramPort
 from vcproxy.drivers.sim.accept_port import SimAcceptPort
+from vcproxy.drivers.sim.calls import SimCalls
 from vcproxy.drivers.sim.datagram import SimDatagramListener, SimDatagramPort
-from vcproxy.drivers.sim.link import Endpoint
-from vcproxy.drivers.sim.port import SimPipe, SimPort
+from vcproxy.drivers.sim.link import Endpoint, do_nothing
+from vcproxy.drivers.sim.port import SimPort, end_bridge, start_bridge
 from vcproxy.drivers.sim.sources import SimSources
 from vcproxy.drivers.sim.tls_stream import wrap_tls
 from vcproxy.drivers.spreading import spread
@@ -33,6 +34,7 @@ from vcproxy.engine.commands import (
     ResumeAccept,
     SendDatagram,
     ShutdownWrite,
+    SignalChild,
     Spread,
     StartBridge,
     Stop,
@@ -42,7 +44,6 @@ from vcproxy.engine.engine import Engine
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.mutex import current
 from vcproxy.engine.net import NetVConnection
-from vcproxy.engine.plugin_error import as_error
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.datagram_network import SimSocket
@@ -84,8 +85,18 @@ class SimDriver:
         engine.reported = self._has_event
         self.suspended_until = 0.0
         """No turn runs before this time. See `Simulation.suspend`."""
-        self.call_results: Iterator[object] | None = None
-        """Results to use for the next Calls (exceptions are raised); None: run the functions."""
+        self.halted = False
+        """No turn runs: it was closed, or its process is stopped or hangs."""
+        self.closed = False
+        """Whether `close` was called."""
+        self.pid = 0
+        """The pid of its simulated process; 0: it is none."""
+        self.after_turn: Callable[[], object] = do_nothing
+        """Called once after the present turn."""
+        self.on_work: Callable[[], None] = do_nothing
+        """Called when something has happened between turns: an edge, a completion, a post."""
+        self.calls = SimCalls(self)
+        """The calls of its engine."""
         self.rescans = 0
         """How many Rescan commands the engine has issued."""
         self.stopped = False
@@ -96,7 +107,6 @@ class SimDriver:
         self._trace = trace
         self._listening: dict[Listener, list[SimAcceptPort | SimDatagramListener]] = {}
         self._attempts: dict[NetVConnection, list[Connect]] = {}
-        self._cancelled: set[int] = set()  # call numbers
         self._completions: deque[Callable[[], object]] = deque()
         self._assigned = 0
         self.sources = SimSources(self, network)
@@ -108,13 +118,14 @@ class SimDriver:
             ShutdownWrite: self._shutdown_write,
             Close: self._close,
             Call: self._call,
-            CancelCall: self._cancel_call,
-            StartBridge: self._start_bridge,
-            EndBridge: self._end_bridge,
+            CancelCall: self.calls.cancel,
+            StartBridge: partial(start_bridge, self, network),
+            EndBridge: end_bridge,
             Spread: spread,
             ResumeAccept: self._resume_accept,
             OpenSource: self.sources.open,
             CloseSource: self.sources.close_source,
+            SignalChild: self.sources.signal_child,
             SendDatagram: self.sources.send,
             Rescan: self._rescan,
             Stop: self._stop,
@@ -127,7 +138,7 @@ class SimDriver:
 
     def wants_turn(self) -> bool:
         """Return whether something is due at the present time."""
-        if self._clock.now < self.suspended_until:
+        if self.halted or self._clock.now < self.suspended_until:
             return False
         if self._completions or self.ready_ports or self.engine.busy:
             return True
@@ -151,6 +162,8 @@ class SimDriver:
             for port in ready:
                 port.ready()
             engine.run()
+            if self.closed:  # its process was killed
+                return
             for vc in engine.take_reads():
                 if vc.port is not None:
                     vc.port.read()
@@ -162,6 +175,8 @@ class SimDriver:
         finally:
             self._reported = []
             current.engine = None  # between turns, posts must go through the inbox
+            after, self.after_turn = self.after_turn, do_nothing
+            after()
 
     def _has_event(self, vc: NetVConnection) -> bool:
         """Return whether this turn has an event of a VC. See `Engine.reported`."""
@@ -183,16 +198,32 @@ class SimDriver:
 
     def complete_after(self, span: Span, call: Callable[[], object]) -> None:
         """Run `call` in a turn, after a random time within `span`."""
-        self._clock.after(self.network.span(span), partial(self._completions.append, call))
+        self._clock.after(self.network.span(span), partial(self.complete, call))
 
-    def close(self) -> None:
-        """End: close its listening addresses and its sources, and reset its connections."""
+    def complete(self, call: Callable[[], object]) -> None:
+        """Run `call` in the next turn."""
+        self._completions.append(call)
+        self.on_work()
+
+    def edge(self, handler: EdgeHandler) -> None:
+        """Let a port, or the watch of a datagram socket, handle an edge in the next turn."""
+        self.ready_ports[handler] = None
+        self.on_work()
+
+    def close(self, kill: bool = True) -> None:
+        """End: close its listening addresses and its sources, and reset its connections.
+
+        `kill`: also its child processes. A second call does nothing.
+        """
+        if self.closed:
+            return
+        self.closed = self.halted = True
         for listener in list(self._listening):
             self.unlisten(listener)
         for vc in list(self.engine.vcs):
             if isinstance(vc.port, SimPort | DatagramPort):
                 vc.port.close(abort=True)
-        self.sources.close()
+        self.sources.close(kill)
 
     # -- listening ---------------------------------------------------------------------------
 
@@ -227,7 +258,7 @@ class SimDriver:
         port.vc = self.engine.accepted(listener, port, endpoint.peer, secure=tls is not None)
         self.trace_call("accepted", port.vc)
         port.continue_handshake()
-        self.ready_ports[port] = None
+        self.edge(port)
         return port.vc
 
     # -- commands ----------------------------------------------------------------------------
@@ -262,7 +293,9 @@ class SimDriver:
         self.start_attempt(command)
 
         def done(endpoint: Endpoint | None, error: OSError | None) -> None:
-            self._completions.append(partial(self._connected, command, endpoint, error))
+            if self.closed and endpoint is not None:
+                endpoint.reset()
+            self.complete(partial(self._connected, command, endpoint, error))
 
         self.network.connect(command.address, done)
 
@@ -325,7 +358,7 @@ class SimDriver:
         self.trace_call("connected", vc)
         command.outgoing.connected(command.address, port, lambda: endpoint.local, endpoint.peer)
         port.continue_handshake()
-        self.ready_ports[port] = None
+        self.edge(port)
 
     def _shutdown_write(self, command: ShutdownWrite) -> None:
         port = command.vc.port
@@ -349,46 +382,7 @@ class SimDriver:
         self.complete_after(self.network.faults.close_s, gone)
 
     def _call(self, command: Call) -> None:
-        def call() -> None:
-            if command.number in self._cancelled:
-                self._cancelled.remove(command.number)
-                return
-            value: object = None
-            error: Exception | None = None
-            try:
-                value = self._value(command)
-            except BaseException as mistake:
-                error = as_error(mistake)
-            self.engine.called(command.number, value, error)
-
-        self.complete_after(self.network.faults.call_s, call)
-
-    def _cancel_call(self, command: CancelCall) -> None:
-        self._cancelled.add(command.number)
-
-    def _value(self, command: Call) -> object:
-        if self.call_results is None:
-            return command.fn(*command.args)
-        value = next(self.call_results, LookupError("no result is left for this call"))
-        if isinstance(value, Exception):
-            raise value
-        return value
-
-    def _start_bridge(self, command: StartBridge) -> None:
-        bridge, network = command.bridge, self.network
-        source, sink = bridge.ports
-        assert isinstance(source, SimPort)
-        assert isinstance(sink, SimPort)
-        if network.happens(network.faults.no_pipe):
-            bridge.refuse()
-        else:
-            capacity = network.random.randint(*network.faults.pipe)
-            SimPipe(self, bridge, source, sink, capacity).move()
-
-    def _end_bridge(self, command: EndBridge) -> None:
-        source, _ = command.bridge.ports
-        if isinstance(source, SimPort) and source.bridged_out is not None:
-            source.bridged_out.stop()
+        self.calls.start(command)
 
     def _rescan(self, _: Rescan) -> None:
         self.rescans += 1

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from vcproxy.drivers.sim.faults import NetworkFaults
+    from vcproxy.drivers.sim.processes import SimProcesses
     from vcproxy.drivers.sim.virtual_clock import VirtualClock
 
 ANY_HOST = ("0.0.0.0", "::")
@@ -61,6 +62,8 @@ class Network(Conditions):
         """Hosts that do not reply: a connect neither succeeds nor fails."""
         self.epoch: int | None = EPOCH
         """The time of day at the start, in seconds since 1970; None: the time of day is unknown."""
+        self.processes: SimProcesses
+        """The programs and the processes of the simulation, which sets it."""
         self.datagrams = DatagramNetwork(self)
         """The datagram sockets of the simulation."""
         self._acceptors: dict[tuple[str, int, str], Acceptor] = {}

@@ -16,8 +16,10 @@ from vcproxy.engine.blocks import COPY_OUT, Block
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.link import Stream
+    from vcproxy.drivers.sim.network import Network
     from vcproxy.drivers.sim.port_driver import PortDriver
     from vcproxy.engine.bridge import Bridge
+    from vcproxy.engine.commands import EndBridge, StartBridge
     from vcproxy.engine.net import NetVConnection
 
 
@@ -60,7 +62,7 @@ class SimPort:
         stream.on_edge = self._edge
 
     def _edge(self) -> None:
-        self._driver.ready_ports[self] = None
+        self._driver.edge(self)
 
     def ready(self) -> None:
         """Handle an edge, in the turn after it."""
@@ -293,3 +295,23 @@ class SimPipe:
                 self._inside.clear()
             self._driver.trace_call("bridge ended", self._source.vc, len(self._inside))
             self._bridge.ended(bytes(self._inside))
+
+
+def start_bridge(driver: PortDriver, network: Network, command: StartBridge) -> None:
+    """Move a direction by a pipe from now on; refuse if there is none."""
+    bridge = command.bridge
+    source, sink = bridge.ports
+    assert isinstance(source, SimPort)
+    assert isinstance(sink, SimPort)
+    if network.happens(network.faults.no_pipe):
+        bridge.refuse()
+    else:
+        capacity = network.random.randint(*network.faults.pipe)
+        SimPipe(driver, bridge, source, sink, capacity).move()
+
+
+def end_bridge(command: EndBridge) -> None:
+    """Stop moving."""
+    source, _ = command.bridge.ports
+    if isinstance(source, SimPort) and source.bridged_out is not None:
+        source.bridged_out.stop()

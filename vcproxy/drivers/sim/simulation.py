@@ -20,6 +20,7 @@ from vcproxy.drivers.sim.faults import NetworkFaults
 from vcproxy.drivers.sim.lock_contention import LockContention
 from vcproxy.drivers.sim.network import Acceptor, Network
 from vcproxy.drivers.sim.peer import Peer
+from vcproxy.drivers.sim.processes import ProcessFaults, SimProcesses
 from vcproxy.drivers.sim.tls_stream import wrap_tls
 from vcproxy.drivers.sim.virtual_clock import VirtualClock
 from vcproxy.engine.engine import Engine
@@ -61,7 +62,12 @@ class Simulation:
     """
 
     def __init__(
-        self, seed: int, faults: NetworkFaults | None = None, *, trace: bool = False
+        self,
+        seed: int,
+        faults: NetworkFaults | None = None,
+        *,
+        process_faults: ProcessFaults | None = None,
+        trace: bool = False,
     ) -> None:
         self.seed = seed
         self.random = Random(seed)
@@ -69,6 +75,7 @@ class Simulation:
         self.clock = VirtualClock()
         self.network = Network(self.clock, self.random, self.faults)
         self.drivers: list[SimDriver] = []
+        """Without those of processes."""
         self.log: list[tuple[float, Level, str]] = []
         """The engines' log lines: (virtual time, level, text)."""
         self.trace: list[TraceEntry] | None = [] if trace else None
@@ -76,6 +83,14 @@ class Simulation:
         self._errors: list[Exception] = []
         self._steps = 0  # number of steps at the present virtual time
         self._contention = LockContention(self.network)
+        self.processes = SimProcesses(
+            self.network, process_faults or ProcessFaults(), self._process_driver
+        )
+        """The processes that engines have launched (ChildProcess)."""
+        self.network.processes = self.processes
+        self.programs = self.processes.programs
+        """The programs that can be launched, by path: functions of a SimProcess."""
+        self._turns = self.processes.turns
 
     def __enter__(self) -> Simulation:
         return self
@@ -116,6 +131,11 @@ class Simulation:
         driver = kind(engine, self.network, self._contention, self.trace)
         self.drivers.append(driver)
         return driver
+
+    def _process_driver(self, name: str) -> SimDriver:
+        """Return the driver of an engine of a simulated process."""
+        engine = Engine(name, memory=64 << 20, random=self.random, log=self.record_log)
+        return SimDriver(engine, self.network, self._contention, self.trace)
 
     def client(
         self,
@@ -217,17 +237,25 @@ class Simulation:
         other scripts use `run`.
         """
         now = self.now
-        ready: list[Callable[[], None]] = [
-            partial(self._turn, driver) for driver in self.drivers if driver.wants_turn()
-        ]
+        ready = [driver for driver in self.drivers if driver.wants_turn()]
         scheduled = self.clock.next_time()
-        if scheduled is not None and scheduled <= now:
-            ready.append(self.clock.step)
-        if ready:
+        due = scheduled is not None and scheduled <= now
+        first = len(ready) + due  # then follow the drivers of processes
+        total = first + self._turns.due()
+        if total:
             self._steps += 1
             if self._steps > MAX_STEPS:
                 raise Stuck(f"seed={self.seed}: endless loop at {now}s")
-            self.random.choice(ready)()
+            chosen = self.random.choice(range(total))
+            if chosen < len(ready):
+                self._turn(ready[chosen])
+            elif chosen < first:
+                self.clock.step()
+            else:
+                driver = self._turns.take(chosen - first)
+                if driver is not None:
+                    self._turn(driver)
+                    self._turns.done(driver)
             return True
         self._steps = 0
         when = self._next_time()
@@ -242,19 +270,20 @@ class Simulation:
         self.run(until=lambda: self.now >= end, limit=seconds)
 
     def suspend(self, seconds: float) -> None:
-        """Suspend all drivers for a time (SIGSTOP, a sleeping computer); the network continues."""
+        """Suspend all drivers for a time (a sleeping computer); the network continues."""
         end = self.now + seconds
-        for driver in self.drivers:
+        running = self.processes.running.values()
+        for driver in (*self.drivers, *(each for process in running for each in process.drivers)):
             driver.suspended_until = end
-        self.clock.at(end, _nothing)
+        self.clock.at(end, self._turns.wake_all)
 
     def _next_time(self) -> float | None:
         times = [
             driver.engine.next_deadline()
             for driver in self.drivers
-            if driver.suspended_until <= self.now
+            if driver.suspended_until <= self.now and not driver.halted
         ]
-        times.append(self.clock.next_time())
+        times += self.clock.next_time(), self._turns.next_time()
         return min((time for time in times if time is not None), default=None)
 
     def _turn(self, driver: SimDriver) -> None:

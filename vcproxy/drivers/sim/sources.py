@@ -5,16 +5,20 @@ Tested in tests/conformance/test_sources.py.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.sim import datagram_sources
+from vcproxy.drivers.sim.child_processes import SimChild
+from vcproxy.engine.child_process import ChildProcess
 from vcproxy.engine.datagrams import Datagrams
+from vcproxy.engine.signals import Signal, Signals
 
 if TYPE_CHECKING:
     from vcproxy.drivers.datagram_source import DatagramSource
     from vcproxy.drivers.sim.network import Network
     from vcproxy.drivers.sim.port_driver import PortDriver
-    from vcproxy.engine.commands import CloseSource, OpenSource, SendDatagram
+    from vcproxy.engine.commands import CloseSource, OpenSource, SendDatagram, SignalChild
 
 
 class SimSources:
@@ -24,6 +28,8 @@ class SimSources:
         self._driver = driver
         self._network = network
         self._sockets: dict[int, DatagramSource] = {}
+        self._children: dict[int, SimChild] = {}
+        self._signals: dict[int, Signals] = {}
 
     def open(self, command: OpenSource) -> None:
         """Open a source."""
@@ -34,12 +40,34 @@ class SimSources:
             sockets = datagram_sources.opened(self._driver, self._network.datagrams, source)
             if sockets is not None:
                 self._sockets[source.number] = sockets
+        elif isinstance(source, ChildProcess):
+            self._children[source.number] = SimChild(self._driver, self._network, source)
+        elif isinstance(source, Signals):
+            self._signals[source.number] = source
 
     def close_source(self, command: CloseSource) -> None:
         """Close a source."""
-        sockets = self._sockets.pop(command.source.number, None)
+        number = command.source.number
+        self._signals.pop(number, None)
+        sockets, child = self._sockets.pop(number, None), self._children.pop(number, None)
         if sockets is not None:
             sockets.close()
+        if child is not None:
+            child.kill()
+
+    def signal_child(self, command: SignalChild) -> None:
+        """Send a signal to a child process."""
+        child = self._children.get(command.source.number)
+        if child is not None:
+            child.signal(command.number)
+
+    def signalled(self, number: int, pid: int = 0) -> bool:
+        """Pass a signal to the Signals sources that take it; return whether there is one."""
+        taking = [source for source in self._signals.values() if number in source.numbers]
+        for source in taking:
+            happened = self._driver.engine.happened
+            self._driver.complete(partial(happened, source, Signal(number, pid)))
+        return bool(taking)
 
     def send(self, command: SendDatagram) -> None:
         """Send a datagram."""
@@ -47,8 +75,12 @@ class SimSources:
         if sockets is not None:
             sockets.send(command.data, command.to)
 
-    def close(self) -> None:
-        """Close all."""
+    def close(self, kill: bool) -> None:
+        """Close all; `kill`: also the child processes, which go on otherwise."""
+        for child in self._children.values() if kill else ():
+            child.kill()
+        self._children.clear()
+        self._signals.clear()
         for sockets in self._sockets.values():
             sockets.close()
         self._sockets.clear()

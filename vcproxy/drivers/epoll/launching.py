@@ -1,0 +1,132 @@
+"""Launching: executes a program, and says in plain words why that failed.
+
+subprocess.Popen is used because it alone, in Python, has all that a Launch has (a directory, a
+user, descriptors), reports the failure of exec(2), and is safe in a process with several threads:
+between vfork(2) and exec(2) only C code runs. posix_spawn has no directory and no user.
+
+Tested in tests/drivers/test_epoll_child_processes.py.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from vcproxy.engine.child_process import Launch
+
+
+class NotLaunched(Exception):
+    """The program was not executed; the text is the reason."""
+
+
+class Running(NamedTuple):
+    """A child process that is not reaped yet, so that its pid is its own."""
+
+    pid: int
+    pidfd: int
+
+
+def launch(what: Launch) -> Running:
+    """Execute a program; return once exec(2) has succeeded. Raises NotLaunched."""
+    path = os.path.abspath(what.executable)
+    output = _output(what.output)
+    try:
+        # A child inherits the signal mask of the thread, in which Signals are blocked.
+        mask = signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        try:
+            process = subprocess.Popen(
+                what.arguments,
+                executable=path,
+                cwd=what.directory or None,
+                env=what.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=what.descriptors,
+                **_identity(what.user),
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    except OSError as error:
+        raise NotLaunched(_reason(path, what, error)) from None
+    except (ValueError, subprocess.SubprocessError) as error:
+        raise NotLaunched(f"{path}: {error}") from None
+    finally:
+        if output is not None:
+            os.close(output)
+    process.returncode = 0  # it is reaped by its pidfd, not by Popen
+    try:
+        return Running(process.pid, os.pidfd_open(process.pid))
+    except OSError as error:
+        os.kill(process.pid, signal.SIGKILL)
+        os.waitpid(process.pid, 0)
+        raise NotLaunched(f"{path}: cannot be watched: {_text(error)}") from None
+
+
+def _output(path: str) -> int | None:
+    if not path:
+        return None
+    try:
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise NotLaunched(f"its output cannot be written to {path}: {_text(error)}") from None
+    except ValueError as error:  # a NUL character
+        raise NotLaunched(f"its output cannot be written to {path!r}: {error}") from None
+
+
+def _identity(user: str) -> dict[str, Any]:
+    """Return the arguments of Popen for a user. Raises NotLaunched."""
+    if not user:
+        return {}
+    try:
+        entry = pwd.getpwnam(user)
+    except (KeyError, ValueError):
+        raise NotLaunched(f'there is no user "{user}"') from None
+    if entry.pw_uid == os.geteuid():
+        return {}
+    if os.geteuid():
+        raise NotLaunched(f'only root can run a program as another user ("{user}")')
+    groups = os.getgrouplist(user, entry.pw_gid)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": groups}
+
+
+def _reason(path: str, what: Launch, error: OSError) -> str:
+    number = error.errno
+    if what.directory and error.filename == what.directory:
+        return f"its directory {what.directory} cannot be used: {_text(error)}"
+    if number == errno.ENOENT and os.path.exists(path):
+        return f"{path}: its interpreter{_interpreter(path)} does not exist"
+    if number == errno.EACCES and os.path.isdir(path):
+        return f"{path}: it is a directory"
+    if number == errno.EACCES and os.access(path, os.X_OK):
+        return f"{path}: its interpreter{_interpreter(path)} is not executable"
+    if number == errno.EACCES and os.path.exists(path):
+        return f"{path}: it is not executable (chmod +x)"
+    if number == errno.ENOEXEC:
+        return f"{path}: it is neither a program of this system nor a script that begins with #!"
+    if number == errno.EAGAIN:
+        return f"{path}: the limit of processes is reached: raise it (ulimit -u, TasksMax=)"
+    return f"{path}: {_text(error)}"
+
+
+def _interpreter(path: str) -> str:
+    """Return the interpreter that a script names, after a space; "" if it names none."""
+    try:
+        with Path(path).open("rb") as script:
+            first = script.readline(256)
+    except OSError:
+        return ""
+    words = first.removeprefix(b"#!").split()
+    return f" {os.fsdecode(words[0])}" if first.startswith(b"#!") and words else ""
+
+
+def _text(error: OSError) -> str:
+    if error.errno == errno.EMFILE:
+        return "no descriptor is free: raise the limit (ulimit -n)"
+    return (error.strerror or str(error)).lower()

@@ -1,0 +1,64 @@
+"""Child processes of the simulated driver: simulated processes.
+
+Tested in tests/conformance/test_sources.py and tests/drivers/test_sim_processes.py.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.child_process import Launched, LaunchFailed
+
+if TYPE_CHECKING:
+    from vcproxy.drivers.sim.network import Network
+    from vcproxy.drivers.sim.port_driver import PortDriver
+    from vcproxy.drivers.sim.process import SimProcess
+    from vcproxy.engine.child_process import ChildProcess
+
+
+class SimChild:
+    """One child process, from the request until its end."""
+
+    def __init__(self, driver: PortDriver, network: Network, source: ChildProcess) -> None:
+        self._driver = driver
+        self._processes = network.processes
+        self._source = source
+        self._process: SimProcess | None = None
+        self._closed = False
+        self._signals: list[int] = []  # to send once it is launched
+        network.clock.after(network.span(self._processes.faults.launch_s), self._launch)
+
+    def _launch(self) -> None:
+        if self._closed:
+            return
+        launch = self._source.launch
+        why = self._processes.failure(launch)
+        if why is not None:
+            self.report(lambda name: LaunchFailed(name, why))
+            return
+        process = self._process = self._processes.launch(launch, self)
+        self.report(lambda name: Launched(name, process.pid))
+        self._processes.start(process)
+        for number in self._signals:
+            process.signal(number, self._driver.pid)
+
+    def report(self, event_of: Callable[[str], object]) -> None:
+        """See Parent."""
+        event = event_of(self._source.name)
+        self._driver.complete(partial(self._driver.engine.happened, self._source, event))
+
+    def signal(self, number: int) -> None:
+        """Send a signal, once it is launched."""
+        if self._process is None:
+            self._signals.append(number)
+        else:
+            self._process.signal(number, self._driver.pid)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self._closed = True
+        if self._process is not None:
+            self._process.signal(signal.SIGKILL)
