@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from vcproxy.bus.codec import LEGACY, NUMBERED, Codec, Malformed
+from vcproxy.bus.codec import ACK, LEGACY, NUMBERED, Codec, Malformed
 
 
 @pytest.mark.parametrize(
     ("number", "message", "datagram"),
     [
         (0, b"start echo/Echo :0", "0000000000000000 7374617274206563686f2f4563686f203a30"),
-        (0, b"ack", "0000000000000000 61636b"),
         (1, b"list", "0100000000000000 6c697374"),
         (10, b"", "0a00000000000000"),
         (2**64 - 1, b"x", "ffffffffffffffff 78"),
@@ -20,6 +19,10 @@ from vcproxy.bus.codec import LEGACY, NUMBERED, Codec, Malformed
 def test_number_and_text(number: int, message: bytes, datagram: str) -> None:
     assert NUMBERED.encode(number, message) == bytes.fromhex(datagram)
     assert NUMBERED.decode(bytes.fromhex(datagram)) == (number, message)
+
+
+def test_an_acknowledgement() -> None:
+    assert NUMBERED.decode(bytes.fromhex("0000000000000000 61636b")) == (0, ACK)
 
 
 def test_new_lines_are_stripped_from_the_text_but_never_from_the_number() -> None:
@@ -36,15 +39,15 @@ def test_less_than_a_number_is_malformed(datagram: bytes) -> None:
 @pytest.mark.parametrize("message", [b"ack", b"ack\n\n"])
 def test_an_acknowledgement_is_not_a_message(message: bytes) -> None:
     with pytest.raises(ValueError, match='a message cannot be "ack"'):
-        NUMBERED.check(message)
-    LEGACY.check(message)
+        NUMBERED.encode(0, message)
+    assert LEGACY.encode(0, message) == message + b"\0"
 
 
 @pytest.mark.parametrize(("codec", "most"), [(NUMBERED, 65_499), (LEGACY, 65_506)])
 def test_a_message_has_at_most_what_one_datagram_carries(codec: Codec, most: int) -> None:
-    codec.check(b"x" * most)
+    codec.encode(0, b"x" * most)
     with pytest.raises(ValueError, match=f"at most {most} bytes, this one has {most + 1}"):
-        codec.check(b"x" * (most + 1))
+        codec.encode(0, b"x" * (most + 1))
 
 
 def test_legacy_text_ends_with_a_nul() -> None:
@@ -54,4 +57,4 @@ def test_legacy_text_ends_with_a_nul() -> None:
     with pytest.raises(Malformed, match="there is no NUL byte"):
         LEGACY.decode(b"pulsed")
     with pytest.raises(ValueError, match="cannot contain a NUL byte"):
-        LEGACY.check(b"a\0b")
+        LEGACY.encode(0, b"a\0b")

@@ -165,7 +165,7 @@ class ServerBench:
             return
         self.sent.append((to, message.decode("utf-8", "surrogateescape")))
         if self.codec.acknowledged and self.acknowledges:
-            self.raw(self.codec.encode(number, b"ack"), to)
+            self.raw(number.to_bytes(8, "little") + b"ack", to)
 
     def take_sent(self) -> list[tuple[Peer, str]]:
         """Return and remove the messages that the server has sent."""

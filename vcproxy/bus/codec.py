@@ -14,7 +14,7 @@ LARGEST: Final = 65_507
 """Limit of a datagram's bytes: an IPv4 packet without its headers."""
 
 ACK: Final = b"ack"
-"""The text of an acknowledgement. No other message can have it: see `Numbered.check`."""
+"""The text of an acknowledgement. No other message can have it: see `Numbered.encode`."""
 
 NUMBERS: Final = 2**64
 """How many numbers there are. The number after the last one is 0."""
@@ -30,11 +30,8 @@ class Codec(Protocol):
     acknowledged: bool
     """Whether datagrams have numbers, so that they can be acknowledged."""
 
-    def check(self, message: bytes) -> None:
-        """Raise ValueError with the reason if a message cannot be sent."""
-
     def encode(self, number: int, message: bytes) -> bytes:
-        """Return the datagram of a message that passes `check`."""
+        """Return the datagram. Raises ValueError, with the reason, if it cannot be sent."""
 
     def decode(self, datagram: bytes) -> tuple[int, bytes]:
         """Return number and message of a datagram. Raises Malformed."""
@@ -48,27 +45,27 @@ class Numbered:
     """
 
     acknowledged = True
-    _number = Struct("<Q")
+    _pack = Struct("<Q").pack
+    _unpack_from = Struct("<Q").unpack_from
 
-    def check(self, message: bytes) -> None:
-        """Raise ValueError if the message is longer than 65,499 bytes, or an acknowledgement."""
-        most = LARGEST - self._number.size
-        if len(message) > most:
-            raise ValueError(f"a message has at most {most} bytes, this one has {len(message)}")
-        if message.rstrip(b"\n") == ACK:
+    def encode(self, number: int, message: bytes) -> bytes:
+        """Return number and text as one datagram. Raises ValueError if the text has more than
+        65,499 bytes, or is that of an acknowledgement."""
+        if len(message) > LARGEST - 8:
+            raise ValueError(
+                f"a message has at most {LARGEST - 8} bytes, this one has {len(message)}"
+            )
+        if message.startswith(ACK) and message.rstrip(b"\n") == ACK:
             raise ValueError(
                 'a message cannot be "ack": on the wire it is the acknowledgement of a message'
             )
-
-    def encode(self, number: int, message: bytes) -> bytes:
-        """Return number and text as one datagram."""
-        return self._number.pack(number) + message
+        return self._pack(number) + message
 
     def decode(self, datagram: bytes) -> tuple[int, bytes]:
         """Return number and text; Malformed if there are less than 8 bytes."""
         if len(datagram) < 8:
             raise Malformed(f"{len(datagram)} bytes, and the number alone has 8")
-        return self._number.unpack_from(datagram)[0], datagram[8:].rstrip(b"\n")
+        return self._unpack_from(datagram)[0], datagram[8:].rstrip(b"\n")
 
 
 class Legacy:
@@ -76,17 +73,15 @@ class Legacy:
 
     acknowledged = False
 
-    def check(self, message: bytes) -> None:
-        """Raise ValueError if the message is longer than 65,506 bytes or contains a NUL."""
+    def encode(self, number: int, message: bytes) -> bytes:
+        """Return the text with its NUL; the number is not used. Raises ValueError if the text has
+        more than 65,506 bytes, or a NUL."""
         if len(message) >= LARGEST:
             raise ValueError(
                 f"a message has at most {LARGEST - 1} bytes, this one has {len(message)}"
             )
         if b"\0" in message:
             raise ValueError("a message cannot contain a NUL byte: on the wire it ends the message")
-
-    def encode(self, number: int, message: bytes) -> bytes:
-        """Return the text with its NUL; the number is not used."""
         return message + b"\0"
 
     def decode(self, datagram: bytes) -> tuple[int, bytes]:

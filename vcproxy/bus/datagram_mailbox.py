@@ -101,7 +101,7 @@ class DatagramMailbox(Continuation):
         `close()` it has no effect.
         """
         message = text.encode("utf-8", "surrogateescape")
-        if is_group(to):
+        if to[0][:1] == "2" and is_group(to):
             self._datagrams.send(message, to)
             return 0
         token = self.mailbox.send(to, message, self.engine.now)
@@ -130,16 +130,8 @@ class DatagramMailbox(Continuation):
 
     def handle_event(self, key: Hashable, data: object) -> None:
         """Handle a datagram, the end of a wait, or the outcome of binding."""
-        if isinstance(data, Arrived):
-            if self._allows is not None and not self._allows(data.source):
-                self._drops.drop("its sender is not in an allowed network")
-                return
-            if data.group:
-                text = data.data.rstrip(b"\n").decode("utf-8", "surrogateescape")
-                self._deliver(Letter, Letter(data.source, text, self._groups[data.group]))
-                return
-            self.mailbox.received(data.data, data.source, self.engine.now)
-            self._settle()
+        if type(data) is Arrived:
+            self._arrived(data)
         elif key is Event.TIMEOUT:
             self._timer = None
             self.mailbox.elapsed(self.engine.now)
@@ -149,25 +141,41 @@ class DatagramMailbox(Continuation):
                 self.address = data.address
             self._deliver(key, data)
 
+    def _arrived(self, datagram: Arrived) -> None:
+        source = datagram.source
+        if self._allows is not None and not self._allows(source):
+            self._drops.drop("its sender is not in an allowed network")
+        elif datagram.group:
+            text = datagram.data.rstrip(b"\n").decode("utf-8", "surrogateescape")
+            self._deliver(Letter, Letter(source, text, self._groups[datagram.group]))
+        else:
+            self.mailbox.received(datagram.data, source, self.engine.now)
+            self._settle()
+
     def _settle(self) -> None:
         """Send and deliver what the mailbox has."""
         self._put()
         mailbox = self.mailbox
-        for source, message in mailbox.take_delivered():
-            text = message.decode("utf-8", "surrogateescape")
-            self._deliver(Letter, Letter(source, text, self.address))
-        for given_up in mailbox.take_given_up():
-            self._deliver(GivenUp, given_up)
+        if mailbox.delivered:
+            for source, message in mailbox.take_delivered():
+                text = message.decode("utf-8", "surrogateescape")
+                self._deliver(Letter, Letter(source, text, self.address))
+        if mailbox.given_up:
+            for given_up in mailbox.take_given_up():
+                self._deliver(GivenUp, given_up)
         if self._flushing and mailbox.flushed:
             self._flushing = False
             self._deliver(Flushed, Flushed(self.name))
 
     def _put(self) -> None:
         """Send what the mailbox has, and wake up at its deadline."""
-        for datagram, to in self.mailbox.take_outgoing():
-            self._datagrams.send(datagram, to)
-        if self.mailbox.deadline is not None:
-            self._wake_at(self.mailbox.deadline)
+        mailbox = self.mailbox
+        if mailbox.outgoing:
+            for datagram, to in mailbox.take_outgoing():
+                self._datagrams.send(datagram, to)
+        deadline, timer = mailbox.deadline, self._timer
+        if deadline is not None and (timer is None or deadline < timer.when):
+            self._wake_at(deadline)
 
     def _deliver(self, key: Hashable, event: object) -> None:
         """Call the owner, unless it has closed this mailbox."""

@@ -124,9 +124,12 @@ class Mailbox:
         self._first_number = 0
         self._stopped_s = 0.0
         """Seconds for which this process was stopped: the mailbox's time is without them."""
-        self._outgoing: list[tuple[bytes, Peer]] = []
-        self._delivered: list[Delivered] = []
-        self._given_up: list[GivenUp] = []
+        self.outgoing: list[tuple[bytes, Peer]] = []
+        """Datagrams to be sent, in order: see `take_outgoing`."""
+        self.delivered: list[Delivered] = []
+        """Messages from peers, in order: see `take_delivered`."""
+        self.given_up: list[GivenUp] = []
+        """Messages that were given up, in order: see `take_given_up`."""
 
     # -- sending -----------------------------------------------------------------------------
 
@@ -137,10 +140,9 @@ class Mailbox:
         MailboxFull if the oldest message to that peer that is not acknowledged is
         `profile.window` messages back.
         """
-        self.codec.check(message)
         token = self._tokens = self._tokens + 1
         if not self.codec.acknowledged:
-            self._outgoing.append((self.codec.encode(0, message), to))
+            self.outgoing.append((self.codec.encode(0, message), to))
             return token
         correspondent = self._correspondents.get(to) or self._meet(to)
         if correspondent is None:
@@ -152,14 +154,16 @@ class Mailbox:
                 f"{self.profile.window} messages to {show_peer(to)} are not acknowledged"
             )
         number = correspondent.next_number
+        datagram = self.codec.encode(number, message)
         correspondent.next_number = (number + 1) % NUMBERS
-        accepted = self._time(now)
+        self._note_stop(now)
+        accepted = now - self._stopped_s
         queue = self._due[0]
         pending = Pending(correspondent, number, message, token, accepted, queue)
         queued[number] = queue[token] = pending
         if correspondent.confirmed or len(queued) == 1:
             pending.sent = True
-            self._outgoing.append((self.codec.encode(number, message), to))
+            self.outgoing.append((datagram, to))
         self._wake_at(accepted + self._due_s[0] + self._stopped_s)
         return token
 
@@ -192,7 +196,7 @@ class Mailbox:
         """Send a pending message, for the first time or again."""
         pending.sent = True
         datagram = self.codec.encode(pending.number, pending.message)
-        self._outgoing.append((datagram, pending.correspondent.peer))
+        self.outgoing.append((datagram, pending.correspondent.peer))
 
     # -- receiving ---------------------------------------------------------------------------
 
@@ -210,7 +214,7 @@ class Mailbox:
                 self._malformed(f"it is malformed: {error}")
             return
         if not self.codec.acknowledged:
-            self._delivered.append(Delivered(source, message))
+            self.delivered.append(Delivered(source, message))
             return
         correspondent = self._correspondents.get(source)
         if message == ACK:
@@ -228,7 +232,7 @@ class Mailbox:
                 or correspondent.confirmed
                 or source[0].startswith("127.")
             ):
-                self._outgoing.append((datagram[:8] + ACK, source))
+                self.outgoing.append((datagram[:8] + ACK, source))
         else:
             self.drops["its number cannot be delivered in order"] += 1
 
@@ -267,14 +271,15 @@ class Mailbox:
             self._wake_at(closes + self._stopped_s)
         if messages is None:
             return False
-        self._deliver(peer, messages)
+        for each in messages:
+            self.delivered.append(Delivered(peer, each))
         return True
 
     # -- time --------------------------------------------------------------------------------
 
     def elapsed(self, now: float) -> None:
         """Send again, give up, and close gaps, as far as it is time; called at `deadline`."""
-        self._time(now)
+        self._note_stop(now)
         again: dict[int, Pending] = {}
         given_up: dict[Peer, Correspondent] = {}
         for step, queue in enumerate(self._due):
@@ -309,7 +314,7 @@ class Mailbox:
         correspondent = pending.correspondent
         del correspondent.pending[pending.number]
         correspondent.confirmed = False
-        self._given_up.append(GivenUp(correspondent.peer, pending.message, pending.token))
+        self.given_up.append(GivenUp(correspondent.peer, pending.message, pending.token))
 
     def _close_gaps(self, now: float) -> None:
         for peer, inbound in list(self._gaps.items()):
@@ -334,12 +339,11 @@ class Mailbox:
         if self.deadline is None or when < self.deadline:
             self.deadline = when
 
-    def _time(self, now: float) -> float:
-        """Return the mailbox's time: seconds in which this process was not stopped."""
+    def _note_stop(self, now: float) -> None:
+        """Do not count the time since the deadline, which passed long ago."""
         if self.deadline is not None and now - self.deadline > LATE_S:
             self._stopped_s += now - self.deadline
             self.deadline = now
-        return now - self._stopped_s
 
     # -- peers -------------------------------------------------------------------------------
 
@@ -373,19 +377,19 @@ class Mailbox:
     # -- results -----------------------------------------------------------------------------
 
     def take_outgoing(self) -> list[tuple[bytes, Peer]]:
-        """Return and remove the datagrams to be sent, in order."""
-        taken, self._outgoing = self._outgoing, []
+        """Return and remove the datagrams to be sent."""
+        taken, self.outgoing = self.outgoing, []
         return taken
 
     def take_delivered(self) -> list[Delivered]:
-        """Return and remove the messages that were delivered, in order."""
-        taken, self._delivered = self._delivered, []
+        """Return and remove the messages from peers."""
+        taken, self.delivered = self.delivered, []
         return taken
 
     def take_given_up(self) -> list[GivenUp]:
-        """Return and remove the messages that were given up, in order."""
-        taken, self._given_up = self._given_up, []
+        """Return and remove the messages that were given up."""
+        taken, self.given_up = self.given_up, []
         return taken
 
     def _deliver(self, peer: Peer, messages: list[bytes]) -> None:
-        self._delivered += [Delivered(peer, message) for message in messages]
+        self.delivered += [Delivered(peer, message) for message in messages]
