@@ -20,8 +20,11 @@ OWN, PEER, GROUP = ("127.0.0.1", 4000), ("127.0.0.1", 5000), ("239.1.2.3", 6000)
 class Bench:
     """A mailbox, its owner, and what it has sent."""
 
-    def __init__(self, allows: Callable[[Peer], bool] | None = None) -> None:
+    def __init__(
+        self, allows: Callable[[Peer], bool] | None = None, *, direct: bool = True
+    ) -> None:
         self.world = World()
+        self.world.engine.direct = direct
         self.owner = EventRecorder(self.world.engine)
         with self.owner.mutex.hold(self.world.engine):
             self.mailbox = DatagramMailbox(
@@ -55,9 +58,9 @@ class Bench:
         return sent
 
 
-@pytest.fixture
-def bench() -> Bench:
-    return Bench()
+@pytest.fixture(params=[True, False], ids=["direct", "queued"])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    return Bench(direct=request.param)
 
 
 def number(count: int) -> bytes:

@@ -102,6 +102,14 @@ class TestChildProcess:
         )
 
 
+def socket_of(world: World) -> tuple[EventRecorder, Datagrams]:
+    recorder = EventRecorder(world.engine)
+    with recorder.mutex.hold(world.engine):
+        socket = Datagrams(recorder, "mail", ("127.0.0.1", 0))
+    world.settle()
+    return recorder, socket
+
+
 class TestDatagrams:
     def test_a_datagram_can_be_sent_before_it_is_bound(self, world: World) -> None:
         recorder = EventRecorder(world.engine)
@@ -133,6 +141,65 @@ class TestDatagrams:
         world.settle()
         assert recorder.events == [BindFailed]
         assert not any(isinstance(each, SendDatagram) for each in world.commands)
+
+    @pytest.mark.parametrize("direct", [True, False])
+    def test_a_datagram_is_not_queued_if_it_overtakes_nothing(
+        self, world: World, direct: bool
+    ) -> None:
+        world.engine.direct = direct
+        recorder, socket = socket_of(world)
+        world.now += 1
+        world.engine.clock(world.now)  # the driver reads before the events of a turn are delivered
+        world.engine.happened(socket, Arrived("mail", b"1", ("127.0.0.1", 9)))
+        assert recorder.events == [Arrived][:direct]
+        world.engine.schedule(recorder, "queued", None)
+        world.engine.happened(socket, Arrived("mail", b"2", ("127.0.0.1", 9)))
+        world.settle()
+        assert recorder.events == [Arrived, "queued", Arrived]
+
+    def test_events_outside_of_reading_are_queued(self, world: World) -> None:
+        recorder, socket = socket_of(world)
+        world.engine.happened(socket, Bound("mail", ("127.0.0.1", 4000)))
+        assert recorder.events == []
+        world.settle()
+        world.engine.happened(socket, Arrived("mail", b"1", ("127.0.0.1", 9)))
+        assert recorder.events == [Bound]  # the events of this turn were delivered already
+        world.settle()
+        assert recorder.events == [Bound, Arrived]
+
+    def test_a_failure_while_it_reads_closes_the_conversation(self, world: World) -> None:
+        recorder, socket = socket_of(world)
+        recorder.on[Arrived] = lambda: 1 // 0
+        world.engine.clock(world.now + 1)
+        world.engine.happened(socket, Arrived("mail", b"1", ("127.0.0.1", 9)))
+        assert world.engine.running is None
+        assert "its conversation is closed" in world.log[0]
+        assert world.engine.sources == {}
+
+    def test_an_open_socket_sends_at_once_unless_it_would_overtake(self, world: World) -> None:
+        recorder, socket = socket_of(world)
+        peer = ("127.0.0.1", 9)
+        sent: list[bytes] = []
+        socket.outlet = lambda data, to: sent.append(data)
+        with recorder.mutex.hold(world.engine):
+            socket.send(b"1", peer)
+            assert sent == [b"1"]
+            world.engine.command(SendDatagram(socket, b"2", peer))
+            socket.send(b"3", peer)
+            assert sent == [b"1"]
+            world.settle()
+            world.engine.direct = False
+            socket.send(b"4", peer)
+            world.settle()
+            assert [c.data for c in world.commands if isinstance(c, SendDatagram)] == [
+                b"2",
+                b"3",
+                b"4",
+            ]
+            world.engine.direct = True
+            socket.close()
+            socket.send(b"5", peer)
+            assert sent == [b"1"]
 
 
 class TestSignals:

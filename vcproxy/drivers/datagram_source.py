@@ -121,6 +121,7 @@ class DatagramSource:
         except OSError:
             self.close()
             raise
+        source.outlet = self.send
 
     def send(self, data: bytes, to: HostPort) -> None:
         """Send a datagram, or drop it."""

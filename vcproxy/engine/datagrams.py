@@ -8,10 +8,12 @@ Tested in tests/engine/test_source.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from vcproxy.engine.commands import SendDatagram
+from vcproxy.engine.mutex import current
 from vcproxy.engine.source import Source
 
 if TYPE_CHECKING:
@@ -58,9 +60,10 @@ class Datagrams(Source):
     cannot hold is lost, as in a network.
     """
 
-    __slots__ = ("address", "groups")
+    __slots__ = ("address", "groups", "outlet")
 
     last: ClassVar[tuple[type, ...]] = (BindFailed,)
+    at_once: ClassVar[type | None] = Arrived
 
     def __init__(
         self,
@@ -73,6 +76,8 @@ class Datagrams(Source):
         address, and receives at its own port."""
         self.address = address
         self.groups = groups
+        self.outlet: Callable[[bytes, HostPort], None] | None = None
+        """Sends a datagram now; set by the driver that has opened the source."""
         super().__init__(cont, name)
 
     @property
@@ -86,5 +91,15 @@ class Datagrams(Source):
         It is dropped, counted and logged at intervals, if the address is not numeric, the datagram
         is too long (65,507 bytes), or the system does not take it.
         """
-        if self.live:
-            self.engine.command(SendDatagram(self, data, to))
+        engine = self.engine
+        if not self.live:
+            return
+        if (
+            self.outlet is None
+            or not engine.direct
+            or engine.commands  # they must not be overtaken
+            or current.engine is not engine
+        ):
+            engine.command(SendDatagram(self, data, to))
+        else:
+            self.outlet(data, to)

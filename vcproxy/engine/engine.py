@@ -357,14 +357,25 @@ class Engine(EventDispatcher):
     def happened(self, source: Source, event: object) -> None:
         """Queue an event of a source for its continuation, with the event's class as the key.
 
-        It is ignored if the source was closed, or has ended.
+        It is ignored if the source was closed, or has ended. An event of the class
+        `source.at_once` is delivered without being queued, if nothing is queued that it would
+        overtake.
         """
         if source.number not in self.sources:
             return
         kind: type = type(event)
         if kind in source.last:
             del self.sources[source.number]
-        self.queue.append((source, kind, event))
+        if (
+            kind is source.at_once
+            and self.direct
+            and not (self.queue or self.writes or self.commands or self.ran_in == self.turns)
+        ):
+            self.delivery -= 1  # no other call in this turn has that number
+            self._deliver(source, kind, event)
+            self.running = None
+        else:
+            self.queue.append((source, kind, event))
 
     @property
     def busy(self) -> bool:

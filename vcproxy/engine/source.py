@@ -29,6 +29,9 @@ class Source:
 
     last: ClassVar[tuple[type, ...]] = ()
     """The events after which nothing more happens: the driver has forgotten the source then."""
+    at_once: ClassVar[type | None] = None
+    """The class of events that come while the driver reads, before the events of a turn are
+    delivered; None: there is none. Where `engine.direct` allows it, they are not queued."""
     delays_stop: ClassVar[bool] = False
     """Whether a proxy that drains waits for the end of such a source, as for connections."""
 
