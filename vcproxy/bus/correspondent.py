@@ -24,23 +24,18 @@ class Pending:
 
     __slots__ = ("accepted", "correspondent", "message", "number", "queue", "sent", "token")
 
+    queue: dict[int, Pending]
+    """The queue of Retransmission that it is in, by token."""
+
     def __init__(
-        self,
-        correspondent: Correspondent,
-        number: int,
-        message: bytes,
-        token: int,
-        accepted: float,
-        queue: dict[int, Pending],
+        self, correspondent: Correspondent, number: int, message: bytes, token: int, accepted: float
     ) -> None:
         self.correspondent = correspondent
         self.number = number
         self.message = message
         self.token = token
         self.accepted = accepted
-        """When it was accepted, in the mailbox's time."""
-        self.queue = queue
-        """The queue of the mailbox that it is in, by token."""
+        """When it was accepted, in seconds."""
         self.sent = False
         """Whether it was sent to the process that is on the peer's port now."""
 

@@ -6,8 +6,13 @@ delivered or will be; whatever can no longer be delivered in order is not acknow
 sender gives it up and is informed.
 
 The wire has no number of a process's life, so a new process on an old port is recognised by its
-first message: number 0 although higher numbers were received. Datagrams of the old process that the
-network still holds then may be taken for those of the new one, which nothing on this wire prevents.
+first message: number 0 although higher numbers were received. What cannot be recognised:
+
+* a new process whose first message is that of the old one, if nothing else was received of the
+  old one, within the time in which that one would repeat it: `Mailbox.forget` is for those who
+  have seen its end;
+* datagrams of the old process that the network still holds when the new one speaks;
+* a recorded conversation that is sent again a minute later, from number 0 on.
 
 Mended here (known faults of the original, at the end of wink.md): late lower numbers were
 acknowledged and lost; a restarted peer was ignored until its numbers exceeded the old ones; numbers

@@ -40,6 +40,7 @@ from vcproxy.bus.correspondent import Correspondent, Pending
 from vcproxy.bus.inbound import HeldBytes, Inbound, is_first
 from vcproxy.bus.peer import show_peer
 from vcproxy.bus.profile import WINK
+from vcproxy.bus.retransmission import Retransmission
 
 if TYPE_CHECKING:
     from vcproxy.bus.codec import Codec
@@ -52,7 +53,7 @@ PEERS: Final = 4_096
 
 LATE_S: Final = 1.0
 """A mailbox whose deadline passed this long ago was stopped together with its process. The time is
-not counted: a message gets all its sends, and acknowledgements that have arrived are read first."""
+not counted: a message gets all its sends."""
 
 ACK_BYTES: Final = 8 + len(ACK)
 """The length of an acknowledgement."""
@@ -112,18 +113,12 @@ class Mailbox:
         self._malformed = malformed
         self._correspondents: OrderedDict[Peer, Correspondent] = OrderedDict()
         """The one that was idle longest first."""
-        self._due: tuple[dict[int, Pending], ...] = tuple({} for _ in range(profile.sends))
-        """What is pending, by token: `_due[n]` has what was due n times, in the order of
-        acceptance, which is the order in which it is due again."""
-        self._due_s = (*profile.times_s[1:], profile.gives_up_s)
-        """When the messages of each are due, in seconds after acceptance."""
+        self._retransmission = Retransmission(profile)
         self._gaps: dict[Peer, Inbound] = {}
         """The sequences that may have a gap."""
         self._room = HeldBytes()
         self._tokens = 0
         self._first_number = 0
-        self._stopped_s = 0.0
-        """Seconds for which this process was stopped: the mailbox's time is without them."""
         self.outgoing: list[tuple[bytes, Peer]] = []
         """Datagrams to be sent, in order: see `take_outgoing`."""
         self.delivered: list[Delivered] = []
@@ -157,25 +152,22 @@ class Mailbox:
         datagram = self.codec.encode(number, message)
         correspondent.next_number = (number + 1) % NUMBERS
         self._note_stop(now)
-        accepted = now - self._stopped_s
-        queue = self._due[0]
-        pending = Pending(correspondent, number, message, token, accepted, queue)
-        queued[number] = queue[token] = pending
+        queued[number] = pending = Pending(correspondent, number, message, token, now)
         if correspondent.confirmed or len(queued) == 1:
             pending.sent = True
             self.outgoing.append((datagram, to))
-        self._wake_at(accepted + self._due_s[0] + self._stopped_s)
+        self._wake_at(self._retransmission.add(pending))
         return token
 
     @property
     def flushed(self) -> bool:
         """Whether no message waits for an acknowledgement."""
-        return not any(self._due)
+        return not self._retransmission
 
     @property
     def pending(self) -> int:
         """How many messages wait for an acknowledgement, to all peers."""
-        return sum(map(len, self._due))
+        return len(self._retransmission)
 
     @property
     def held(self) -> int:
@@ -225,7 +217,7 @@ class Mailbox:
             self.drops[f"messages to {PEERS} peers are not acknowledged"] += 1
             return
         self._correspondents.move_to_end(source)
-        if self._arrived(correspondent, number, message, now - self._stopped_s):
+        if self._arrived(correspondent, number, message, now):
             # Off this host, an address that may be forged is sent no more than it has sent.
             if (
                 len(datagram) >= ACK_BYTES
@@ -249,18 +241,18 @@ class Mailbox:
             self._put_unsent(correspondent)
 
     def _arrived(
-        self, correspondent: Correspondent, number: int, message: bytes, time: float
+        self, correspondent: Correspondent, number: int, message: bytes, now: float
     ) -> bool:
         """Take a message; return whether it is acknowledged."""
         inbound, peer = correspondent.inbound, correspondent.peer
         if inbound is None:
-            inbound = Inbound(self.profile, self._room, number, message, time)
+            inbound = Inbound(self.profile, self._room, number, message, now)
             correspondent.inbound = inbound
             messages: list[bytes] | None = [message]
             begins = is_first(message)
         else:
             lives = inbound.lives
-            messages = inbound.receive(number, message, time)
+            messages = inbound.receive(number, message, now)
             begins = inbound.lives > lives
         if begins:
             correspondent.started_again()
@@ -268,7 +260,7 @@ class Mailbox:
         closes = inbound.gap_closes
         if closes is not None:
             self._gaps[peer] = inbound
-            self._wake_at(closes + self._stopped_s)
+            self._wake_at(closes)
         if messages is None:
             return False
         for each in messages:
@@ -280,69 +272,39 @@ class Mailbox:
     def elapsed(self, now: float) -> None:
         """Send again, give up, and close gaps, as far as it is time; called at `deadline`."""
         self._note_stop(now)
-        again: dict[int, Pending] = {}
-        given_up: dict[Peer, Correspondent] = {}
-        for step, queue in enumerate(self._due):
-            for pending in self._take_due(queue, self._due_s[step], now):
-                if step + 1 < len(self._due):
-                    pending.queue = self._due[step + 1]
-                    pending.queue[pending.token] = again[pending.token] = pending
-                else:
-                    again.pop(pending.token, None)
-                    self._give_up(pending)
-                    given_up[pending.correspondent.peer] = pending.correspondent
-        for _, pending in sorted(again.items()):
+        again, given_up = self._retransmission.take_due(now)
+        for pending in given_up:
+            correspondent = pending.correspondent
+            del correspondent.pending[pending.number]
+            correspondent.confirmed = False
+            self.given_up.append(GivenUp(correspondent.peer, pending.message, pending.token))
+        for pending in again:
             if pending.correspondent.in_flight(pending):
                 self._put(pending)
-        for correspondent in given_up.values():
-            self._put_unsent(correspondent)
+        for pending in given_up:
+            self._put_unsent(pending.correspondent)
         self._close_gaps(now)
-        self._set_deadline()
-
-    def _take_due(self, queue: dict[int, Pending], wait_s: float, now: float) -> list[Pending]:
-        """Remove from a queue what is due, and return it."""
-        due = []
-        for pending in queue.values():
-            if pending.accepted + wait_s + self._stopped_s > now:
-                break
-            due.append(pending)
-        for pending in due:
-            del queue[pending.token]
-        return due
-
-    def _give_up(self, pending: Pending) -> None:
-        correspondent = pending.correspondent
-        del correspondent.pending[pending.number]
-        correspondent.confirmed = False
-        self.given_up.append(GivenUp(correspondent.peer, pending.message, pending.token))
+        times = [inbound.gap_closes for inbound in self._gaps.values()]
+        times.append(self._retransmission.next_due())
+        self.deadline = min((time for time in times if time is not None), default=None)
 
     def _close_gaps(self, now: float) -> None:
         for peer, inbound in list(self._gaps.items()):
             closes = inbound.gap_closes
-            while closes is not None and closes + self._stopped_s <= now:
+            while closes is not None and closes <= now:
                 self._deliver(peer, inbound.close_gap())
                 closes = inbound.gap_closes
             if closes is None:
                 del self._gaps[peer]
-
-    def _set_deadline(self) -> None:
-        """Set the deadline to the first time at which a message is due or a gap closes."""
-        times = [
-            next(iter(queue.values())).accepted + wait_s
-            for queue, wait_s in zip(self._due, self._due_s, strict=True)
-            if queue
-        ]
-        times += [closes for i in self._gaps.values() if (closes := i.gap_closes) is not None]
-        self.deadline = min(times) + self._stopped_s if times else None
 
     def _wake_at(self, when: float) -> None:
         if self.deadline is None or when < self.deadline:
             self.deadline = when
 
     def _note_stop(self, now: float) -> None:
-        """Do not count the time since the deadline, which passed long ago."""
+        """Postpone what is pending if the deadline passed long ago."""
         if self.deadline is not None and now - self.deadline > LATE_S:
-            self._stopped_s += now - self.deadline
+            self._retransmission.postpone(now - self.deadline, now)
             self.deadline = now
 
     # -- peers -------------------------------------------------------------------------------
