@@ -119,6 +119,10 @@ class ServerBench:
         self._numbers[sender] = number + 1
         self.raw(self.codec.encode(number, text.encode("utf-8", "surrogateescape")), sender)
 
+    def new_process(self, sender: Peer) -> None:
+        """Another process has this address: its numbers begin."""
+        self._numbers.pop(sender, None)
+
     def raw(self, datagram: bytes, sender: Peer = CLIENT) -> None:
         """A datagram arrives."""
         self.happened(self.sources[Datagrams], Arrived("", datagram, sender))

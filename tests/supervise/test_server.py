@@ -47,10 +47,10 @@ def test_a_machine_is_started_registers_and_is_listed(bench: ServerBench) -> Non
         "info: < 127.0.0.1:50498 start echo/Echo :0 one two",
         "info: Forked: 1001",
         "info: < 127.0.0.1:50000 list",
-        "info: > 127.0.0.1:50000 Port,PID,Machine\n",
+        "info: > 127.0.0.1:50000 Port,PID,Machine",
         "info: < 127.0.0.1:48560 register echo/Echo 1001",
         "info: < 127.0.0.1:50000 list",
-        "info: > 127.0.0.1:50000 Port,PID,Machine\n48560,1001,echo/Echo\n",
+        "info: > 127.0.0.1:50000 Port,PID,Machine\n48560,1001,echo/Echo",
     ]
 
 
@@ -364,9 +364,36 @@ def test_the_new_machine_is_started_when_the_old_one_has_ended(bench: ServerBenc
         "127.0.0.1:50500",
     )
     pid = bench.launched("switch/Switch")
+    bench.new_process(("127.0.0.1", 5000))
     bench.arrives(f"register switch/Switch {pid}", ("127.0.0.1", 5000))
     assert bench.listed() == ["5000,1003,switch/Switch", "48560,1002,echo/Echo"]
     assert bench.take_sent() == []
+
+
+def test_an_old_machine_that_waits_for_acknowledgements_is_not_waited_for_long(
+    bench: ServerBench,
+) -> None:
+    """Its parent may be a command that has ended; messages for the new one wait meanwhile."""
+    bench.running("switch/Switch", 5000, where=":5000")
+    bench.arrives("start switch/Switch :5000", OTHER)
+    bench.pass_s(5)
+    assert bench.signals == [("switch/Switch", 15)]
+
+    bench.arrives("unregister", ("127.0.0.1", 5000))
+    bench.pass_s(2)
+    assert bench.signals == [("switch/Switch", 15)]
+    bench.pass_s(1)
+    assert bench.signals == [("switch/Switch", 15)] * 2
+
+
+def test_a_machine_that_ends_by_itself_yields_too(bench: ServerBench) -> None:
+    bench.running("switch/Switch", 5000, where=":5000")
+    bench.arrives("unregister", ("127.0.0.1", 5000))
+    bench.pass_s(5)
+    bench.arrives("start switch/Switch :5000", OTHER)
+
+    bench.pass_s(3)
+    assert bench.signals == [("switch/Switch", 15)]
 
 
 def test_a_machine_at_a_port_of_the_kernel_can_be_replaced_there(bench: ServerBench) -> None:
@@ -549,7 +576,5 @@ def test_the_server_waits_until_its_last_messages_are_given_up(bench: ServerBenc
     assert not bench.stopped
     bench.pass_s(2)
     assert bench.stopped
-    assert bench.take_log()[-1] == (
-        "info: 127.0.0.1:50498 has not acknowledged: Port,PID,Machine\n"
-    )
+    assert bench.take_log()[-1] == ("info: 127.0.0.1:50498 has not acknowledged: Port,PID,Machine")
     assert SERVER not in {to for to, _ in bench.sent}

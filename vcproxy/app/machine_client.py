@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from vcproxy.app.machine_profiles import chosen_profile
-from vcproxy.bus.peer import LOCALHOST, Peer, parse_peer
+from vcproxy.bus.peer import LOCALHOST, Peer, is_group, parse_peer
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.mutex import Mutex
@@ -57,7 +57,7 @@ def talk(exchange: Exchange, address: str, *, groups: Sequence[Peer], profile: s
     to = getattr(exchange, "to", None)
     if address:
         own = resolve(address, 0)
-    elif to is None or ip_address(to[0]).is_loopback:
+    elif to is None or is_group(to) or ip_address(to[0]).is_loopback:
         own = ("::1" if to is not None and ":" in to[0] else LOCALHOST, 0)
     else:
         own = ("::" if ":" in to[0] else "0.0.0.0", 0)

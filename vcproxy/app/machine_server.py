@@ -17,7 +17,7 @@ from vcproxy.app.machine_profiles import chosen_profile
 from vcproxy.app.privileges import PrivilegeError, drop_privileges, find_account
 from vcproxy.app.served_directory import ServedDirectory
 from vcproxy.bus.peer import Peer, parse_peer
-from vcproxy.drivers.epoll.descriptors import raise_limit
+from vcproxy.drivers.epoll import child_processes, descriptors
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.mutex import Mutex
@@ -28,6 +28,11 @@ FAILURE = 255
 
 MEMORY = 1 << 20
 """The memory budget of connections, of which there are none."""
+
+
+NEEDED = (child_processes,)
+"""Modules that drivers import when they are needed: after the change of the user they may not be
+readable any more."""
 
 
 class ServeError(Exception):
@@ -67,17 +72,24 @@ def serve(
     except OSError as error:
         raise ServeError(f"{error.filename}: {(error.strerror or '').lower()}") from None
 
-    def bound(address: Peer) -> None:
-        if account is not None:
-            drop_privileges(account)
-        log("info", f"Directory: {directory}")
-        log.print("ready")
-
-    raise_limit()
+    descriptors.raise_limit()
     engine = Engine("server", memory=MEMORY, random=random.Random(), log=log)
     driver = EpollDriver(engine)
     mutex = Mutex()
     times, codec = chosen_profile(profile)
+
+    def bound() -> None:
+        try:
+            if account is not None:
+                drop_privileges(account)
+        except PrivilegeError as error:
+            log("error", f"the server cannot start: {error}")
+            server.status = FAILURE
+            driver.stop()
+        else:
+            log("info", f"Directory: {directory}")
+            log.print("ready")
+
     server = MachineServer(
         engine,
         mutex,
@@ -88,6 +100,7 @@ def serve(
         allows=_allowed(own, allow) if allow else None,
         bound=bound,
     )
+
     try:
         with mutex.hold(engine):
             server.start()

@@ -48,7 +48,8 @@ def find_account(user: str) -> Account:
 def drop_privileges(account: Account) -> None:
     """Run as another user, in all threads and for good. Nothing changes if it is the user already.
 
-    Open files stay open. Raises PrivilegeError.
+    Open files stay open. Modules that are imported later must be readable for the user. Raises
+    PrivilegeError.
     """
     if os.getresuid() == (account.uid,) * 3:
         return

@@ -102,7 +102,8 @@ class Client(Machine):
     def flushed(self, _: Flushed) -> State | None:
         """The messages have arrived; the time for the reply begins."""
         if self._exchange.limited:
-            self.engine.schedule_in(self._profile.gives_up_s, self, OVERDUE, None)
+            limit = self._profile.gives_up_s + self._exchange.extra_s
+            self.engine.schedule_in(limit, self, OVERDUE, None)
         return self._end(self._exchange.acknowledged())
 
     @TALKING.on(OVERDUE, to=(ENDED,))

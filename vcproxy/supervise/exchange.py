@@ -15,6 +15,10 @@ FAILURE: Final = 255
 """The exit status of the original's commands that fail."""
 
 
+REPLACING_S: Final = 15.0
+"""How long a server waits for the end of a machine at the wanted port: see ServedMachine."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The end of an exchange: an exit status, and the text of an error."""
@@ -34,6 +38,8 @@ class Exchange:
     messages: tuple[str, ...] = ()
     limited: ClassVar[bool] = True
     """Whether `overdue` is called when no reply has come for as long as a message is repeated."""
+    extra_s: float = 0.0
+    """How much longer the reply may take, in seconds."""
 
     def shown(self, letter: Letter) -> str:
         """Return what is printed of a message, as the original prints it."""
@@ -69,6 +75,7 @@ class StartExchange(Exchange):
     def __init__(self, server: Peer, name: str, port: int, words: tuple[str, ...], follow: bool):
         self.to = server
         self.messages = (" ".join(("start", name, f":{port}", *words)),)
+        self.extra_s = REPLACING_S if port else 0.0
         self._name = name
         self._follow = follow
         self._machine: Peer | None = None  # from `started` on

@@ -45,6 +45,13 @@ END_WITHIN: Final = "15s"
 acknowledged or given up (profile wink); its own work at the end has 5 s."""
 
 
+YIELD_S: Final = 2.5
+"""How long a machine that has unregistered itself may wait for acknowledgements if another machine
+waits for its port. Parents that live acknowledge at once, or after one repetition (profile wink:
+2 s); others, such as a command that has started it, would cost 10 s. A second SIGTERM ends the
+wait."""
+
+
 class Order(Enum):
     """What a server has a machine do."""
 
@@ -58,6 +65,10 @@ class Order(Enum):
     """The machine has unregistered itself: it is ending."""
     STOP = auto()
     """End in order (SIGTERM)."""
+    YIELD = auto()
+    """The same, for another machine waits for the port."""
+    END_WAIT = auto()
+    """End without waiting for acknowledgements (a second SIGTERM)."""
     KILL = auto()
     """End at once (SIGKILL)."""
 
@@ -96,6 +107,8 @@ class ServedMachine(Machine):
         """Its process; 0: none yet."""
         self.output = ""
         """Its log file; "": it writes to the standard output of the server."""
+        self._yields = False  # another machine waits for its port
+        self._leaves = False  # it has unregistered itself
         self._answered = False  # it has registered, or its asker got `errored`
 
     # -- before there is a process -----------------------------------------------------------
@@ -174,15 +187,39 @@ class ServedMachine(Machine):
         self.engine.log("warning", f"{self.name} ({self.pid}): {reason}; it is stopped")
         self._errored(reason)
 
-    REGISTERED.goes(Order.UNREGISTERED, LEAVING)
     LAUNCHING.goes(Order.STOP, STOPPING)
     UNREGISTERED.goes(Order.STOP, STOPPING)
     REGISTERED.goes(Order.STOP, STOPPING)
     PROCESS.goes(Order.KILL, KILLED)
 
-    @PROCESS.on(Order.STOP, Order.REGISTERED, Order.UNREGISTERED)
+    @PROCESS.on(Order.STOP, Order.REGISTERED)
     def no_change(self, _: None) -> None:
         """It is ending already, or has registered twice."""
+
+    @LAUNCHING.on(Order.YIELD, to=STOPPING)
+    @UNREGISTERED.on(Order.YIELD, to=STOPPING)
+    @REGISTERED.on(Order.YIELD, to=STOPPING)
+    @PROCESS.on(Order.YIELD)
+    def yields(self, _: None) -> None:
+        """End, and soon."""
+        self._yields = True
+        self._end_wait_soon()
+
+    @REGISTERED.on(Order.UNREGISTERED, to=LEAVING)
+    @PROCESS.on(Order.UNREGISTERED)
+    def leaves(self, _: None) -> None:
+        """It has done its work, and waits for acknowledgements only."""
+        self._leaves = True
+        self._end_wait_soon()
+
+    def _end_wait_soon(self) -> None:
+        if self._yields and self._leaves:
+            self.engine.schedule_in(YIELD_S, self, Order.END_WAIT, None)
+
+    @PROCESS.on(Order.END_WAIT)
+    def end_wait(self, _: None) -> None:
+        """Have it end without waiting."""
+        self._child.signal(SIGTERM)
 
     @STOPPING.enter
     def terminate(self) -> None:

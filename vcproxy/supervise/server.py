@@ -90,14 +90,14 @@ class MachineServer(Machine):
         profile: Profile = WINK,
         codec: Codec = NUMBERED,
         allows: Callable[[Peer], bool] | None = None,
-        bound: Callable[[Peer], None] | None = None,
+        bound: Callable[[], None] | None = None,
     ) -> None:
         """
         Args:
             files: the served directory, and the log files.
             address: where to bind; machines are started at its host.
             allows: which senders are answered; None: all.
-            bound: called with the actual address before any request is taken.
+            bound: called once the address is bound, before any request is taken.
         """
         super().__init__(engine, mutex, name="server")
         self.files = files
@@ -145,9 +145,9 @@ class MachineServer(Machine):
     def bound(self, bound: Bound) -> None:
         """Begin."""
         self.address = bound.address
-        if self._on_bound is not None:
-            self._on_bound(bound.address)
         self.engine.log("info", f"Address: {show_peer(bound.address)}")
+        if self._on_bound is not None:
+            self._on_bound()
         self.engine.schedule_every(TICK_S, self, _Step.TICK, None)
 
     # -- requests ----------------------------------------------------------------------------
@@ -230,12 +230,12 @@ class MachineServer(Machine):
     @BOUND.on(GivenUp)
     def given_up(self, message: GivenUp) -> None:
         """Log that a peer does not acknowledge a message."""
-        text = f"{show_peer(message.to)} has not acknowledged: {message.text[:SHOWN]}"
-        self.engine.log("info", text)
+        text = message.text[:SHOWN].rstrip()
+        self.engine.log("info", f"{show_peer(message.to)} has not acknowledged: {text}")
 
     def send(self, to: Peer, text: str) -> None:
         """Send a message to a client or a machine."""
-        self.engine.log("info", f"> {show_peer(to)} {text[:SHOWN]}")
+        self.engine.log("info", f"> {show_peer(to)} {text[:SHOWN].rstrip()}")
         try:
             self._mailbox.send(to, text)
         except (MailboxFull, ValueError) as error:
@@ -269,7 +269,7 @@ class MachineServer(Machine):
         if before is not None:
             self.engine.schedule(before, Order.REPLACED, None)
         self._waiting[port] = machine
-        self.engine.schedule(there, Order.STOP, None)
+        self.engine.schedule(there, Order.YIELD, None)
         return False
 
     def launching(self, machine: ServedMachine) -> None:
@@ -303,6 +303,7 @@ class MachineServer(Machine):
             self._unsynced[machine.output] = None
         for port in [port for port, each in self._by_port.items() if each is machine]:
             del self._by_port[port]
+            self._mailbox.forget((self.address[0], port))  # the next one there begins its numbers
             waiting = self._waiting.pop(port, None)
             if waiting is not None:
                 self._by_port[port] = waiting
