@@ -33,8 +33,8 @@ from vcproxy.listeners.hosts import EpollHost
 from vcproxy.listeners.listeners import Listeners
 from vcproxy.listeners.plan import Place, Plan
 from vcproxy.listeners.restart import restart_needed
+from vcproxy.listeners.service_manager import ServiceManager
 from vcproxy.sessions.program import Signal
-from vcproxy.workers.service_manager import ServiceManager
 
 if TYPE_CHECKING:
     from vcproxy.replay.record.recording import Recording
