@@ -159,3 +159,15 @@ def test_the_check_shows_the_shares(loaded: Configuration) -> None:
         "upstream.app.max_connections": "divided among 3 workers: 4 or 3 for each",
         "upstream.app.check": "each of 3 workers checks the servers",
     }
+
+
+def test_what_only_several_workers_use_is_noted_for_one(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.toml"
+    text = '[proxy]\nworker_timeout = "5s"\n[supervise]\nintensity = 3\nperiod = "1m"\n'
+    text += '[[listener]]\nname = "in"\nbind = "tcp://127.0.0.1:0"\nplugin = "echo"\n'
+    file.write_text(text)
+    nothing = "no effect with workers = 1: nothing replaces one process"
+    keys = ("proxy.worker_timeout", "supervise.intensity", "supervise.period")
+    assert dict(notes(load(file))) == dict.fromkeys(keys, nothing)
+    file.write_text(text.replace("[proxy]", "[proxy]\nworkers = 2"))
+    assert not set(keys) & dict(notes(load(file))).keys()

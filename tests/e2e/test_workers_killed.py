@@ -123,21 +123,76 @@ def test_workers_killed_at_any_moment_under_load(proxy: Starter, tmp_path: Path)
     assert results["served"] > 200
 
 
-def test_five_deaths_end_the_proxy_with_a_status(proxy: Starter, tmp_path: Path) -> None:
-    running = proxy(two_workers(tmp_path))
-    plugin = tmp_path / "who.py"
-    kept = plugin.read_text()
-    plugin.write_text("this is not Python")  # not read: workers get what the master has read
-    for death in range(1, 6):
-        count = death
-        os.kill(workers(running)[0], signal.SIGKILL)
-        running.wait_for("worker 1 was killed by SIGKILL", count)
-        if death < 5:
-            eventually(lambda: len(workers(running)) == 2, "a new process")
-    running.wait_for("ERROR 5 workers have ended within 10s: the proxy ends")
+def test_more_failures_than_the_intensity_end_the_proxy_with_a_status(
+    proxy: Starter, tmp_path: Path
+) -> None:
+    running = proxy(two_workers(tmp_path) + '[supervise]\nintensity = 2\nperiod = "1m"\n')
+    (tmp_path / "who.py").write_text("this is not Python")  # workers get what the master has read
+    for death in range(1, 3):
+        victim = workers(running)[0]
+        os.kill(victim, signal.SIGKILL)
+        running.wait_for(r"worker 1 was killed by SIGKILL.*it is started again", death)
+        eventually(partial(is_replaced, running, victim), "the worker is replaced")
+    os.kill(workers(running)[1], signal.SIGKILL)
+    running.wait_for(
+        "ERROR worker 2 was killed by SIGKILL: its connections are lost, "
+        "after more than 2 restarts in 1m; all are stopped"
+    )
     assert running.wait() == 3
-    assert kept != plugin.read_text()
     running.status = 0  # expected
+
+
+def test_a_worker_that_hangs_is_replaced_after_its_stacks_are_logged(
+    proxy: Starter, tmp_path: Path
+) -> None:
+    running = proxy(hanging(tmp_path, "while True: pass"))
+    first, second = workers(running)
+    with served_by(running, first) as lost, served_by(running, second) as kept:
+        lost.sendall(b"hang\n")
+        assert all_of(lost) == b""
+        running.wait_for("ERROR worker 1: the stacks of its threads:")
+        running.wait_for("Current thread 0x")
+        running.wait_for(f'File "{tmp_path}/who.py", line .* in forever')
+        running.wait_for("ERROR worker 1 has sent no heartbeat for 3s: it is killed")
+        assert who(kept) == second
+        replaced(running, first)
+        assert who(kept) == second
+    assert workers(running)[1] == second
+
+
+def test_a_worker_that_waits_for_ever_is_replaced(proxy: Starter, tmp_path: Path) -> None:
+    running = proxy(hanging(tmp_path, "import time; time.sleep(1000)"))
+    first, _ = workers(running)
+    with served_by(running, first) as lost:
+        lost.sendall(b"hang\n")
+        assert all_of(lost) == b""
+    running.wait_for(f'File "{tmp_path}/who.py", line .* in forever')
+    replaced(running, first)
+
+
+def hanging(folder: Path, how: str) -> str:
+    """Return a configuration whose plugin hangs when it is asked to."""
+    text = two_workers(folder).replace("[proxy]", '[proxy]\nworker_timeout = "3s"')
+    plugin = folder / "who.py"
+    plugin.write_text(
+        plugin.read_text().replace(
+            "        self.answer",
+            '        if message.data == b"hang": forever()\n        self.answer',
+        )
+        + f"\ndef forever():\n    {how}\n"
+    )
+    return text
+
+
+def test_a_stopped_worker_is_replaced(proxy: Starter, tmp_path: Path) -> None:
+    running = proxy(two_workers(tmp_path).replace("[proxy]", '[proxy]\nworker_timeout = "3s"'))
+    first, second = workers(running)
+    with served_by(running, second) as kept:
+        os.kill(first, signal.SIGSTOP)
+        running.wait_for("worker 1: the stacks of its threads:")
+        running.wait_for("none: it is stopped, or waits in the kernel")
+        replaced(running, first)
+        assert who(kept) == second
 
 
 def test_http_requests_of_other_workers_are_served(proxy: Starter, tools: Tools) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from vcproxy.engine.log_function import Level
-from vcproxy.workers import service_manager
-from vcproxy.workers.service_manager import ServiceManager
+from vcproxy.listeners import service_manager
+from vcproxy.listeners.service_manager import ServiceManager
 
 
 class Manager(socket.socket):

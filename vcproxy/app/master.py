@@ -23,9 +23,10 @@ def serve_with_workers(configuration: Configuration, trace: str | None) -> int:
     """Run the master and its workers; return the exit status. Raises StartError."""
     of = count(configuration.settings)
 
-    def command(number: int, channel: int) -> list[str]:
+    def command(number: int, channel: int, stacks: int) -> list[str]:
         """Return the command line of a worker. `ps` shows it."""
-        options = {"number": number, "of": of, "channel": channel, "trace": trace}
+        numbers = {"number": number, "of": of, "channel": channel, "stacks": stacks}
+        options = {**numbers, "trace": trace}
         given = [f"--{name}={value}" for name, value in options.items() if value is not None]
         return [*_python(), "-m", "vcproxy.app.worker", str(configuration.file), *given]
 

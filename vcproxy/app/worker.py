@@ -1,6 +1,6 @@
 """A worker process: a Proxy that does what its master asks. Started by the master only.
 
-    python -m vcproxy.app.worker FILE --number=2 --of=4 --channel=7
+    python -m vcproxy.app.worker FILE --number=2 --of=4 --channel=7 --stacks=8
 
 Tested in tests/e2e/test_workers.py.
 """
@@ -26,6 +26,7 @@ from vcproxy.workers.channel import Channel, close_all
 from vcproxy.workers.content import unpacked
 from vcproxy.workers.master import SIGTERM
 from vcproxy.workers.messages import Message, Verb
+from vcproxy.workers.stacks import write_when_asked
 
 SHORTAGE = "there are not enough descriptors for its sockets: raise the limit (ulimit -n)"
 
@@ -43,6 +44,7 @@ class Worker:
         self._plan: Plan | None = None
         """What COMMIT will use; None: nothing is prepared."""
         self._proxy: Proxy
+        self._timeout_s = 0.0
         self.status = 0
         """The exit status."""
 
@@ -57,6 +59,7 @@ class Worker:
             start_trace(proxy, trace)
         proxy.on_stop = partial(self._send, Verb.STOP_REQUESTED)
         proxy.on_reload = partial(self._send, Verb.RELOAD_REQUESTED)
+        proxy.pulse(self._timeout_s, partial(self._send, Verb.PULSED))
         proxy.watch(self._channel.fileno(), self)
         proxy.soon(partial(self._send, Verb.SERVING))
         proxy.run()
@@ -87,6 +90,7 @@ class Worker:
             return SHORTAGE
         try:
             configuration = self._share(descriptors[0])
+            self._timeout_s = configuration.settings.proxy.worker_timeout
             self._proxy = Proxy(configuration, worker=self._number, inherited=self._inherited)
         except (ConfigError, StartError) as error:
             return str(error)
@@ -188,6 +192,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run a worker; return its exit status."""
     garbage.postpone()
     options = dict(each.removeprefix("--").split("=", 1) for each in arguments[1:])
+    stacks = int(options["stacks"])
+    os.set_inheritable(stacks, False)
+    write_when_asked(stacks)
     channel = Channel(socket.socket(fileno=int(options["channel"])))
     os.set_inheritable(channel.fileno(), False)
     worker = Worker(channel, int(options["number"]), int(options["of"]))

@@ -112,6 +112,11 @@ class ProxyTable(Table):
     are processors that this process may use. With more than 1, a master process starts and replaces
     them, and `memory` and all limits are divided among them: see the page on several cores."""
 
+    worker_timeout: Duration = 30.0
+    """With more than one worker: a worker in which a net thread does not turn for so long is
+    killed, after the stacks of its threads were logged, and replaced. A slow client or server has
+    no effect. It is longer than a start or a machine that swaps takes. "0s": no limit."""
+
     memory: Size = 256 << 20
     """The budget for all data and connections that are held for clients and servers: 2000 slow
     readers with 128 KiB each, or 3,840 idle connections with TLS, 64 KiB each. When it is used
@@ -132,6 +137,19 @@ class ProxyTable(Table):
     log: FilePath | None = None
     """The file for the log; it is reopened on SIGUSR1. Absent: standard error. Lines that a slow or
     broken target does not accept are dropped and counted; traffic never waits for the log."""
+
+
+class SuperviseTable(Table):
+    """How often the master process of several workers starts them again."""
+
+    intensity: Annotated[int, Field(ge=0)] = 5
+    """How many restarts of workers within `period` are allowed, of all workers together. One more
+    ends the proxy with status 3: starting them again does not help. 0: the first end of a worker
+    ends the proxy. (Erlang/OTP's word.)"""
+
+    period: Annotated[Duration, AfterValidator(positive)] = 10.0
+    """The period of `intensity`. A worker that ends at its start, again and again, makes five
+    restarts in about 3 seconds: the first is immediate, the others wait longer each time."""
 
 
 class HttpTable(Table):
@@ -434,6 +452,9 @@ class Settings(Table):
 
     proxy: ProxyTable = ProxyTable()
     """The process as a whole."""
+
+    supervise: SuperviseTable = SuperviseTable()
+    """How several workers are supervised."""
 
     http: HttpTable = HttpTable()
     """HTTP as a whole."""

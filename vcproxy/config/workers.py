@@ -113,6 +113,11 @@ def notes(configuration: "Configuration") -> Iterator[tuple[str, str]]:
     settings = configuration.settings
     of = count(settings)
     if of == 1:
+        if "worker_timeout" in settings.proxy.model_fields_set:
+            yield "proxy.worker_timeout", "no effect with workers = 1: nothing replaces one process"
+        for key in ("intensity", "period"):
+            if key in settings.supervise.model_fields_set:
+                yield f"supervise.{key}", "no effect with workers = 1: nothing replaces one process"
         return
     memory = show_size(part(settings.proxy.memory, 1, of))
     yield "proxy.workers", f"{of} processes, each with its own descriptor limit"

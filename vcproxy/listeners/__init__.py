@@ -1,1 +1,2 @@
-"""Listeners: bind the addresses, and give each connection to its plugin."""
+"""Listeners: bind the addresses, and give each connection to its plugin. What a service manager
+gives and gets."""

@@ -13,7 +13,15 @@ from vcproxy.sessions.program import Program
 if TYPE_CHECKING:
     from vcproxy.config.loader import Configuration
 
-KEYS = ("net_threads", "workers", "memory", "splice", "slow_callback", "log")
+KEYS = (
+    "net_threads",
+    "workers",
+    "worker_timeout",
+    "memory",
+    "splice",
+    "slow_callback",
+    "log",
+)
 """The keys of [proxy] that belong to the process."""
 
 
@@ -22,6 +30,9 @@ def restart_needed(old: Configuration, new: Configuration) -> Iterator[str]:
     for key in KEYS:
         if getattr(new.settings.proxy, key) != getattr(old.settings.proxy, key):
             yield f"proxy.{key} has changed: restart the proxy to use it"
+    for key in type(new.settings.supervise).model_fields:
+        if getattr(new.settings.supervise, key) != getattr(old.settings.supervise, key):
+            yield f"supervise.{key} has changed: restart the proxy to use it"
     before = {entry.name: entry for entry in old.settings.listener}
     for entry in new.settings.listener:
         if before.get(entry.name, entry) == entry:

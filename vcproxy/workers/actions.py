@@ -37,8 +37,15 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class AskStacks:
+    """Ask a worker process that seems to hang for the stacks of its threads."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
 class Kill:
-    """End a worker process with SIGKILL."""
+    """End a worker process with SIGKILL. If it was asked for its stacks, log them."""
 
     worker: int
 
@@ -98,6 +105,7 @@ Action = (
     Spawn
     | Offer
     | Send
+    | AskStacks
     | Kill
     | Load
     | Adopt

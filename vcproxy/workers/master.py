@@ -12,21 +12,32 @@ The phases of the master, and what all workers have reached when one ends:
     any --SIGTERM--> DRAINING --SIGTERM--> STOPPING
     DRAINING, STOPPING --all ENDED--> Exit
 
-So a configuration is used by all workers or by none. A worker that ends although it should serve is
-started again at once, in any phase, with the configuration in use; if it ends while the proxy
-starts, the proxy does not start. Too many such ends (see Deaths) drain the rest and end the master
-with DEATHS_STATUS.
+So a configuration is used by all workers or by none.
+
+A worker that ends although it should serve is started again, in any phase, with the configuration
+in use; when, and when no more, a Supervisor decides. If a worker ends while the proxy starts, the
+proxy does not start. If the workers fail more often than the intensity allows, the rest drain, and
+the master ends with EXHAUSTED_STATUS.
+
+A worker that serves sends PULSED while all of its net threads turn. If it is silent for
+`timeout_s`, it is asked for the stacks of its threads, and killed soon afterwards.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from vcproxy.engine.units import show_duration
-from vcproxy.supervise.actions import Log
+from vcproxy.supervise.actions import KillChild, Log, StartChild, SupervisorAction
+from vcproxy.supervise.child_spec import ChildSpec
+from vcproxy.supervise.strategy import Strategy
+from vcproxy.supervise.supervisor import Supervisor
 from vcproxy.workers.actions import (
     Action,
     Adopt,
+    AskStacks,
     Drop,
     Exit,
     Kill,
@@ -40,12 +51,17 @@ from vcproxy.workers.actions import (
     Spawn,
     Unlisten,
 )
-from vcproxy.workers.deaths import Deaths
 from vcproxy.workers.messages import Message, Verb
+from vcproxy.workers.silence import Silence
 
-DEATHS_STATUS = 3
-"""Exit status after too many deaths of workers. 1 is an error at the start or at the end, and 2 a
-wrong command line."""
+if TYPE_CHECKING:
+    from random import Random
+
+    from vcproxy.supervise.intensity import Intensity
+
+EXHAUSTED_STATUS = 3
+"""Exit status after more restarts of workers than the intensity allows. 1 is an error at the start
+or at the end, and 2 a wrong command line."""
 
 PREPARE_S = 30.0
 """How long a worker may take to load a configuration. It takes less than a second, except on a
@@ -54,6 +70,10 @@ machine that is out of memory, or behind a plugin that blocks."""
 GRACE_S = 5.0
 """How long a worker may take to end after the time for its end. One that takes longer hangs in a
 plugin."""
+
+STACKS_S = 1.0
+"""How long a worker that hangs may take to write its stacks: it takes milliseconds, except on a
+machine that swaps."""
 
 SIGTERM = 15
 """The number of the signal, the same on every Linux."""
@@ -86,11 +106,20 @@ class State(Enum):
 class Master:
     """The decisions of one master process."""
 
-    def __init__(self, workers: int, drain_s: float) -> None:
-        """`drain_s`: how long the workers may drain."""
+    def __init__(
+        self, workers: int, drain_s: float, timeout_s: float, intensity: Intensity, random: Random
+    ) -> None:
+        """Decide for a number of workers, which do not run yet.
+
+        Args:
+            workers: their number.
+            drain_s: how long they may drain.
+            timeout_s: how long a worker that serves may be silent; 0: there is no limit.
+            intensity: how many restarts are too many.
+            random: for the delays of restarts.
+        """
         self.phase = Phase.STARTING
-        self.deadline: float | None = None
-        """When `elapsed` must be called; None: it need not be called."""
+        self._deadline: float | None = None  # of the phase
         self._states = dict.fromkeys(range(1, workers + 1), State.PREPARING)
         self._replacing: set[int] = set()  # workers started again that do not serve yet
         self._generation = 1
@@ -98,12 +127,27 @@ class Master:
         self._candidate_drain_s = drain_s
         self._loaded = False  # a new configuration has been loaded and is not in use yet
         self._reload = False  # a reload was requested and has not begun
-        self._deaths = Deaths()
+        self._timeout_s = timeout_s
+        self._silence = Silence()
+        self._asked: set[int] = set()  # workers that were asked for their stacks
+        # Their ends are limited by the phase, and their starts as their silence is.
+        children = [ChildSpec(str(each), shutdown_s=None, start_s=None) for each in self._states]
+        self._supervisor = Supervisor(
+            children, Strategy.ONE_FOR_ONE, intensity, random, noun="worker"
+        )
         self._status = 0
 
-    def start(self) -> list[Action]:
+    @property
+    def deadline(self) -> float | None:
+        """When `elapsed` must be called; None: it need not be called."""
+        times = [self._deadline]
+        if not self._ending:
+            times += [self._supervisor.deadline, self._silence.deadline]
+        return min((time for time in times if time is not None), default=None)
+
+    def start(self, now: float) -> list[Action]:
         """Start the workers. To be called once, before any event."""
-        return [Spawn(worker, self._generation) for worker in self._states]
+        return self._supervise(self._supervisor.start(now), now)
 
     # -- events ------------------------------------------------------------------------------
 
@@ -113,20 +157,32 @@ class Master:
             return [] if self._ending else self._drain(SIGTERM, message.pid, now)
         if message.verb is Verb.RELOAD_REQUESTED:
             return self.reload(now)
-        if self._ending or message.generation != self._generation:
+        if self._ending:
+            return []
+        if message.verb is Verb.PULSED:
+            self._expect_pulse(worker, now)
+            return []
+        if message.generation != self._generation:
             return []
         if message.verb is Verb.REFUSED:
             return self._refused(worker, message.text, now)
-        self._states[worker] = State.PREPARED if message.verb is Verb.PREPARED else State.SERVING
-        if worker in self._replacing:
-            if message.verb is Verb.PREPARED:
-                return [self._commit(worker)]
+        if message.verb is Verb.SERVING:
+            self._states[worker] = State.SERVING
             self._replacing.discard(worker)
+            self._supervisor.started(str(worker), now)  # its health counts from now on
+            return self._advance(now)
+        self._states[worker] = State.PREPARED
+        if worker in self._replacing:
+            return [self._commit(worker, now)]
+        if self.phase is Phase.STARTING:
+            self._silence.allow(worker)  # it waits for the others
         return self._advance(now)
 
     def ended(self, worker: int, how: str, now: float) -> list[Action]:
         """Handle the end of a worker process. `how`: its exit status or signal, in words."""
         self._states[worker] = State.ENDED
+        self._silence.allow(worker)
+        self._asked.discard(worker)
         if self._ending:
             if how != EXITED_0:
                 self._status = self._status or 1
@@ -135,20 +191,15 @@ class Master:
             return self._exit_if_all_ended()
         if self.phase is Phase.STARTING:
             return self._give_up(1, f"worker {worker} {how} before it was ready")
-        text = f"worker {worker} {how}: its connections are lost"
         actions: list[Action] = []
         if self.phase is Phase.PREPARING:
             reason = f"worker {worker} {how} while it loaded the configuration"
             actions += self._roll_back(reason, now)
-        if self._deaths.add(now):
-            period = show_duration(self._deaths.period_s)
-            why = f"{self._deaths.limit} workers have ended within {period}: the proxy ends"
-            self._status = DEATHS_STATUS
-            actions += [Log("error", text), Log("error", why)]
-            return actions + self._drain(SIGTERM, 0, now)
-        self._states[worker] = State.PREPARING
-        self._replacing.add(worker)
-        actions += [Log("error", f"{text}; it is started again"), Spawn(worker, self._generation)]
+        text = f"{how}: its connections are lost"
+        actions += self._supervise(self._supervisor.ended(str(worker), False, text, now), now)
+        if self._supervisor.stopping:
+            self._status = EXHAUSTED_STATUS
+            actions += self._drain(SIGTERM, 0, now)
         return actions
 
     def loaded(self, now: float, drain_s: float = 0.0, error: str = "") -> list[Action]:
@@ -180,25 +231,22 @@ class Master:
             return []
         if self.phase is Phase.DRAINING:
             self.phase = Phase.STOPPING
-            self.deadline = now + GRACE_S
+            self._deadline = now + GRACE_S
             return self._send_all(Message(Verb.STOP))
         return self._drain(signal, pid, now)
 
     def elapsed(self, now: float) -> list[Action]:
         """Handle the deadline, if it has passed."""
-        if self.deadline is None or now < self.deadline:
-            return []
-        self.deadline = None
-        late = [each for each, state in self._states.items() if state is not State.ENDED]
         if self._ending:
-            text = "worker {} has not ended in time: it is killed"
-            return [
-                action for each in late for action in (Log("error", text.format(each)), Kill(each))
-            ]
-        late = [each for each in late if self._states[each] is State.PREPARING]
-        limit = show_duration(PREPARE_S)
-        reason = f"worker {late[0]} has not loaded the configuration within {limit}"
-        return self._roll_back(reason, now)
+            return self._not_ended(now)
+        actions: list[Action] = []
+        if self._deadline is not None and now >= self._deadline:
+            late = next(each for each, at in self._states.items() if at is State.PREPARING)
+            actions += self._roll_back(f"worker {late} {_NOT_LOADED}", now)
+        actions += self._supervise(self._supervisor.elapsed(now), now)
+        for worker in self._silence.late(now):
+            actions += self._silent(worker, now)
+        return actions
 
     # -- decisions ---------------------------------------------------------------------------
 
@@ -214,18 +262,18 @@ class Master:
         actions: list[Action] = []
         if self.phase is Phase.STARTING and self._all(State.PREPARED):
             self.phase = Phase.COMMITTING
-            actions += [self._commit(worker) for worker in self._states]
+            actions += [self._commit(worker, now) for worker in self._states]
         elif self.phase is Phase.LOADING and self._loaded and self._all(State.SERVING):
             self.phase = Phase.PREPARING
-            self.deadline = now + PREPARE_S
+            self._deadline = now + PREPARE_S
             self._generation += 1
             self._states = dict.fromkeys(self._states, State.PREPARING)
             actions += [Offer(worker, self._generation) for worker in self._states]
         elif self.phase is Phase.PREPARING and self._all(State.PREPARED):
             self.phase = Phase.COMMITTING
-            self.deadline = None
+            self._deadline = None
             self._loaded, self._drain_s = False, self._candidate_drain_s
-            actions += [Adopt(), *(self._commit(worker) for worker in self._states)]
+            actions += [Adopt(), *(self._commit(worker, now) for worker in self._states)]
         elif self.phase is Phase.COMMITTING and self._all(State.SERVING):
             self.phase = Phase.SERVING
             actions.append(Ready() if self._generation == 1 else Reloaded())
@@ -235,8 +283,64 @@ class Master:
             actions.append(Load())
         return actions
 
-    def _commit(self, worker: int) -> Send:
+    def _supervise(self, decided: Sequence[SupervisorAction], now: float) -> list[Action]:
+        """Carry out what the supervisor has decided, except stops: the end is that of a phase."""
+        actions: list[Action] = []
+        for each in decided:
+            match each:
+                case StartChild(name):
+                    actions.append(self._spawn(int(name), now))
+                    actions += self._supervise(self._supervisor.started(name, now), now)
+                case KillChild(name):
+                    actions.append(Kill(int(name)))
+                case Log():
+                    actions.append(each)
+        return actions
+
+    def _spawn(self, worker: int, now: float) -> Spawn:
+        self._states[worker] = State.PREPARING
+        if self.phase is not Phase.STARTING:
+            self._replacing.add(worker)
+        self._silence.expect(worker, now + PREPARE_S)
+        return Spawn(worker, self._generation)
+
+    def _expect_pulse(self, worker: int, now: float) -> None:
+        self._asked.discard(worker)
+        if self._timeout_s:
+            self._silence.expect(worker, now + self._timeout_s)
+        else:
+            self._silence.allow(worker)
+
+    def _silent(self, worker: int, now: float) -> list[Action]:
+        """Ask a worker that has been silent for too long for its stacks; then kill it."""
+        if worker not in self._asked:
+            self._asked.add(worker)
+            self._silence.expect(worker, now + STACKS_S)
+            return [AskStacks(worker)]
+        self._silence.allow(worker)
+        text = f"has sent no heartbeat for {show_duration(self._timeout_s)}"
+        if self._states[worker] is State.PREPARING:
+            text = _NOT_LOADED
+        if self.phase is Phase.STARTING:
+            return self._give_up(1, f"worker {worker} {text}")
+        return self._supervise(self._supervisor.hung(str(worker), text, now), now)
+
+    def _not_ended(self, now: float) -> list[Action]:
+        """Ask workers that have not ended in time for their stacks; then kill them."""
+        if self._deadline is None or now < self._deadline:
+            return []
+        late = [each for each, state in self._states.items() if state is not State.ENDED]
+        if unasked := [each for each in late if each not in self._asked]:
+            self._asked.update(unasked)
+            self._deadline = now + STACKS_S
+            return [AskStacks(each) for each in unasked]
+        self._deadline = None
+        text = "worker {} has not ended in time: it is killed"
+        return [action for each in late for action in (Log("error", text.format(each)), Kill(each))]
+
+    def _commit(self, worker: int, now: float) -> Send:
         self._states[worker] = State.COMMITTING
+        self._expect_pulse(worker, now)
         return Send(worker, Message(Verb.COMMIT, self._generation))
 
     def _refused(self, worker: int, reason: str, now: float) -> list[Action]:
@@ -250,7 +354,7 @@ class Master:
         """Keep the configuration in use, and drop the candidate."""
         message = Message(Verb.ROLL_BACK, self._generation)
         self.phase = Phase.SERVING
-        self.deadline = None
+        self._deadline = None
         self._generation += 1  # so answers about the candidate that arrive later are ignored
         self._loaded = False
         actions: list[Action] = [NotReloaded(reason)]
@@ -262,7 +366,7 @@ class Master:
 
     def _drain(self, signal: int, pid: int, now: float) -> list[Action]:
         self.phase = Phase.DRAINING
-        self.deadline = now + self._drain_s + GRACE_S
+        self._deadline = now + self._drain_s + GRACE_S
         # Unlisten comes first: a socket that only the master holds would take connections that
         # nobody accepts.
         actions = self._send_all(Message(Verb.DRAIN, signal=signal, pid=pid))
@@ -286,3 +390,5 @@ class Master:
 
 EXITED_0 = "exited with status 0"
 """How a worker ends when it was asked to end."""
+
+_NOT_LOADED = f"has not loaded the configuration within {show_duration(PREPARE_S)}"

@@ -29,14 +29,17 @@ from vcproxy.engine.engine import Engine
 from vcproxy.engine.log_function import Level
 from vcproxy.listeners.plan import Place
 from vcproxy.listeners.restart import restart_needed
+from vcproxy.listeners.service_manager import ServiceManager
 from vcproxy.supervise.actions import Log
+from vcproxy.supervise.intensity import Intensity
 from vcproxy.workers import actions as do
 from vcproxy.workers.channel import MAX_DESCRIPTORS, Channel
 from vcproxy.workers.content import packed
 from vcproxy.workers.master import EXITED_0, Master
 from vcproxy.workers.messages import Message, Verb
-from vcproxy.workers.service_manager import ServiceManager
 from vcproxy.workers.sockets import Change, HandedOn, ListeningSockets, new_sockets
+from vcproxy.workers.stacks import SIGNAL as STACKS_SIGNAL
+from vcproxy.workers.stacks import Stacks
 
 SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
 """The signals that the master waits for. Workers ignore them: a terminal sends SIGINT to both, and
@@ -63,6 +66,9 @@ class _Worker:
     process: subprocess.Popen[bytes]
     channel: Channel
     pidfd: int
+    stacks: Stacks
+    asked: bool = False
+    """Whether it was asked for its stacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +99,14 @@ class MasterProcess:
         self,
         configuration: Configuration,
         workers: int,
-        command: Callable[[int, int], Sequence[str]],
+        command: Callable[[int, int, int], Sequence[str]],
         log: MasterLog,
         activated: Mapping[Place, socket.socket],
     ) -> None:
         """Bind the addresses. Raises OSError, with the listener in its text.
 
-        `command` returns the command line of a worker, from its number and the descriptor of its
-        channel. `activated`: sockets that are bound already.
+        `command` returns the command line of a worker, from its number and the descriptors of its
+        channel and its stacks. `activated`: sockets that are bound already.
         """
         self._workers = workers
         self._command = command
@@ -114,21 +120,28 @@ class MasterProcess:
         self._uses_stdio = any(address.scheme == "stdio" for address in bound)
         self._replaced: Configuration | None = None  # in use before a reload that is not logged yet
         self._running: dict[int, _Worker] = {}
-        self._master = Master(workers, configuration.settings.proxy.drain_timeout)
+        settings = configuration.settings
+        self._master = Master(
+            workers,
+            settings.proxy.drain_timeout,
+            settings.proxy.worker_timeout,
+            Intensity(settings.supervise.intensity, settings.supervise.period),
+            Random(),
+        )
         self._driver = EpollDriver(Engine("master", memory=0, random=Random(), log=log))
         self._deadline: float | None = None  # when the next call of `_elapsed` is due
         self._service_manager = ServiceManager(log)
         self._exit: do.Exit | None = None
 
     def run(self) -> do.Exit:
-        """Serve until a signal or too many deaths of workers end the proxy. Blocks SIGNALS."""
+        """Serve until a signal or too many failures of workers end the proxy. Blocks SIGNALS."""
         # A worker inherits this: signals stay pending for it until it has its own handlers.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         # If SIGCHLD is ignored, as a parent process may have set, the kernel keeps no exit status.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         threading.Thread(target=self._wait_for_signals, daemon=True).start()
         self._log_single({})
-        self._perform(self._master.start())
+        self._perform(self._master.start(monotonic()))
         if limit_s := self._service_manager.watchdog_s:
             Heartbeat([self._driver], limit_s, self._service_manager.pulsed).start()
         try:
@@ -177,6 +190,7 @@ class MasterProcess:
         self._driver.unwatch(worker.channel.fileno())
         self._driver.unwatch(worker.pidfd)
         worker.channel.close()
+        worker.stacks.close()
         os.close(worker.pidfd)
         del self._running[number]
         self._perform(self._master.ended(number, how, monotonic()))
@@ -210,9 +224,10 @@ class MasterProcess:
                 self._prepare(number, generation, self._candidate, offered)
             case do.Send(number, message):
                 self._send(number, message)
+            case do.AskStacks(number):
+                self._ask_stacks(number)
             case do.Kill(number):
-                if number in self._running:
-                    self._running[number].process.kill()
+                self._kill(number)
             case do.Load():
                 self._service_manager.reloading()
                 threading.Thread(target=self._load, daemon=True).start()
@@ -246,21 +261,25 @@ class MasterProcess:
 
     def _spawn(self, number: int, generation: int) -> None:
         ours, theirs = Channel.pair()
+        stacks = Stacks()
         try:
-            process, pidfd = self._start(number, theirs)
+            process, pidfd = self._start(number, theirs, stacks)
         except OSError as error:
             ours.close()
+            stacks.close()
             why = f"could not be started: {(error.strerror or str(error)).lower()}"
             self._post(lambda: self._master.ended(number, why, monotonic()))
             return
         finally:
             theirs.close()
-        worker = self._running[number] = _Worker(process, ours, pidfd)
+        worker = self._running[number] = _Worker(process, ours, pidfd, stacks)
         self._driver.watch(ours.fileno(), _Call(partial(self._read, number, worker)), EPOLLIN)
         self._driver.watch(pidfd, _Call(partial(self._ended, number, worker)), EPOLLIN)
         self._prepare(number, generation, self._current, self._sockets.of(number))
 
-    def _start(self, number: int, channel: Channel) -> tuple[subprocess.Popen[bytes], int]:
+    def _start(
+        self, number: int, channel: Channel, stacks: Stacks
+    ) -> tuple[subprocess.Popen[bytes], int]:
         """Start a process; return it with its pidfd. Raises OSError.
 
         A stdio listener runs in worker 1. Only this worker has standard input and output open, so
@@ -268,10 +287,10 @@ class MasterProcess:
         """
         elsewhere = self._uses_stdio and number != 1
         process = subprocess.Popen(
-            self._command(number, channel.fileno()),
+            self._command(number, channel.fileno(), stacks.fileno()),
             stdin=subprocess.DEVNULL if number != 1 else None,
             stdout=subprocess.DEVNULL if elsewhere else None,
-            pass_fds=[channel.fileno()],
+            pass_fds=[channel.fileno(), stacks.fileno()],
         )
         if self._uses_stdio and number == 1:
             null = os.open(os.devnull, os.O_RDWR)
@@ -284,6 +303,21 @@ class MasterProcess:
             process.kill()
             process.wait()
             raise
+
+    def _ask_stacks(self, number: int) -> None:
+        worker = self._running.get(number)
+        if worker is not None:
+            worker.asked = True
+            worker.stacks.request()
+            worker.process.send_signal(STACKS_SIGNAL)
+
+    def _kill(self, number: int) -> None:
+        worker = self._running.get(number)
+        if worker is not None:
+            worker.process.kill()
+            if worker.asked:
+                stacks = worker.stacks.read() or "none: it is stopped, or waits in the kernel"
+                self._log("error", f"worker {number}: the stacks of its threads:\n{stacks}")
 
     def _prepare(
         self, number: int, generation: int, loaded: _Loaded, sockets: Sequence[HandedOn]

@@ -37,6 +37,8 @@ class Verb(StrEnum):
     """From a worker: the configuration cannot be used, because of `text`."""
     SERVING = "serving"
     """From a worker: it uses the configuration."""
+    PULSED = "pulsed"
+    """From a worker: every net thread has turned since the last one. See Heartbeat."""
     STOP_REQUESTED = "stop requested"
     """From a worker: a plugin has requested that the proxy stops."""
     RELOAD_REQUESTED = "reload requested"
