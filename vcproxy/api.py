@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING
 from vcproxy.engine.event import Event
 
 if TYPE_CHECKING:
+    from vcproxy.bus.letter import Letter
+    from vcproxy.bus.mailbox import GivenUp, MailboxFull
+    from vcproxy.bus.peer import Peer, parse_peer, show_peer
+    from vcproxy.bus.profile import PATIENT, README, WINK, Profile
     from vcproxy.config.schema import UpstreamTls
     from vcproxy.config.values import (
         Duration,
@@ -85,7 +89,9 @@ if TYPE_CHECKING:
     from vcproxy.sessions.staged_program import StagedProgram
     from vcproxy.sessions.transfer import Receive, Rx, Transmit, Tx
     from vcproxy.supervise.child_spec import ChildSpec, Restart
+    from vcproxy.supervise.children import Child
     from vcproxy.supervise.intensity import Intensity
+    from vcproxy.supervise.process import Process
     from vcproxy.supervise.strategy import Strategy
     from vcproxy.supervise.supervision import ChildControl, Supervision
     from vcproxy.supervise.supervisor import Supervisor
@@ -102,6 +108,19 @@ else:
     from importlib import import_module
 
     _MODULES = {
+        "vcproxy.bus.letter": ("Letter",),
+        "vcproxy.bus.mailbox": ("GivenUp", "MailboxFull"),
+        "vcproxy.bus.peer": (
+            "Peer",
+            "parse_peer",
+            "show_peer",
+        ),
+        "vcproxy.bus.profile": (
+            "PATIENT",
+            "README",
+            "WINK",
+            "Profile",
+        ),
         "vcproxy.config.schema": ("UpstreamTls",),
         "vcproxy.config.values": (
             "Duration",
@@ -179,6 +198,8 @@ else:
         "vcproxy.supervise.strategy": ("Strategy",),
         "vcproxy.supervise.supervision": ("ChildControl", "Supervision"),
         "vcproxy.supervise.supervisor": ("Supervisor",),
+        "vcproxy.supervise.children": ("Child",),
+        "vcproxy.supervise.process": ("Process",),
         "vcproxy.tunnels.done": (
             "Dropped",
             "Flow",
@@ -217,8 +238,11 @@ TIMEOUT = Event.TIMEOUT
 __all__ = [
     "ANY",
     "HEAD_END",
+    "PATIENT",
+    "README",
     "TIMEOUT",
     "VIO",
+    "WINK",
     "Accept",
     "Address",
     "Arrived",
@@ -227,6 +251,7 @@ __all__ = [
     "BindFailed",
     "Bound",
     "Called",
+    "Child",
     "ChildContinued",
     "ChildControl",
     "ChildExited",
@@ -250,13 +275,16 @@ __all__ = [
     "Framing",
     "FramingError",
     "FramingOptions",
+    "GivenUp",
     "HttpProxy",
     "Intensity",
     "Launch",
     "LaunchFailed",
     "Launched",
+    "Letter",
     "Machine",
     "MachinePool",
+    "MailboxFull",
     "Message",
     "MessageLimits",
     "MessageQueue",
@@ -269,6 +297,9 @@ __all__ = [
     "Pace",
     "PacedTwoWay",
     "Part",
+    "Peer",
+    "Process",
+    "Profile",
     "Program",
     "ProgramCommand",
     "Reason",
@@ -325,8 +356,10 @@ __all__ = [
     "lines",
     "netstring",
     "parse_json",
+    "parse_peer",
     "parse_request",
     "reload_proxy",
+    "show_peer",
     "signal_name",
     "stop_proxy",
 ]

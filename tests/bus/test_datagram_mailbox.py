@@ -229,3 +229,32 @@ def test_the_owners_failure_is_logged_with_its_name(bench: Bench) -> None:
         "its conversation is closed (integer division or modulo by zero)"
     ]
     assert bench.world.commands[-1] == CloseSource(bench.source)
+
+
+def test_when_it_refuses_it_repeats_acknowledgements_and_gives_no_new_ones(bench: Bench) -> None:
+    bench.arrives(bytes(8) + b"zero")
+    bench.arrives(bytes([1, *bytes(7)]) + b"one")
+    bench.sent()
+    with bench.owner.mutex.hold(bench.world.engine):
+        bench.mailbox.refuse()
+    bench.arrives(bytes([1, *bytes(7)]) + b"one")
+    bench.arrives(bytes(8) + b"zero")
+    assert bench.sent() == [(bytes([1, *bytes(7)]) + b"ack", PEER), (bytes(8) + b"ack", PEER)]
+    bench.arrives(bytes([2, *bytes(7)]) + b"two")
+    bench.arrives(bytes(8) + b"another zero")
+    bench.arrives(bytes(8) + b"zero", ("127.0.0.1", 5001))
+    assert bench.sent() == []
+    letters = [event for event in bench.owner.data if isinstance(event, Letter)]
+    assert [letter.text for letter in letters] == ["zero", "one"]
+
+
+def test_what_is_held_was_acknowledged_so_it_is_delivered_when_it_refuses(bench: Bench) -> None:
+    bench.arrives(bytes(8) + b"zero")
+    bench.arrives(bytes([3, *bytes(7)]) + b"three")
+    bench.arrives(bytes([2, *bytes(7)]) + b"two")
+    assert len(bench.sent()) == 3
+    with bench.owner.mutex.hold(bench.world.engine):
+        bench.mailbox.refuse()
+    bench.world.settle()
+    letters = [event for event in bench.owner.data if isinstance(event, Letter)]
+    assert [letter.text for letter in letters] == ["zero", "two", "three"]

@@ -286,7 +286,9 @@ class TestDatagrams:
         second = Box(world, first.address)
         place = f"{first.address[0]}:{first.address[1]}"
         assert second.recorder.data == [
-            BindFailed("box", f"{place}: the port is in use: choose another, or 0 for a free one")
+            BindFailed(
+                "box", f"{place}: the port is in use: choose another, or 0 for a free one", True
+            )
         ]
 
     def test_a_closed_port_is_free(self, world: SourceWorld) -> None:

@@ -21,7 +21,8 @@ from vcproxy.drivers.epoll import child_processes, descriptors
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.mutex import Mutex
-from vcproxy.supervise.server import SERVER_PORT, MachineServer
+from vcproxy.supervise.server import MachineServer
+from vcproxy.supervise.server_request import SERVER_PORT
 
 FAILURE = 255
 """The exit status of a server that could not start, as the original's."""

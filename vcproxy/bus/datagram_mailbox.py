@@ -113,6 +113,11 @@ class DatagramMailbox(Continuation):
         self._flushing = True
         self._wake_at(self.engine.now)
 
+    def refuse(self) -> None:
+        """Accept no more messages; what was held for earlier ones is delivered. See Mailbox."""
+        self.mailbox.refuse()
+        self.engine.schedule(self, Letter, None)
+
     def forget(self, peer: Peer) -> None:
         """Forget the numbers of a peer whose process has ended without a message: see Mailbox."""
         self.mailbox.forget(peer)
@@ -129,9 +134,11 @@ class DatagramMailbox(Continuation):
     # -- events ------------------------------------------------------------------------------
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Handle a datagram, the end of a wait, or the outcome of binding."""
+        """Handle a datagram, the end of a wait, letters to deliver, or the outcome of binding."""
         if type(data) is Arrived:
             self._arrived(data)
+        elif key is Letter:
+            self._settle()
         elif key is Event.TIMEOUT:
             self._timer = None
             self.mailbox.elapsed(self.engine.now)
@@ -146,6 +153,8 @@ class DatagramMailbox(Continuation):
         if self._allows is not None and not self._allows(source):
             self._drops.drop("its sender is not in an allowed network")
         elif datagram.group:
+            if self.mailbox.refuses:
+                return
             text = datagram.data.rstrip(b"\n").decode("utf-8", "surrogateescape")
             self._deliver(Letter, Letter(source, text, self._groups[datagram.group]))
         else:

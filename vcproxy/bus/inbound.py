@@ -196,6 +196,16 @@ class Inbound:
         self._begin(0, message, now)
         return [*held, message]
 
+    def is_repeated(self, number: int, message: bytes, now: float) -> bool:
+        """Return whether a message repeats one that was delivered. It changes nothing."""
+        behind = (self.expected - number) % NUMBERS
+        if not 0 < behind < NUMBERS // 2:
+            return False
+        if number == 0:
+            same = self._crc_0 == crc32(message)
+            return same and now - self._last_new <= self._profile.gives_up_s
+        return self._lower(number, behind, message, now) is not None
+
     def close_gap(self) -> list[bytes]:
         """Deliver what is held behind the gap, up to the next gap. Called at `gap_closes`.
 

@@ -117,6 +117,8 @@ class Mailbox:
         self._gaps: dict[Peer, Inbound] = {}
         """The sequences that may have a gap."""
         self._room = HeldBytes()
+        self.refuses = False
+        """Whether no more messages are accepted: see `refuse`."""
         self._tokens = 0
         self._first_number = 0
         self.outgoing: list[tuple[bytes, Peer]] = []
@@ -228,6 +230,17 @@ class Mailbox:
         else:
             self.drops["its number cannot be delivered in order"] += 1
 
+    def refuse(self) -> None:
+        """Accept no more messages: they are not acknowledged, except repetitions of earlier ones.
+
+        What is held is delivered: it was acknowledged. Later messages wait at their senders for the
+        next process at this address, until they are given up.
+        """
+        self.refuses = True
+        for peer, inbound in self._gaps.items():
+            self._deliver(peer, inbound.close())
+        self._gaps.clear()
+
     def _acknowledged(self, correspondent: Correspondent | None, number: int) -> None:
         """Take an acknowledgement: the message is no longer pending."""
         pending = None if correspondent is None else correspondent.pending.get(number)
@@ -245,6 +258,8 @@ class Mailbox:
     ) -> bool:
         """Take a message; return whether it is acknowledged."""
         inbound, peer = correspondent.inbound, correspondent.peer
+        if self.refuses:
+            return inbound is not None and inbound.is_repeated(number, message, now)
         if inbound is None:
             inbound = Inbound(self.profile, self._room, number, message, now)
             correspondent.inbound = inbound

@@ -173,7 +173,8 @@ def open_datagrams(
         for sock in sockets:
             sock.close()
         why = f"{show(at)}: {reason(error)}"
-        source.engine.happened(source, BindFailed(source.name, why))
+        in_use = error.errno == errno.EADDRINUSE
+        source.engine.happened(source, BindFailed(source.name, why, in_use))
         return None
     source.engine.happened(source, Bound(source.name, place))
     return opened

@@ -38,6 +38,8 @@ class BindFailed:
 
     name: str
     reason: str
+    in_use: bool = False
+    """Whether another socket has the address: it may become free."""
 
 
 @dataclass(slots=True)

@@ -44,9 +44,6 @@ if TYPE_CHECKING:
     from vcproxy.engine.mutex import Mutex
     from vcproxy.supervise.served_files import ServedFiles
 
-SERVER_PORT: Final = 42_000
-"""The port of machine servers: machines and clients send their requests there."""
-
 MACHINES: Final = 4_096
 """Limit of machines of one server: that of the peers that a mailbox remembers."""
 

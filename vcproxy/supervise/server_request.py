@@ -13,9 +13,13 @@ its own address only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from vcproxy.bus.letter import Letter
 from vcproxy.supervise.machine_name import MachineName
+
+SERVER_PORT: Final = 42_000
+"""The port of machine servers: machines and clients send their requests there (wink.md 6)."""
 
 
 @dataclass(frozen=True, slots=True)
