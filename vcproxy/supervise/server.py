@@ -143,6 +143,12 @@ class MachineServer(Machine):
         """Begin."""
         self.address = bound.address
         self.engine.log("info", f"Address: {show_peer(bound.address)}")
+        if bound.address[1] != SERVER_PORT:
+            self.engine.log(
+                "warning",
+                f"machines register at port {SERVER_PORT}, not at {bound.address[1]}: those that "
+                "do are not listed here, and are stopped",
+            )
         if self._on_bound is not None:
             self._on_bound()
         self.engine.schedule_every(TICK_S, self, _Step.TICK, None)
