@@ -31,6 +31,7 @@ from vcproxy.machine.state import State
 from vcproxy.supervise.registry import Registry
 from vcproxy.supervise.served_machine import Order, ServedMachine
 from vcproxy.supervise.server_request import (
+    SERVER_PORT,
     ListRequest,
     RegisterRequest,
     StartRequest,
