@@ -250,7 +250,7 @@ def test_those_after_a_child_wait_until_it_has_started_again() -> None:
     script = Script("a", "b", strategy=Strategy.REST_FOR_ONE)
     script.supervisor.start(script.now)
     assert script.crashed("a")[-1] == StartChild("a")
-    tail = "it and those after it are started again in 100ms"
+    tail = "it and those after it are started again in 0.1s"
     assert script.crashed("a") == [again("a", tail)]
     assert script.deadline == 0.1
     assert script.wait(0.1) == [StartChild("a")]
@@ -261,7 +261,7 @@ def test_with_one_for_one_the_others_do_not_wait_for_a_child_that_is_delayed() -
     script = Script("a", "b")
     script.supervisor.start(script.now)
     assert script.crashed("a")[-1] == StartChild("a")
-    assert script.crashed("a") == [again("a", "it is started again in 100ms"), StartChild("b")]
+    assert script.crashed("a") == [again("a", "it is started again in 0.1s"), StartChild("b")]
     assert script.deadline == 0.1
     assert script.wait(0.1) == [StartChild("a")]
 
@@ -304,7 +304,7 @@ def test_a_long_start_is_no_health() -> None:
     script.supervisor.start(script.now)
     script.crashed("a")
     script.now += 30
-    assert script.crashed("a") == [again("a", "it is started again in 100ms")]
+    assert script.crashed("a") == [again("a", "it is started again in 0.1s")]
 
 
 def test_a_whole_group_waits_for_the_delay_of_the_child_that_failed() -> None:
@@ -402,7 +402,7 @@ def test_a_child_that_hangs_is_killed_and_has_failed() -> None:
     assert script.crashed("a") == [Log("error", f"child a {text}; {tail}"), StopChild("b")]
     assert script.crashed("b")[-1] == StartChild("a")
     script.started("a")
-    assert script.crashed("a")[0] == again("a", f"{tail} in 100ms")
+    assert script.crashed("a")[0] == again("a", f"{tail} in 0.1s")
 
 
 def test_those_after_a_child_that_was_killed_wait_for_its_end() -> None:

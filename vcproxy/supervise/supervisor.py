@@ -277,7 +277,7 @@ class Supervisor:
             it = "all are"
         again = f"{what}; {it} started again"
         if delay_s:
-            again += f" in {show_duration(round(delay_s, 3))}"
+            again += f" in {delay_s:.1f}s"
         return [Log("warning" if orderly else "error", again), *self._advance(now)]
 
     def _others(self, failed: _Child) -> list[_Child]:
