@@ -115,19 +115,26 @@ class TestWhatPreventsALaunch:
 
 class TestHowItRuns:
     def test_arguments_directory_environment_and_output(
-        self, world: EpollWorld, tmp_path: Path
+        self, world: EpollWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setenv("INHERITED", "well")
         output = tmp_path / "log"
         output.write_text("before\n")
         what = Launch(
             "/bin/sh",
-            ("name", "-c", 'echo "$0 $1 $PWD $GREETING $HOME."; echo wrong >&2', "zero", "one"),
+            (
+                "name",
+                "-c",
+                'echo "$0 $1 $PWD $GREETING $INHERITED."; echo wrong >&2',
+                "zero",
+                "one",
+            ),
             directory="/",
             environment={"GREETING": "hello"},
             output=str(output),
         )
         run(world, what)
-        assert output.read_text() == "before\nzero one / hello .\nwrong\n"
+        assert output.read_text() == "before\nzero one / hello well.\nwrong\n"
 
     def test_its_input_is_empty(self, world: EpollWorld) -> None:
         run(world, Launch("/bin/cat", ("cat",)))

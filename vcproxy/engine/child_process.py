@@ -9,7 +9,7 @@ Tested in tests/engine/test_source.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from vcproxy.engine.commands import SignalChild
@@ -34,8 +34,9 @@ class Launch:
     """argv, from argv[0] on, which is usually the name of the program."""
     directory: str = ""
     """Its working directory; "": that of this process."""
-    environment: Mapping[str, str] | None = None
-    """Its environment variables, all of them; None: those of this process."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables that are added to those of this process. For a program without those
+    execute /usr/bin/env -i."""
     output: str = ""
     """The file to which its standard output and error are appended; "": those of this process."""
     descriptors: tuple[int, ...] = ()

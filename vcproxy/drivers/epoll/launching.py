@@ -44,7 +44,7 @@ def launch(what: Launch) -> Running:
                 what.arguments,
                 executable=path,
                 cwd=what.directory or None,
-                env=what.environment,
+                env={**os.environ, **what.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
