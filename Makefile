@@ -25,6 +25,7 @@ check: $(VENV)/for-dev  ## static checks: style, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy docs/cookbook/*.py
+	$(BIN)/mypy --scripts-are-modules samples/machines/*/[A-Z]*
 	$(BIN)/lint-imports --no-logo
 
 coverage: $(VENV)/for-dev  ## lines that no test in this process runs; fails below the floor
