@@ -213,7 +213,7 @@ def _tables(options: type, document: dict[str, Any], path: str = "") -> dict[str
     found: dict[str, type] = {}
     for key, hint in get_type_hints(options).items():
         for part in _parts(hint):
-            if part.__name__ in document.get("$defs", ()):
+            if "properties" in document.get("$defs", {}).get(part.__name__, ()):
                 found[f"{path}{key}"] = part
                 found |= _tables(part, document, f"{path}{key}.")
     return found

@@ -259,7 +259,8 @@ class Proxy:
         self._first.engine.inbox.feed(self.on_reload)
 
     def drain(self) -> None:
-        """Stop accepting. Stop the proxy once all connections are closed, or at the drain timeout.
+        """Stop accepting. Stop the proxy once all connections are closed and the child processes of
+        programs have ended, or at the drain timeout.
 
         A second call stops the proxy at once.
         """
@@ -272,6 +273,10 @@ class Proxy:
         limit = self._configuration.settings.proxy.drain_timeout
         if self._open:
             self.log("info", f"draining {self._open} connections, {show_duration(limit)} at most")
+        if children := self._children:
+            self.log(
+                "info", f"{children} child processes are stopped, {show_duration(limit)} at most"
+            )
         self._every(DRAIN_TICK_S, self._stop_when_idle)
         self._first.after(limit, self.stop)
 
@@ -279,8 +284,16 @@ class Proxy:
     def _open(self) -> int:
         return sum(len(driver.engine.vcs) for driver in self._drivers)
 
+    @property
+    def _children(self) -> int:
+        """How many child processes of programs run."""
+        sources = [
+            each for driver in self._drivers for each in list(driver.engine.sources.values())
+        ]
+        return sum(source.delays_stop for source in sources)
+
     def _stop_when_idle(self) -> None:
-        if not self._open:
+        if not self._open and not self._children:
             self.stop()
 
     def _request_stop_when_idle(self) -> None:

@@ -51,7 +51,7 @@ class ChildControl(Protocol):
 class Supervision(Continuation):
     """Carries out the actions of a Supervisor, in order. Its mutex is that of its owner."""
 
-    __slots__ = ("_busy", "_children", "_queue", "_supervisor", "_timer")
+    __slots__ = ("_abandoned", "_busy", "_children", "_queue", "_supervisor", "_timer")
 
     def __init__(
         self, engine: Engine, mutex: Mutex, supervisor: Supervisor, children: ChildControl
@@ -62,6 +62,7 @@ class Supervision(Continuation):
         self._timer: Action | None = None
         self._queue: list[SupervisorAction] = []
         self._busy = False
+        self._abandoned = False
 
     def life(self, name: str) -> Life:
         """Return what a child does. Raises KeyError for an unknown name."""
@@ -98,6 +99,14 @@ class Supervision(Continuation):
         """Kill all children at once, for good."""
         self._carry_out(self._supervisor.kill(self.engine.now))
 
+    def abandon(self) -> None:
+        """Do nothing any more: the owner has ended. Children that run are left as they are."""
+        self._abandoned = True
+        self._queue.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def handle_event(self, key: Hashable, data: object) -> None:
         """Handle the deadline."""
         self._timer = None
@@ -107,6 +116,8 @@ class Supervision(Continuation):
 
     def _carry_out(self, actions: list[SupervisorAction]) -> None:
         """Carry out actions; those that follow from one of them come after the others."""
+        if self._abandoned:
+            return
         self._queue += actions
         if self._busy:
             return
@@ -116,7 +127,8 @@ class Supervision(Continuation):
                 self._act(self._queue.pop(0))
         finally:
             self._busy = False
-        self._set_timer()
+        if not self._abandoned:
+            self._set_timer()
 
     def _act(self, action: SupervisorAction) -> None:
         match action:
