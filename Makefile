@@ -35,8 +35,11 @@ coverage: $(VENV)/for-dev  ## lines that no test in this process runs; fails bel
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-sim: $(VENV)/for-dev  ## SEEDS=2000 random simulations; VCPROXY_SEED=17 make sim repeats one
-	VCPROXY_SEEDS=$(SEEDS) $(BIN)/python -m pytest --timeout 0 tests/sim
+sim: $(VENV)/for-dev  ## SEEDS=2000 random simulations, 10000 of machines; VCPROXY_SEED=17 make sim repeats one
+	VCPROXY_SEEDS=$(SEEDS) $(BIN)/python -m pytest --timeout 0 tests/sim \
+		--ignore tests/sim/test_machines.py
+	VCPROXY_SEEDS=$$(($(SEEDS) * 5)) $(BIN)/python -m pytest --timeout 0 -n $(JOBS) \
+		tests/sim/test_machines.py
 
 bench: $(VENV)/for-bench $(MITMPROXY)  ## measure it beside other proxies
 	$(BIN)/python -m tests.bench

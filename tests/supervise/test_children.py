@@ -39,14 +39,14 @@ def test_each_pulse_begins_the_minute_again() -> None:
     children = Children()
     children.started(ALICE, "Alice", 0.0)
     children.started(BOB, "Bob", 1.0)
-    children.pulsed(ALICE, 10.0)
+    assert children.pulsed(ALICE, 10.0)
     assert children.deadline == 1.0 + SILENCE_S
     assert [child.name for child in children.overdue(SILENCE_S + 9.0)] == ["Bob"]
 
 
 def test_the_pulse_of_a_stranger_makes_it_no_child() -> None:
     children = Children()
-    children.pulsed(ALICE, 0.0)
+    assert not children.pulsed(ALICE, 0.0)
     assert names(children) == []
     assert children.deadline is None
 

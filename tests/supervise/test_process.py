@@ -617,6 +617,7 @@ def test_a_child_that_is_silent_for_a_minute_has_failed() -> None:
             f"< {name} started x/X",
             "hook: started x/X",
             "receiver: started x/X",
+            f"> 127.0.0.1:42000 stop {child.address[1]}",
             f"< {name} errored x/X heartbeat timeout",
             "hook: errored x/X: heartbeat timeout",
             "receiver: errored x/X heartbeat timeout",
@@ -624,6 +625,34 @@ def test_a_child_that_is_silent_for_a_minute_has_failed() -> None:
             "hook: exited x/X, 0 are left",
             "receiver: exited x/X",
         ]  # fmt: skip
+
+
+def test_a_child_whose_started_was_lost_is_one_from_its_first_pulse_on() -> None:
+    with SimulatedMachines({"watcher/Watcher": Watcher}) as machines:
+        child = machines.peer("child")
+        child.send(machines.start("watcher/Watcher"), "pulsed x/X")
+        machines.elapse(1.0)
+        assert "hook: started x/X" in lines(machines, "watcher/Watcher")
+
+
+def test_a_child_that_hangs_is_killed() -> None:
+    """Its parent has it stopped, and its server kills what SIGTERM does not end."""
+    with SimulatedMachines({"boss/Boss": Boss, "echo/Echo": Echo}) as machines:
+        machines.start("boss/Boss")
+        boss = machines.machines["boss/Boss"]
+        machines.run(until=lambda: len(boss.children) == 2)
+        machines.processes["echo/Echo#1"].hang()
+        machines.elapse(80.0)
+        assert sorted(machines.running) == ["boss/Boss", "echo/Echo#2"]
+
+
+def test_children_of_a_parent_that_is_killed_are_stopped_by_their_server() -> None:
+    with SimulatedMachines({"boss/Boss": Boss, "echo/Echo": Echo}) as machines:
+        machines.start("boss/Boss")
+        boss = machines.machines["boss/Boss"]
+        machines.run(until=lambda: len(boss.children) == 2)
+        machines.processes["boss/Boss"].signal(signal.SIGKILL)
+        machines.run(until=lambda: not machines.running, limit=15.0)
 
 
 def test_a_child_that_is_killed_is_reported_by_its_silence() -> None:

@@ -1,6 +1,7 @@
 """Children: the machines that a machine watches, and when each was last heard of (wink.md 4).
 
-Whoever sends `started` is a child. A value: the caller passes the time, and asks what is overdue.
+Whoever sends `started` is a child, or `pulsed`, whose `started` was lost. A value: the caller
+passes the time, and asks what is overdue.
 """
 
 from __future__ import annotations
@@ -59,10 +60,12 @@ class Children:
         self._heard[peer] = now
         return child
 
-    def pulsed(self, peer: Peer, now: float) -> None:
-        """Note that a child lives. Others than children are not noted."""
-        if self._heard.pop(peer, None) is not None:
-            self._heard[peer] = now
+    def pulsed(self, peer: Peer, now: float) -> bool:
+        """Note that a child lives; return False if it is none."""
+        if self._heard.pop(peer, None) is None:
+            return False
+        self._heard[peer] = now
+        return True
 
     def ended(self, peer: Peer) -> Child | None:
         """Forget a child and return it."""

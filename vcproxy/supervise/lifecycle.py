@@ -177,9 +177,13 @@ class Lifecycle(Machine):
 
     @RUNNING.on(Step.WATCH)
     def watch(self, _: None) -> None:
-        """Report children that are silent, as if they had done so themselves."""
+        """Report children that are silent, as if they had done so themselves.
+
+        Their server is asked to stop them: a child that hangs does not run beside its successor.
+        """
         self._watch = None
         for child in self.children.overdue(self.engine.now):
+            self.stop(child.peer)
             for text in (f"errored {child.name} heartbeat timeout", f"exited {child.name}"):
                 self._receive(Letter(child.peer, text, self.address))
         self._watch_next()
@@ -225,7 +229,7 @@ class Lifecycle(Machine):
         self._report("exited")
         self._tell(server_of(self.address[0]), "unregister")
         for child in self.children:
-            self._tell(server_of(child.peer[0]), f"stop {child.peer[1]}")
+            self.stop(child.peer)
 
     # -- FLUSHING and ENDED ------------------------------------------------------------------
 
@@ -269,6 +273,10 @@ class Lifecycle(Machine):
         self.log(f"> {show_peer(to)} {text[:SHOWN]}")
         return self.mailbox.send(to, text)
 
+    def stop(self, machine: Peer) -> None:
+        """Ask the server of a machine to end it in order."""
+        self._tell(server_of(machine[0]), f"stop {machine[1]}")
+
     def log(self, text: str) -> None:
         """Log a line of this process."""
         self.engine.log("info", f"{self.uid} {text}")
@@ -280,7 +288,8 @@ class Lifecycle(Machine):
         self.log(f"< {letter.name} {letter.text[:SHOWN]}")
         process, children = self.process, self.children
         if verb == "pulsed":
-            children.pulsed(letter.sender, self.engine.now)
+            if not children.pulsed(letter.sender, self.engine.now):
+                self._child_started(letter)  # its `started` was given up
         elif verb == "started":
             self._child_started(letter)
         elif verb == "errored":

@@ -173,6 +173,10 @@ class Process(Machine):
         text = " ".join(("start", name, f":{port}", *arguments))
         return self._life.send(server_of(host or self.address[0]), text)
 
+    def stop(self, machine: Peer) -> None:
+        """Ask the server of a machine, as a child, to end it in order."""
+        self._life.stop(machine)
+
     def exit(self) -> None:
         """End in order. Messages that were accepted before are still received, more are not."""
         self._life.end(None)

@@ -312,6 +312,10 @@ class MachineServer(Machine):
             if waiting is not None:
                 self._by_port[port] = waiting
                 self.engine.schedule(waiting, Order.PORT_FREE, None)
+        if machine.children:  # it may have had no time to stop them itself
+            for child in self.machines:
+                if child.parent is machine:
+                    self.engine.schedule(child, Order.STOP, None)
         port = machine.request.port
         if self._waiting.get(port) is machine:
             del self._waiting[port]

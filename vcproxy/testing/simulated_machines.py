@@ -4,7 +4,7 @@
         parent = machines.start("family/Parent")
         machines.run(until=lambda: "exited family/Parent" in machines.client.texts)
 
-Tested in tests/supervise/test_process.py.
+Tested in tests/supervise/test_process.py and tests/sim/test_machines.py.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class SimulatedMachines:
         """The last machine of each name."""
         self.statuses: list[tuple[str, int]] = []
         """Names and exit statuses of the machines that have ended by themselves."""
+        self.unfinished: dict[int, Process] = {}
+        """By pid the machines that have not ended by themselves: they run, or were killed."""
         for path, kind in programs.items():
             self.replace(path, kind)
         engine = self.simulation.driver("server").engine
@@ -138,9 +140,11 @@ class SimulatedMachines:
 
         def ended(status: int) -> None:
             self.statuses.append((invocation.name, status))
+            del self.unfinished[process.pid]
             process.exit(status)
 
         machine = kind(engine, invocation, process.pid, ended)
+        self.unfinished[process.pid] = machine
         self.processes[invocation.name] = process
         self.machines[invocation.name] = machine
         with machine.mutex.hold(engine):
