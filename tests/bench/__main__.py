@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from . import calls, instructions, replayed, report
+from . import calls, instructions, messages, replayed, report
 from . import workloads as tunnels
 from .http import workloads as http
 from .http.peers import HTTP_PEERS
@@ -62,7 +62,7 @@ def groups(known: Iterable[str]) -> dict[str, list[str]]:
         "speed": [name for name in known if name in SPEED],
         **{
             kind: [name for name in known if name.startswith(f"{kind}-")]
-            for kind in ("calls", "instructions")
+            for kind in ("calls", "instructions", "messages", "lossy")
         },
     }
 
@@ -75,6 +75,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     every |= calls.workloads()
     every |= instructions.workloads()
     every |= replayed.workloads(bulk_gib, seconds)
+    every |= messages.workloads(seconds)
     return every
 
 

@@ -97,6 +97,10 @@ UNRECORDED = ("bulk", "trips-50")
 RECORDED = (*UNRECORDED, "replay", "replay-bulk")
 FANS = ("fan-8", "fan-100")
 LINES = ("lines-10", "lines-100", "lines-1000", "lines-million")
+MESSAGES = (
+    *("messages-echo", "messages-wait"),
+    *(f"lossy-{name}" for name in ("patient", "readme", "wink")),
+)
 STALLS = ("stalled", "stalled-memory")
 
 
@@ -123,6 +127,17 @@ def vcproxy_recording(name: str, only: tuple[str, ...]) -> Peer:
 def vcproxy_relay(name: str, framing: str, on_lag: str, only: tuple[str, ...]) -> Peer:
     config = RELAY.replace("{framing}", framing).replace("{on_lag}", on_lag)
     return replace(vcproxy(name, "true", only), config=config)
+
+
+def messages(name: str, kind: str, only: tuple[str, ...]) -> Peer:
+    """Two processes that exchange acknowledged datagrams: see the module `echo`."""
+    code = "import sys; print('Python', sys.version.split()[0])"
+    return Peer(
+        name,
+        (sys.executable, "-m", "tests.bench.echo", kind),
+        version=(sys.executable, "-c", code),
+        only=only,
+    )
 
 
 def fan(name: str) -> Peer:
@@ -206,6 +221,8 @@ TUNNEL_PEERS = {
         vcproxy_relay("vcproxy-lines", "lines", "disconnect", LINES),
         vcproxy_relay("vcproxy-drop-oldest", "lines", "drop_oldest", STALLS),
         vcproxy_relay("vcproxy-disconnect", "lines", "disconnect", STALLS),
+        messages("vcproxy-machines", "machine", MESSAGES),
+        messages("plain-datagrams", "plain", MESSAGES[:1]),
         fan("copy-loop"),
         fan("streams-fan"),
         Peer(

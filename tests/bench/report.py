@@ -99,6 +99,13 @@ GOALS = (
         for peer in ("vcproxy-drop-oldest", "vcproxy-disconnect")
         for goal in (Goal("stalled", 1.05, peer=peer), Goal("stalled-memory", 1024, peer=peer))
     ),
+    Goal("messages-echo", 3, "plain-datagrams", peer="vcproxy-machines"),
+    Goal("messages-wait", 1, peer="vcproxy-machines"),
+    # a window; a message that is lost unnoticed fails the measurement
+    *(
+        Goal(f"lossy-{name}", 1024, peer="vcproxy-machines")
+        for name in ("patient", "readme", "wink")
+    ),
     Goal("http", 0.5, "before-http", peer="vcproxy-http"),
     *(
         Goal("http", limit, against, peer="vcproxy-http")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
-from typing import Protocol
+from typing import IO, Protocol
 
 from .measure import cpu_s, forget_peak, peak_kib, resident_kib, settle
 from .peer import Failed, Peer, free_port, last_line, running, start_s, stop
@@ -273,13 +273,15 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
 
 
 @contextmanager
-def load(*role: object, module: str = "tests.bench.load") -> Iterator["subprocess.Popen[str]"]:
-    """Run one process of the load."""
+def load(
+    *role: object, module: str = "tests.bench.load", errors: int | IO[str] = subprocess.PIPE
+) -> Iterator["subprocess.Popen[str]"]:
+    """Run one process of the load. `errors`: where its standard error goes."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *map(str, role)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=errors,
         process_group=0,
         text=True,
         cwd=ROOT,
@@ -300,10 +302,10 @@ def order(process: "subprocess.Popen[str]", how: object = "go") -> None:
 def answer(process: "subprocess.Popen[str]") -> str:
     """Return the next line of the load's output. Raises Failed if it ends or hangs."""
     assert process.stdout
-    assert process.stderr
     readable, _, _ = select.select([process.stdout], [], [], PATIENCE_S)
     if not readable:
         raise Failed(f"the load got no further within {PATIENCE_S:.0f} s")
     if line := process.stdout.readline():
         return line
-    raise Failed(f"the load ended: {last_line(process.stderr.read())}")
+    why = last_line(process.stderr.read()) if process.stderr else "see its log"
+    raise Failed(f"the load ended: {why}")

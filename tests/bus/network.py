@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
 
 from vcproxy.bus.codec import NUMBERED, Codec
-from vcproxy.bus.mailbox import Delivered, GivenUp, Mailbox
+from vcproxy.bus.mailbox import Delivered, GivenUp, Mailbox, MailboxFull
 from vcproxy.bus.peer import Peer
 from vcproxy.bus.profile import Profile
 
@@ -23,6 +24,10 @@ class Faults:
     """How often a datagram is delayed twice the jitter, so that later ones overtake it."""
     latency_s: float = 0.001
     jitter_s: float = 0.0
+
+
+STATED = Faults(loss=0.2, duplicates=0.1, reordering=0.2, latency_s=0.01, jitter_s=0.05)
+"""The network that the figures of `make bench` are stated for."""
 
 
 class Host:
@@ -111,3 +116,33 @@ class Network:
                     host.flush()
             if each is not None:
                 each()
+
+
+@dataclass
+class Peak:
+    """The most messages that were stored at one time."""
+
+    pending: int = 0
+    """By the sender, without acknowledgement."""
+    held: int = 0
+    """By the receiver, until earlier ones arrive."""
+
+
+def pour(sender: Host, receiver: Host, texts: Iterable[str]) -> Peak:
+    """Send texts as fast as the window allows, and run until the fate of each is decided."""
+    network, left, peak = sender.network, deque(texts), Peak()
+
+    def fill() -> None:
+        try:
+            while left:
+                sender.mailbox.send(receiver.peer, left[0].encode(), network.now)
+                left.popleft()
+        except MailboxFull:
+            pass
+        sender.flush()
+        peak.pending = max(peak.pending, sender.mailbox.pending)
+        peak.held = max(peak.held, receiver.mailbox.held)
+
+    fill()
+    network.run(until=network.now + 1e6, each=fill)
+    return peak

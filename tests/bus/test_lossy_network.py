@@ -6,21 +6,17 @@ a run.
 
 from __future__ import annotations
 
-from collections import deque
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.bus.network import Faults, Host, Network
+from tests.bus.network import STATED, Faults, Host, Network, pour
 from vcproxy.bus.correspondent import Pending
-from vcproxy.bus.mailbox import MailboxFull
 from vcproxy.bus.profile import PATIENT, README, WINK, Profile
 
 PROFILES = [WINK, README, PATIENT]
-
-ISSUE = Faults(loss=0.2, duplicates=0.1, reordering=0.2, latency_s=0.01, jitter_s=0.05)
-"""The network that the figures are stated for."""
 
 
 def check(sender: Host, receiver: Host, sent: list[str]) -> None:
@@ -42,44 +38,26 @@ def settle(network: Network, profile: Profile) -> None:
 
 
 def test_patient_delivers_20_000_messages_once_and_in_order() -> None:
-    network = Network(seed=14, faults=ISSUE)
+    network = Network(seed=14, faults=replace(STATED))
     alice, bob = network.host(1, PATIENT), network.host(2, PATIENT)
     messages = [f"message {number}" for number in range(20_000)]
-    left = deque(messages)
-    most = [0, 0, 0]
-
-    def fill() -> None:
-        """Send as much as the window takes."""
-        try:
-            while left:
-                alice.mailbox.send(bob.peer, left[0].encode(), network.now)
-                left.popleft()
-        except MailboxFull:
-            pass
-        alice.flush()
-        most[0] = max(most[0], alice.mailbox.pending)
-        most[1] = max(most[1], bob.mailbox.held)
-
-    fill()
-    network.run(until=100_000, each=fill)
+    peak = pour(alice, bob, messages)
     assert bob.texts() == messages
     assert alice.given_up == []
-    assert most[0] <= PATIENT.window
-    assert most[1] < PATIENT.window
+    assert peak.pending <= PATIENT.window
+    assert peak.held < PATIENT.window
     settle(network, PATIENT)
 
 
 @pytest.mark.parametrize("profile", [WINK, README], ids=lambda profile: profile.name)
 def test_wink_and_readme_deliver_once_or_inform_the_sender(profile: Profile) -> None:
-    network = Network(seed=14, faults=ISSUE)
+    network = Network(seed=14, faults=replace(STATED))
     alice, bob = network.host(1, profile), network.host(2, profile)
-    messages = [f"message {number}" for number in range(2_000)]
-    for message in messages:
-        alice.send(bob, message)
-        network.run(until=network.now + 0.1)
+    messages = [f"message {number}" for number in range(20_000)]
+    pour(alice, bob, messages)
     settle(network, profile)
     check(alice, bob, messages)
-    assert len(bob.delivered) > 1_900
+    assert len(bob.delivered) > 19_000
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
