@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import traceback
-from datetime import datetime
+from functools import lru_cache
+from time import localtime, strftime, time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +31,14 @@ def entry(level: Level, text: str, error: Exception | None = None) -> str:
     """
     if error is not None:
         text = f"{text}\n{''.join(traceback.format_exception(error)).rstrip()}"
-    safe = printable(text).replace("\n", "\n    ")
-    now = datetime.now()
-    return f"{now:%Y-%m-%d %H:%M:%S},{now.microsecond // 1000:03d} {level.upper()} {safe}"
+    if not text.isprintable():  # most are
+        text = printable(text).replace("\n", "\n    ")
+    now = time()
+    second = int(now)
+    return f"{_shown(second)},{int((now - second) * 1000):03d} {level.upper()} {text}"
+
+
+@lru_cache(maxsize=1)
+def _shown(second: int) -> str:
+    """Return a second since 1970 as local time: formatting it takes longer than all the rest."""
+    return strftime("%Y-%m-%d %H:%M:%S", localtime(second))

@@ -31,6 +31,9 @@ class Letter:
     @property
     def verb(self) -> str:
         """The first word, which is the key of receivers; "" if there is none."""
+        word = self.text.partition(" ")[0]
+        if word.isalnum():  # without white space, as nearly always
+            return word
         found = _WORD.search(self.text)
         return "" if found is None else found[0]
 

@@ -7,6 +7,7 @@ address, and, as in URIs, an IPv6 address in brackets.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 Peer: TypeAlias = tuple[str, int]
@@ -36,6 +37,7 @@ def parse_peer(text: str, port: int = 0) -> Peer:
     return LOCALHOST if host == "localhost" else host, number
 
 
+@lru_cache(maxsize=4096)  # as many as a mailbox has peers: each message shows its peer in a log
 def show_peer(peer: Peer) -> str:
     """Return `host:port`, an IPv6 host in brackets."""
     host, port = peer

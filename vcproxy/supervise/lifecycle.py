@@ -192,7 +192,7 @@ class Lifecycle(Machine):
     def received(self, letter: Letter) -> None:
         """Do what the lifecycle does with a message, then pass it on to the author's states."""
         self._receive(letter)
-        if self._watch is None:
+        if self._watch is None and self.children:
             self._watch_next()
 
     @RUNNING.on(GivenUp)
