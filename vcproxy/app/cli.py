@@ -239,7 +239,7 @@ def _run(chosen: argparse.Namespace) -> int:
 
 def _serve(file: Path, trace: str | None, record: Path | None) -> int:
     from vcproxy.app.serve import serve
-    from vcproxy.app.server import StartError
+    from vcproxy.app.start import StartError
 
     try:
         return serve(file, trace, record)

@@ -11,7 +11,7 @@ import sys
 from functools import partial
 
 from vcproxy.app import garbage
-from vcproxy.app.server import StartError, open_log
+from vcproxy.app.start import StartError, open_log
 from vcproxy.config.loader import Configuration
 from vcproxy.config.workers import count
 from vcproxy.drivers.epoll.descriptors import raise_limit

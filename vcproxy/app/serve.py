@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from vcproxy.app.log import open_standard_descriptors
-from vcproxy.app.server import Proxy, StartError
+from vcproxy.app.server import Proxy
+from vcproxy.app.start import StartError
 from vcproxy.config.loader import load
 from vcproxy.config.workers import count
 from vcproxy.listeners.activation import activated

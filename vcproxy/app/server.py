@@ -16,8 +16,8 @@ from signal import SIGHUP, SIGTERM, SIGUSR1
 from typing import TYPE_CHECKING
 
 from vcproxy.app import garbage, signals
-from vcproxy.app.log import LineLog
 from vcproxy.app.signals import ENDS
+from vcproxy.app.start import StartError, open_log, run_as_configured
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
 from vcproxy.drivers.epoll.descriptors import Descriptors, raise_limit
@@ -43,10 +43,6 @@ DRAIN_TICK_S = 0.02
 """Seconds between two checks of a draining proxy whether its last connection is closed."""
 
 
-class StartError(Exception):
-    """The proxy cannot start; the text is printed on standard error."""
-
-
 class Proxy:
     """A proxy with a configuration, running in this process.
 
@@ -60,7 +56,7 @@ class Proxy:
         worker: int = 0,
         inherited: dict[Place, socket.socket] | None = None,
     ) -> None:
-        """Create the net threads and bind the addresses. Raises StartError.
+        """Create the net threads, bind the addresses, leave root. Raises StartError.
 
         Call `close` if you do not call `run`.
 
@@ -132,7 +128,8 @@ class Proxy:
         )
         try:
             self._apply(configuration)
-        except OSError as error:
+            run_as_configured(configuration, self.log)
+        except (OSError, StartError) as error:
             self.close()
             raise StartError(str(error)) from None
 
@@ -400,11 +397,3 @@ class Proxy:
             self._every(seconds, call)
 
         self._first.after(seconds, again)
-
-
-def open_log(configuration: Configuration, prefix: str = "") -> LineLog:
-    """Return the log of a configuration. `prefix`: see LineLog. Raises StartError."""
-    try:
-        return LineLog(configuration.settings.proxy.log, prefix)
-    except OSError as error:
-        raise StartError(f"{configuration.file}: proxy.log: {error}") from None

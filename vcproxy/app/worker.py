@@ -15,7 +15,8 @@ from functools import partial
 
 from vcproxy.app import garbage
 from vcproxy.app.serve import start_trace
-from vcproxy.app.server import Proxy, StartError
+from vcproxy.app.server import Proxy
+from vcproxy.app.start import StartError
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration
 from vcproxy.config.workers import share

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vcproxy.config import workers
+from vcproxy.config import user, workers
 from vcproxy.config.errors import KeyProblem, did_you_mean
 from vcproxy.config.plugin import (
     Plugin,
@@ -52,6 +52,7 @@ def check(
     yield from _tls_and_addresses(settings, plugins)
     yield from _upstreams(settings)
     yield from _files(settings, plugins)
+    yield from user.problems(settings)
     yield from _commands(plugins)
     yield from workers.problems(settings, plugins)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from vcproxy.config import workers
+from vcproxy.config import user, workers
 from vcproxy.config.loader import Configuration
 
 
@@ -22,3 +22,4 @@ def notes(configuration: Configuration) -> Iterator[tuple[str, str]]:
                 f'not used by any listener: write upstream = "{name}" in one, or remove it',
             )
     yield from workers.notes(configuration)
+    yield from user.notes(settings)

@@ -134,6 +134,12 @@ class ProxyTable(Table):
     """A plugin's callback that takes longer than this is logged with its stack, and its connection
     is closed, because all other connections of the thread were delayed. "0s": no limit."""
 
+    user: Annotated[str, Field(min_length=1)] | None = None
+    """The user as whom the proxy runs once its addresses are bound: a name or a number. Each worker
+    changes to it; the master stays root, so that it can bind the addresses of a reload. The user
+    needs access to certificates and keys for a reload, and to the folder of the log for SIGUSR1.
+    Absent: the user who starts the proxy. Only root can change its user."""
+
     log: FilePath | None = None
     """The file for the log; it is reopened on SIGUSR1. Absent: standard error. Lines that a slow or
     broken target does not accept are dropped and counted; traffic never waits for the log."""

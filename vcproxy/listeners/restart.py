@@ -20,6 +20,7 @@ KEYS = (
     "memory",
     "splice",
     "slow_callback",
+    "user",
     "log",
 )
 """The keys of [proxy] that belong to the process."""
