@@ -26,7 +26,7 @@ def test_machines_are_listed_by_port_until_they_unregister_or_end() -> None:
     )
 
     registry.unregister((HERE, 48560))
-    registry.ended(22370)
+    registry.ended(22370, 0.0)
     assert registry.text() == "Port,PID,Machine\n"
     assert len(registry) == 0
 
@@ -42,7 +42,7 @@ def test_a_process_that_the_server_has_not_started_is_refused() -> None:
 def test_a_process_that_has_ended_is_refused() -> None:
     registry = Registry()
     registry.started(7, "echo/Echo")
-    registry.ended(7)
+    registry.ended(7, 0.0)
 
     with pytest.raises(ValueError, match="or has ended"):
         registry.register((HERE, 6000), 7)
@@ -69,7 +69,7 @@ def test_a_second_register_at_an_address_replaces_the_first() -> None:
     registry.register((HERE, 6000), 8)
     assert registry.text() == "Port,PID,Machine\n6000,8,echo/Echo\n"
 
-    registry.ended(7)
+    registry.ended(7, 0.0)
     assert registry.text() == "Port,PID,Machine\n6000,8,echo/Echo\n"
 
 
@@ -104,3 +104,32 @@ def test_a_list_longer_than_a_datagram_is_cut_at_a_line() -> None:
     assert LIST_LIMIT - 220 < len(text) <= LIST_LIMIT
     assert text.endswith("n\n")
     assert {len(line) for line in text.splitlines()[1:]} == {4 + 1 + 4 + 1 + 200}
+
+
+def test_the_address_of_a_machine_that_was_killed_is_known_for_a_minute() -> None:
+    registry = Registry()
+    registry.started(17, "echo/Echo")
+    registry.register(("127.0.0.1", 5000), 17)
+    assert not registry.has_ended(("127.0.0.1", 5000), 0.0)
+    registry.ended(17, 100.0)
+    assert registry.has_ended(("127.0.0.1", 5000), 159.0)
+    assert not registry.has_ended(("127.0.0.1", 5000), 160.0)
+
+
+def test_a_machine_that_has_unregistered_itself_sends_nothing_more() -> None:
+    registry = Registry()
+    registry.started(17, "echo/Echo")
+    registry.register(("127.0.0.1", 5000), 17)
+    registry.unregister(("127.0.0.1", 5000))
+    registry.ended(17, 100.0)
+    assert not registry.has_ended(("127.0.0.1", 5000), 101.0)
+
+
+def test_the_next_machine_at_the_address_is_not_the_one_that_has_ended() -> None:
+    registry = Registry()
+    for pid in (17, 18):
+        registry.started(pid, "echo/Echo")
+    registry.register(("127.0.0.1", 5000), 17)
+    registry.ended(17, 100.0)
+    registry.register(("127.0.0.1", 5000), 18)
+    assert not registry.has_ended(("127.0.0.1", 5000), 101.0)

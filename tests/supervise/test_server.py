@@ -578,3 +578,23 @@ def test_the_server_waits_until_its_last_messages_are_given_up(bench: ServerBenc
     assert bench.stopped
     assert bench.take_log()[-1] == ("info: 127.0.0.1:50498 has not acknowledged: Port,PID,Machine")
     assert SERVER not in {to for to, _ in bench.sent}
+
+
+def test_a_request_of_a_machine_that_was_killed_starts_nothing(bench: ServerBench) -> None:
+    """Its children would have no parent that stops them."""
+    bench.running("boss/Boss", 48560)
+    bench.happened(bench.children["boss/Boss"], ChildKilled("", 9))
+    bench.arrives("start echo/Echo :0", ("127.0.0.1", 48560))
+    assert len(bench.launches) == 1
+    assert bench.take_sent()[-1] == (
+        ("127.0.0.1", 48560),
+        "errored echo/Echo the machine that has asked for it has ended",
+    )
+
+
+def test_the_children_of_a_machine_that_was_killed_are_stopped(bench: ServerBench) -> None:
+    bench.running("boss/Boss", 48560)
+    bench.arrives("start echo/Echo :0", ("127.0.0.1", 48560))
+    bench.launched("echo/Echo")
+    bench.happened(bench.children["boss/Boss"], ChildKilled("", 9))
+    assert bench.signals == [("echo/Echo", 15)]

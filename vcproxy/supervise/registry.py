@@ -14,6 +14,10 @@ from vcproxy.bus.peer import Peer
 LIST_LIMIT = 65_507 - 8
 """Bytes in a list: what a UDP datagram over IPv4 can carry, without the number of the message."""
 
+ENDED_S = 60.0
+"""How long a request of a machine that was killed may still arrive, in seconds. Far above what a
+network delays a datagram by."""
+
 
 @dataclass(frozen=True, slots=True)
 class Registration:
@@ -31,6 +35,7 @@ class Registry:
         self._names: dict[int, str] = {}  # of the running processes
         self._at: dict[Peer, Registration] = {}
         self._of: dict[int, Registration] = {}  # the same ones, by pid
+        self._ended_at: dict[Peer, float] = {}  # those that have ended lately, in that order
 
     def __len__(self) -> int:
         return len(self._at)
@@ -39,12 +44,21 @@ class Registry:
         """Add a process that the server has started."""
         self._names[pid] = name
 
-    def ended(self, pid: int) -> None:
+    def ended(self, pid: int, now: float) -> None:
         """Remove a process that has ended, and its registration."""
         self._names.pop(pid, None)
         found = self._of.get(pid)
         if found is not None:
             self.unregister(found.address)
+            self._ended_at.pop(found.address, None)
+            self._ended_at[found.address] = now
+        while self._ended_at and next(iter(self._ended_at.values())) < now - ENDED_S:
+            del self._ended_at[next(iter(self._ended_at))]
+
+    def has_ended(self, address: Peer, now: float) -> bool:
+        """Return whether a machine at an address has ended in the last ENDED_S, without having
+        unregistered itself: a message from there may be one that it has sent before."""
+        return self._ended_at.get(address, -ENDED_S) > now - ENDED_S
 
     def register(self, address: Peer, pid: int) -> Registration:
         """Register the machine of a process at an address, in place of any other there.
@@ -59,6 +73,7 @@ class Registry:
         if known is not None and known.address != address:
             raise ValueError(f"process {pid} is registered already, at port {known.address[1]}")
         self.unregister(address)
+        self._ended_at.pop(address, None)
         registration = self._at[address] = self._of[pid] = Registration(address, pid, name)
         return registration
 

@@ -186,6 +186,8 @@ class MachineServer(Machine):
             refusal = "the server is stopping"
         elif len(self.machines) >= MACHINES:
             refusal = f"the server has {MACHINES} machines, its limit"
+        elif self.registry.has_ended(asker, self.engine.now):
+            refusal = "the machine that has asked for it has ended"
         if refusal:
             self.engine.log("warning", f"{request.name}: not started: {refusal}")
             self.send(asker, f"errored {request.name} {refusal}")
@@ -302,7 +304,7 @@ class MachineServer(Machine):
         self._launch_done(machine)
         if machine.pid:
             del self._by_pid[machine.pid]
-            self.registry.ended(machine.pid)
+            self.registry.ended(machine.pid, self.engine.now)
         if machine.output:
             self._unsynced[machine.output] = None
         for port in [port for port, each in self._by_port.items() if each is machine]:
