@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -116,3 +118,12 @@ def test_a_directory_that_does_not_exist(tmp_path: Path) -> None:
         ServedDirectory(tmp_path / "missing")
     with pytest.raises(NotADirectoryError):
         ServedDirectory(tmp_path / "file")
+
+
+def test_programs_get_the_interpreter_of_the_server(tmp_path: Path) -> None:
+    program = tmp_path / "Prints"
+    program.write_text("#!/usr/bin/env python3\nimport sys, vcproxy\nprint(sys.executable)\n")
+    program.chmod(0o755)
+    environment = {**os.environ, **ServedDirectory(tmp_path).environment()}
+    printed = subprocess.run([program], env=environment, capture_output=True, text=True, timeout=60)
+    assert Path(printed.stdout.strip()).parent == Path(sys.executable).parent, printed.stderr

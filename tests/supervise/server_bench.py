@@ -40,6 +40,10 @@ class Files:
         """See ServedFiles."""
         return f"machines/{path}"
 
+    def environment(self) -> dict[str, str]:
+        """See ServedFiles."""
+        return {"PATH": "/venv/bin"}
+
     def sync(self, logs: tuple[str, ...]) -> str:
         """See ServedFiles."""
         self.synced.append(logs)

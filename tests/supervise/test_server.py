@@ -36,6 +36,7 @@ def test_a_machine_is_started_registers_and_is_listed(bench: ServerBench) -> Non
         Launch(
             "/srv/echo/Echo",
             ("machines/echo/Echo", "echo/Echo", "127.0.0.1:0", "127.0.0.1:50498", "one", "two"),
+            environment={"PATH": "/venv/bin"},
         )
     ]
     pid = bench.launched("echo/Echo")

@@ -6,6 +6,8 @@ Tested in tests/app/test_served_directory.py.
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -61,6 +63,15 @@ class ServedDirectory:
     def shown(self, path: str) -> str:
         """Return the path of a program as it gets it as argv[0]."""
         return str(self._shown / path)
+
+    def environment(self) -> Mapping[str, str]:
+        """Return a PATH on which `python3` is the interpreter of this process.
+
+        Programs begin with `#!/usr/bin/env python3`, and import vcproxy: they need the virtual
+        environment of the server, also if it was not activated.
+        """
+        folder = os.path.dirname(sys.executable)
+        return {"PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
 
     def sync(self, logs: tuple[str, ...]) -> str:
         """Write those of the files that have changed to the disk; return a problem, or "".

@@ -5,6 +5,7 @@ The real one is vcproxy.app.served_directory. Tested in tests/supervise/test_ser
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 
@@ -20,6 +21,9 @@ class ServedFiles(Protocol):
 
     def shown(self, path: str) -> str:
         """Return the path of a program as it gets it as argv[0]. It does not look at files."""
+
+    def environment(self) -> Mapping[str, str]:
+        """Return the variables that programs get in addition to those of the server."""
 
     def sync(self, logs: tuple[str, ...]) -> str:
         """Write log files to the disk; return a problem, or ""."""

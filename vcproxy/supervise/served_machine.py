@@ -153,9 +153,9 @@ class ServedMachine(Machine):
         own = show_peer((server.address[0], request.port)), show_peer(self.asker)
         path = () if server.legacy else (server.files.shown(request.name.path),)
         argv = *path, self.name, *own, *request.arguments
-        self._child = ChildProcess(
-            self, self.name, Launch(self._executable, argv, output=self.output)
-        )
+        environment = server.files.environment()
+        launch = Launch(self._executable, argv, environment=environment, output=self.output)
+        self._child = ChildProcess(self, self.name, launch)
         server.launching(self)
 
     @PROCESS.on(LaunchFailed, to=ENDED)

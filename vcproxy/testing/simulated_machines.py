@@ -212,5 +212,8 @@ class _Files:
     def shown(self, path: str) -> str:
         return f"{DIRECTORY}/{path}"
 
+    def environment(self) -> dict[str, str]:
+        return {}
+
     def sync(self, logs: tuple[str, ...]) -> str:
         return ""
