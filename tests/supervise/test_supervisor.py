@@ -375,6 +375,23 @@ def test_a_shutdown_of_0_kills_at_once_and_one_of_none_never() -> None:
     assert script.deadline is None
 
 
+def test_a_child_without_a_limit_for_its_end_has_one_for_its_start() -> None:
+    script = Script(ChildSpec("a", shutdown_s=None, start_s=3))
+    script.supervisor.start(script.now)
+    assert script.stop() == [StopChild("a")]
+    assert script.deadline == 3
+    text = "child a has not started within 3s: it is killed"
+    assert script.wait(3) == [Log("error", text), KillChild("a")]
+
+
+def test_a_child_that_starts_after_its_stop_may_take_its_time() -> None:
+    script = Script(ChildSpec("a", shutdown_s=None, start_s=3))
+    script.supervisor.start(script.now)
+    script.stop()
+    script.started("a")
+    assert script.deadline is None
+
+
 def test_a_child_that_does_not_start_in_time_is_killed_and_has_failed() -> None:
     script = Script(ChildSpec("a", start_s=3))
     script.supervisor.start(script.now)

@@ -163,9 +163,10 @@ class Supervisor:
         """
         child = self._children[name]
         child.healthy = now + HEALTHY_S
-        if child.life is not Life.STARTING:
-            return []
-        child.life, child.limit = Life.RUNNING, None
+        if child.life is Life.STARTING:
+            child.life = Life.RUNNING
+        if child.life is not Life.STOPPING or child.spec.shutdown_s is None:
+            child.limit = None
         return self._advance(now)
 
     def ended(self, name: str, orderly: bool, text: str, now: float) -> list[SupervisorAction]:
@@ -214,11 +215,11 @@ class Supervisor:
         for child in self._children.values():
             if child.limit is None or now < child.limit:
                 continue
-            if child.life is Life.STARTING:
+            if child.life is Life.STARTING or child.spec.shutdown_s is None:
                 limit = show_duration(child.spec.start_s or 0)
                 actions += self._kill(child, "error", f"has not started within {limit}")
             else:
-                limit = show_duration(child.spec.shutdown_s or 0)
+                limit = show_duration(child.spec.shutdown_s)
                 actions += self._kill(child, "warning", f"has not ended within {limit}")
         return actions + self._advance(now)
 
@@ -342,7 +343,8 @@ class Supervisor:
             child.life, child.limit = Life.KILLED, None
             return KillChild(child.spec.name)
         child.life = Life.STOPPING
-        child.limit = None if shutdown_s is None else now + shutdown_s
+        if shutdown_s is not None:  # else the limit of its start is left, if it has not started
+            child.limit = now + shutdown_s
         return StopChild(child.spec.name)
 
     def _kill(self, child: _Child, level: Level, text: str) -> list[SupervisorAction]:
