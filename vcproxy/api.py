@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from vcproxy.supervise.intensity import Intensity
     from vcproxy.supervise.process import Process
     from vcproxy.supervise.strategy import Strategy
+    from vcproxy.supervise.supervising_process import MachineSpec, SupervisingProcess
     from vcproxy.supervise.supervision import ChildControl, Supervision
     from vcproxy.supervise.supervisor import Supervisor
     from vcproxy.tunnels.done import Dropped, Flow, Reason, SinkDone, SourceDone, TunnelDone
@@ -196,6 +197,7 @@ else:
         "vcproxy.supervise.child_spec": ("ChildSpec", "Restart"),
         "vcproxy.supervise.intensity": ("Intensity",),
         "vcproxy.supervise.strategy": ("Strategy",),
+        "vcproxy.supervise.supervising_process": ("MachineSpec", "SupervisingProcess"),
         "vcproxy.supervise.supervision": ("ChildControl", "Supervision"),
         "vcproxy.supervise.supervisor": ("Supervisor",),
         "vcproxy.supervise.children": ("Child",),
@@ -284,6 +286,7 @@ __all__ = [
     "Letter",
     "Machine",
     "MachinePool",
+    "MachineSpec",
     "MailboxFull",
     "Message",
     "MessageLimits",
@@ -335,6 +338,7 @@ __all__ = [
     "State",
     "Strategy",
     "Subrequests",
+    "SupervisingProcess",
     "Supervision",
     "Supervisor",
     "Target",

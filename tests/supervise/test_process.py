@@ -189,7 +189,7 @@ def test_the_end_is_orderly_and_ends_the_children(end: str) -> None:
         address = machines.start("boss/Boss")
         boss = machines.machines["boss/Boss"]
         machines.run(until=lambda: len(boss.children) == 2)
-        one, other = (child.peer[1] for child in boss.children)
+        one, other = (child.peer[1] for child in reversed([*boss.children]))
         if end == "exit":
             machines.client.send(address, "exit")
         else:

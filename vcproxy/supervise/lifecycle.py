@@ -213,7 +213,7 @@ class Lifecycle(Machine):
     @RUNNING.on(Signal)
     def signalled(self, signal: Signal) -> None:
         """End in order."""
-        self.end(None)
+        self.process.exit()
 
     @RUNNING.on(Step.END, to=FLUSHING)
     def leave(self, _: None) -> None:
@@ -228,7 +228,7 @@ class Lifecycle(Machine):
         self.log("exited")
         self._report("exited")
         self._tell(server_of(self.address[0]), "unregister")
-        for child in self.children:
+        for child in reversed(tuple(self.children)):  # those that started last may need the others
             self.stop(child.peer)
 
     # -- FLUSHING and ENDED ------------------------------------------------------------------
@@ -302,7 +302,7 @@ class Lifecycle(Machine):
                 process.attempt_call(process.child_exited, child)
         process.receive_letter(verb, letter)
         if verb == "exit":
-            self.end(None)
+            process.exit()
 
     def _child_started(self, letter: Letter) -> None:
         name = letter.words[0] if letter.words else ""
