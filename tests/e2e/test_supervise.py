@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Starter
-from tests.e2e.running import ECHO, Running, eventually
+from tests.e2e.running import ECHO, Running, all_of, eventually, free_port
 from tests.e2e.test_signals import rewrite
 
 CHILD = """\
@@ -176,6 +176,26 @@ def test_output_directory_and_environment(folder: Folder, vcproxy: Starter) -> N
     running.wait_for("child a exited with status 0; it is not started again")
     file = folder.path / "said"
     assert file.read_text() == f"hello {folder.path}\nwrong\n"
+    finish(running)
+
+
+def test_the_example_serves_again_after_a_kill(folder: Folder, vcproxy: Starter) -> None:
+    text = (Path(__file__).parents[2] / "conf" / "supervise.toml").read_text()
+    for port in ("7200", "7201"):
+        text = text.replace(port, str(free_port()))
+    output = f'output = "{folder.path}/output"'
+    running = vcproxy(text.replace('# output = "web.log"', output))
+
+    def served() -> bool:
+        with running.connect("front") as client:
+            client.sendall(b"GET / HTTP/1.0\r\nHost: a.example\r\n\r\n")
+            return b" 200 " in all_of(client).partition(b"\r\n")[0]
+
+    eventually(served, "a page of the web server")
+    os.kill(pids(running, "web")[0], signal.SIGKILL)
+    running.wait_for("child web was killed by SIGKILL; it is started again")
+    pids(running, "web", 2)
+    eventually(served, "a page of the new web server")
     finish(running)
 
 

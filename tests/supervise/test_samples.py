@@ -118,6 +118,21 @@ def test_a_strict_parent_fails_with_its_child_and_its_own_parent_is_informed(
     ]
 
 
+def test_declared_children_are_restarted_until_that_is_too_often(
+    machines: SimulatedMachines,
+) -> None:
+    machines.start("family/Declared")
+    machines.run(until=lambda: not machines.running)
+    names = [name for name, _ in machines.statuses]
+    assert names.count("family/Child#Alice") == 4
+    assert names.count("family/Child#Bob") == 1
+    assert machines.client.texts[-2:] == [
+        "errored family/Declared child family/Child#Alice has failed: AHHHHH, after more than 3 "
+        "restarts in 10s",
+        "exited family/Declared",
+    ]
+
+
 def test_echo(machines: SimulatedMachines) -> None:
     echo = machines.start("echo/Echo")
     for text in ("hello", "two  words ", "", "started echo/Echo"):
