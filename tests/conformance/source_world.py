@@ -45,6 +45,9 @@ class SourceWorld(Protocol):
     def alive(self, pid: int) -> bool:
         """Whether a process exists, or is a zombie."""
 
+    def signal(self, number: int) -> None:
+        """Send a signal to the process of the engine."""
+
     def run(self, until: Callable[[], object]) -> None:
         """Run turns until the condition holds."""
 
@@ -65,6 +68,10 @@ class EpollWorld:
     def alive(self, pid: int) -> bool:
         """See SourceWorld."""
         return Path(f"/proc/{pid}").exists()
+
+    def signal(self, number: int) -> None:
+        """See SourceWorld."""
+        os.kill(os.getpid(), number)
 
     def run(self, until: Callable[[], object]) -> None:
         """See SourceWorld."""
@@ -93,6 +100,10 @@ class SimWorld:
     def alive(self, pid: int) -> bool:
         """See SourceWorld."""
         return pid in self.sim.processes.running
+
+    def signal(self, number: int) -> None:
+        """See SourceWorld."""
+        self.driver.sources.signalled(number)
 
     def run(self, until: Callable[[], object]) -> None:
         """See SourceWorld."""

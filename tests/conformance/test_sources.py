@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
+from signal import SIGCONT, SIGHUP, SIGKILL, SIGSTOP, SIGTERM, SIGUSR1
 
 import pytest
 
@@ -20,6 +20,7 @@ from vcproxy.engine.child_process import (
     LaunchFailed,
 )
 from vcproxy.engine.datagrams import Arrived, BindFailed, Bound, Datagrams, HostPort
+from vcproxy.engine.signals import Signal, Signals
 
 from .source_world import EXIT_3, WAIT, SourceWorld, opened, script, world_of
 
@@ -160,6 +161,42 @@ class TestChildProcesses:
         world.close()
         assert not world.alive(running.pid)
         assert launching.events == []  # `world_of` finds no child
+
+
+class TestSignals:
+    def test_each_source_gets_the_numbers_that_it_takes(self, world: SourceWorld) -> None:
+        one, _ = opened(world, lambda recorder: Signals(recorder, (SIGTERM, SIGUSR1)))
+        two, _ = opened(world, lambda recorder: Signals(recorder, (SIGUSR1, SIGHUP)))
+        last = Box(world)  # they are open when it is bound
+        for number in (SIGTERM, SIGUSR1, SIGHUP):
+            world.signal(number)
+            expected = len(one.data) + len(two.data) + (2 if number == SIGUSR1 else 1)
+            world.run(lambda expected=expected: len(one.data) + len(two.data) == expected)  # type: ignore[misc]
+        assert one.data == [Signal(SIGTERM), Signal(SIGUSR1)]
+        assert two.data == [Signal(SIGUSR1), Signal(SIGHUP)]
+        assert last.arrived == []
+
+    def test_a_closed_source_gets_none(self, world: SourceWorld) -> None:
+        one, source = opened(world, lambda recorder: Signals(recorder, (SIGUSR1,)))
+        two, _ = opened(world, lambda recorder: Signals(recorder, (SIGUSR1,)))
+        Box(world)
+        with one.mutex.hold(world.engine):
+            source.close()
+        Box(world)
+        world.signal(SIGUSR1)
+        world.run(lambda: two.data)
+        assert one.data == []
+
+
+class TestDates:
+    def test_it_comes_in_its_second(self, world: SourceWorld) -> None:
+        recorder, _ = opened(world, lambda each: None)
+        world.run(lambda: world.engine.wall or Box(world))  # until it has the time of day
+        date = world.engine.wall + 1
+        world.engine.schedule_at_date(date, recorder, "date", None)
+        world.run(lambda: recorder.events)
+        assert recorder.events == ["date"]
+        assert date <= world.engine.wall <= date + 1
 
 
 class Box:

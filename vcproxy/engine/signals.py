@@ -40,8 +40,10 @@ class Signal:
 class Signals(Source):
     """The signals of some numbers. The event: Signal.
 
-    While it is open, these signals have no other effect on the process: SIGTERM does not end it.
-    Several sources may take the same number: each gets it.
+    While it is open, they do not have their default effect: SIGTERM does not end the process.
+    What else handles them goes on: SIGTERM stops a proxy. Several sources may take the same number:
+    each gets it. Not all can be taken (SIGKILL, SIGSTOP), and only on the main thread, where
+    programs run: otherwise there is an error in the log, and no signal.
     """
 
     __slots__ = ("numbers",)

@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.epoll import datagram_sources
+from vcproxy.drivers.epoll.process_signals import PROCESS_SIGNALS
 from vcproxy.engine.child_process import ChildProcess
 from vcproxy.engine.datagrams import Datagrams
+from vcproxy.engine.signals import Signals
 
 if TYPE_CHECKING:
     from vcproxy.drivers.datagram_source import DatagramSource
@@ -25,6 +27,7 @@ class Sources:
         self._driver = driver
         self._sockets: dict[int, DatagramSource] = {}
         self._children: dict[int, Child] = {}
+        self._signals: dict[int, Signals] = {}
 
     def open(self, command: OpenSource) -> None:
         """Open a source."""
@@ -39,6 +42,9 @@ class Sources:
             from vcproxy.drivers.epoll.child_processes import Child  # most proxies need no children
 
             self._children[source.number] = Child(self._driver, source, self._ended)
+        elif isinstance(source, Signals):
+            self._signals[source.number] = source
+            PROCESS_SIGNALS.open(source)
 
     def _ended(self, number: int) -> None:
         """Forget a child that has ended."""
@@ -52,6 +58,8 @@ class Sources:
             sockets.close()
         elif number in self._children:
             self._children[number].kill()
+        elif number in self._signals:
+            PROCESS_SIGNALS.close(self._signals.pop(number))
 
     def signal_child(self, command: SignalChild) -> None:
         """Send a signal to a child process."""
@@ -74,3 +82,6 @@ class Sources:
         for sockets in self._sockets.values():
             sockets.close()
         self._sockets.clear()
+        for source in self._signals.values():
+            PROCESS_SIGNALS.close(source)
+        self._signals.clear()
