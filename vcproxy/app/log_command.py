@@ -43,7 +43,8 @@ SHOW = """\
 List the conversations of a log, one per line, each with its number, the listener, the client's
 address, the servers it was connected to, when it began (seconds since the log began) and how long
 it was open, the bytes that the client sent and received, how it ended. With --conversation: the
-events of one conversation, one per line, with the beginning of the data.
+events of one conversation, one per line, with the beginning of the data. With --sources: what the
+proxy requested of its sources (child processes, datagrams, signals), and what happened there.
 
   vcproxy log show LOG --from 1m --to 2m                conversations open in the second minute
   vcproxy log show LOG --conversation 7 --mermaid       a sequence diagram, for a Markdown page
@@ -116,6 +117,11 @@ def add_to(
     show = add("show", _show, "list conversations, or the events of one", SHOW)
     _spanned(show)
     show.add_argument("--conversation", metavar="N", type=int, help="list the events of this one")
+    show.add_argument(
+        "--sources",
+        action="store_true",
+        help="list what happened at sources: child processes, datagrams, signals",
+    )
     show.add_argument("--mermaid", action="store_true", help="print it as a sequence diagram")
     add("stat", _stat, "sizes and counts", STAT)
     cut = add("cut", _cut, "write a log of some conversations", CUT)
@@ -188,15 +194,19 @@ def _pattern(text: str) -> re.Pattern[bytes]:
 
 def _show(chosen: argparse.Namespace) -> None:
     from vcproxy.replay.log.conversations import of_one
-    from vcproxy.replay.log.show import listing, mermaid, timeline
+    from vcproxy.replay.log.show import listing, mermaid, source_events, timeline
     from vcproxy.replay.log.span import Span
 
     span = Span(chosen.begin, chosen.end)
     number: int | None = chosen.conversation
     if chosen.mermaid and number is None:
         raise CommandFailed("--mermaid draws one conversation: choose it with --conversation N")
+    if chosen.sources and number is not None:
+        raise CommandFailed("--sources lists those of all conversations: omit --conversation")
     with _annotated(chosen) as (annotated, progress):
-        if number is None:
+        if chosen.sources:
+            lines = source_events(annotated, span)
+        elif number is None:
             lines = listing(_read(annotated, progress), span)
         else:
             events = (

@@ -7,8 +7,9 @@ address, and, as in URIs, an IPv6 address in brackets.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final, TypeAlias
+
+from vcproxy.engine.datagrams import show_peer as show_peer
 
 Peer: TypeAlias = tuple[str, int]
 """Host and port of a UDP socket. The host is an address, or a name that is not looked up yet."""
@@ -35,13 +36,6 @@ def parse_peer(text: str, port: int = 0) -> Peer:
         raise ValueError(f'"{text}" is not an address: a port is at most 65535')
     host = form["v6"] or form["host"] or LOCALHOST
     return LOCALHOST if host == "localhost" else host, number
-
-
-@lru_cache(maxsize=4096)  # as many as a mailbox has peers: each message shows its peer in a log
-def show_peer(peer: Peer) -> str:
-    """Return `host:port`, an IPv6 host in brackets."""
-    host, port = peer
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_group(peer: Peer) -> bool:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from vcproxy.drivers.datagrams import BATCH, LARGEST, DatagramSocket, SetInterest
 from vcproxy.engine.address import Address
-from vcproxy.engine.datagrams import Arrived, BindFailed, Bound, Datagrams, HostPort
+from vcproxy.engine.datagrams import Arrived, BindFailed, Bound, Datagrams, HostPort, show_peer
 from vcproxy.engine.drop_counter import DropCounter
 
 REMEMBERED = 4096
@@ -132,9 +132,9 @@ class DatagramSource:
         except BlockingIOError:
             self._drops.drop("the send buffer is full")
         except OSError as error:
-            self._drops.drop(f"to {show(to)}: {reason(error)}")
+            self._drops.drop(f"to {show_peer(to)}: {reason(error)}")
         except OverflowError:
-            self._drops.drop(f"to {show(to)}: {BAD_PORT}")
+            self._drops.drop(f"to {show_peer(to)}: {BAD_PORT}")
 
     def _check(self, host: str) -> None:
         """Raise OSError unless a host is numeric: a name would be looked up, which blocks."""
@@ -172,7 +172,7 @@ def open_datagrams(
     except OSError as error:
         for sock in sockets:
             sock.close()
-        why = f"{show(at)}: {reason(error)}"
+        why = f"{show_peer(at)}: {reason(error)}"
         in_use = error.errno == errno.EADDRINUSE
         source.engine.happened(source, BindFailed(source.name, why, in_use))
         return None
@@ -201,12 +201,6 @@ def _address(source: Datagrams, at: HostPort) -> Address:
 def udp(at: HostPort, parameters: tuple[tuple[str, str], ...] = ()) -> Address:
     """Return a udp address."""
     return Address("udp", at[0], at[1], parameters=parameters)
-
-
-def show(at: HostPort) -> str:
-    """Return an address as text: "127.0.0.1:80", "[::1]:80"."""
-    host, port = at
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 _REASONS = {

@@ -140,4 +140,4 @@ class ChildProcess(Source):
         if not 1 <= number <= LARGEST_SIGNAL:
             raise ValueError(f"{number} is no signal: they are 1 to {LARGEST_SIGNAL}")
         if self.live:
-            self.engine.command(SignalChild(self, number))
+            self.engine.command(SignalChild(self, int(number)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from vcproxy.engine.commands import SendDatagram
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 
 HostPort: TypeAlias = tuple[str, int]
 """A numeric IPv4 or IPv6 address without brackets, and a port."""
+
+
+@lru_cache(maxsize=4096)  # as many as a mailbox has peers: each message shows its peer in a log
+def show_peer(peer: HostPort) -> str:
+    """Return "host:port", an IPv6 host in brackets."""
+    host, port = peer
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,10 +211,8 @@ class Engine(EventDispatcher):
     def schedule_at_date(
         self, when: float, cont: Continuation, key: Hashable, data: object
     ) -> DateAction:
-        """Deliver an event at `when`, in seconds since 1970, UTC, at once if that is past.
-
-        It follows the clock of the system when that is set forwards or back, which is noticed
-        within 10 s. It comes at most a second late otherwise, and never early.
+        """Deliver an event at `when`, in seconds since 1970, UTC: never early, at most 1 s late.
+        It follows the clock of the system when that is set, which is noticed within 10 s.
         """
         return DateAction(cont, when, key, data)
 

@@ -49,7 +49,7 @@ class Signals(Source):
     __slots__ = ("numbers",)
 
     def __init__(self, cont: Continuation, numbers: tuple[int, ...]) -> None:
-        self.numbers = numbers
+        self.numbers = tuple(map(int, numbers))  # not members of an enumeration: plain data
         super().__init__(cont, "signals")
 
     @property

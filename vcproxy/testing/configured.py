@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from vcproxy.drivers.sim import NetworkFaults, Peer, SimDriver, Simulation
+from vcproxy.drivers.sim import NetworkFaults, Peer, ProcessFaults, SimDriver, Simulation
 from vcproxy.listeners.hosts import TlsFiles
 from vcproxy.listeners.listeners import Listeners
 from vcproxy.replay.record.recording import Recording
@@ -64,7 +64,8 @@ class ConfiguredProxy:
 
     Args:
         configuration: as `vcproxy.config.loader.load` returns it.
-        seed, faults: see Simulation.
+        seed, faults, process_faults: see Simulation. `sim.programs` has the programs that plugins
+            can launch.
         record: the file to record the run to. A recording has one net thread, so no other thread
             can hold a mutex: the fault `lock_miss` is off.
     """
@@ -75,19 +76,21 @@ class ConfiguredProxy:
         *,
         seed: int = 0,
         faults: NetworkFaults | None = None,
+        process_faults: ProcessFaults | None = None,
         record: Path | None = None,
     ) -> None:
         faults = faults or NetworkFaults()
         self._path = record
         self._recording: Recording | None = None
         if record is None:
-            self.sim = Simulation(seed, faults)
+            self.sim = Simulation(seed, faults, process_faults=process_faults)
             settings = configuration.settings
             memory, direct = settings.proxy.memory, settings.http.direct
             driver = self.sim.driver("net-0", memory=memory, direct=direct)
             self._serve(configuration, SimHost(driver))
             return
-        self.sim = Simulation(seed, replace(faults, lock_miss=0.0))
+        unlocked = replace(faults, lock_miss=0.0)
+        self.sim = Simulation(seed, unlocked, process_faults=process_faults)
         recorded = configuration.recorded_to(record).settings.record
         assert recorded is not None
         self._recording = Recording(configuration, recorded, self.sim.record_log, seed)

@@ -162,6 +162,8 @@ class RecordedConversation:
                 self.actions.append((at, None))
             case "fans out":
                 raise NotRepeatable("its data was also sent to other conversations")
+            case "happened":
+                raise NotRepeatable("it has events of sources, such as child processes")
             case "requested":
                 requested[peer] = event.text
             case "connected":

@@ -123,7 +123,7 @@ class SimDriver:
             EndBridge: end_bridge,
             Spread: spread,
             ResumeAccept: self._resume_accept,
-            OpenSource: self.sources.open,
+            OpenSource: self._open_source,
             CloseSource: self.sources.close_source,
             SignalChild: self.sources.signal_child,
             SendDatagram: self.sources.send,
@@ -380,6 +380,9 @@ class SimDriver:
             vc.gone()
 
         self.complete_after(self.network.faults.close_s, gone)
+
+    def _open_source(self, command: OpenSource) -> None:
+        self.sources.open(command)
 
     def _call(self, command: Call) -> None:
         self.calls.start(command)

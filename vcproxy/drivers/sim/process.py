@@ -121,7 +121,7 @@ class SimProcess:
 
     def kill(self, number: int) -> None:
         """End by a signal: nothing more happens in it. Its child processes go on."""
-        self._end(lambda name: ChildKilled(name, number), kill=False)
+        self._end(lambda name: ChildKilled(name, int(number)), kill=False)
 
     def hang(self) -> None:
         """Hang: it is alive, but does nothing, and no signal but SIGKILL has an effect."""
@@ -144,7 +144,7 @@ class SimProcess:
     def _stop(self, number: int) -> None:
         self.stopped = True
         self._halt()
-        self._parent.report(lambda name: ChildStopped(name, number))
+        self._parent.report(lambda name: ChildStopped(name, int(number)))
 
     def _continue(self) -> None:
         self.stopped = False

@@ -66,7 +66,7 @@ class SimSources:
         taking = [source for source in self._signals.values() if number in source.numbers]
         for source in taking:
             happened = self._driver.engine.happened
-            self._driver.complete(partial(happened, source, Signal(number, pid)))
+            self._driver.complete(partial(happened, source, Signal(int(number), pid)))
         return bool(taking)
 
     def send(self, command: SendDatagram) -> None:

@@ -304,6 +304,15 @@ class MakeRoomEntry(NamedTuple):
     """`engine.make_room()`."""
 
 
+class HappenedEntry(NamedTuple):
+    """`engine.happened(source, event)`."""
+
+    source: int
+    """The number of the source."""
+    event: Value
+    """A DataclassValue."""
+
+
 Entry: TypeAlias = (
     ClockEntry
     | RunEntry
@@ -338,6 +347,7 @@ Entry: TypeAlias = (
     | BrokeEntry
     | TimeOfDayEntry
     | MovedEntry
+    | HappenedEntry
 )
 
 KINDS: tuple[type[Entry], ...] = Entry.__args__

@@ -15,7 +15,7 @@ from zlib import crc32
 
 from vcproxy.engine.address import Address
 from vcproxy.replay.format import entries as e
-from vcproxy.replay.format.values import FailureValue
+from vcproxy.replay.format.values import DataclassValue, FailureValue
 
 if TYPE_CHECKING:
     from vcproxy.replay.format.reader import RecordingLog
@@ -100,6 +100,8 @@ class RunHistory:
         self.answers: dict[str, deque[e.CalledEntry]] = {}
         """The results of calls, in order, by the text of the call."""
         self.signals: list[tuple[float, e.SignalledEntry]] = []
+        self.sources: dict[int, list[tuple[float, DataclassValue]]] = {}
+        """What happened at each source, and when, by its number."""
         self.seconds: list[tuple[float, int]] = []
         """The times of day that the driver reported, and when."""
         self.end = 0.0
@@ -155,6 +157,8 @@ class RunHistory:
                 self.answers.setdefault(call, deque()).append(entry)
             case e.TimeOfDayEntry(seconds):
                 self.seconds.append((self.end, seconds))
+            case e.HappenedEntry(source, DataclassValue() as event):
+                self.sources.setdefault(source, []).append((self.end, event))
             case e.SignalledEntry():
                 self.signals.append((self.end, entry))
             case e.MovedEntry(moves):

@@ -131,6 +131,12 @@ class AnnotatingEngine(ReplayEngine):
         self.spreads = iter(cast("list[Spread]", watched))
         return taken
 
+    def conversation_of_source(self, number: int) -> int:
+        """Return the conversation of an open source; 0: none, or none with a VC."""
+        source = self.sources.get(number)
+        cont = None if source is None else source.cont
+        return 0 if cont is None else self._mutexes.get(cont.mutex, 0)
+
     def remove(self, vc: NetVConnection) -> None:
         """See Engine."""
         super().remove(vc)
@@ -252,8 +258,10 @@ class AnnotatedLog(LogPass):
                     following = (
                         next(self._clients, 0) if replay is None else replay.engine.vc_count + 1
                     )
+                vc, conversation = e.vc_of(read) or 0, 0
+                if isinstance(read, e.HappenedEntry):  # it may be the last of the source
+                    conversation = self._of_source(read.source)
                 entry = read if replay is None else self._replayed(replay, read)
-                vc, conversation = e.vc_of(entry) or 0, 0
                 if isinstance(entry, e.ClockEntry):
                     begin = entry.now if begin is None else begin
                     now = entry.now - begin
@@ -268,6 +276,10 @@ class AnnotatedLog(LogPass):
                 yield AnnotatedEntry(step, number, now, entry, vc, conversation, spread)
                 if isinstance(entry, e.MovedEntry):
                     self.conversation_of |= dict(entry.moves)
+
+    def _of_source(self, number: int) -> int:
+        replay = self._replay
+        return self._only if replay is None else replay.engine.conversation_of_source(number)
 
     @property
     def _spread(self) -> tuple[tuple[int, bytes], ...]:

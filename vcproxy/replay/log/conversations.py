@@ -10,18 +10,20 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from vcproxy.replay.format import entries as e
-from vcproxy.replay.format.values import FailureValue
+from vcproxy.replay.format.values import DataclassValue, FailureValue
 from vcproxy.replay.log.annotated import AnnotatedEntry, AnnotatedLog
 
 Verb = Literal[
     "connects", "handshake", "requested", "connected", "refused", "sends", "receives", "ends",
     "fails", "receives end", "closed", "reset", "fans out", "calls", "returned", "kept", "reused",
+    "happened",
 ]  # fmt: skip
 """What happened to a peer, seen from the peer. A client connects; a server's connection is
 requested and then connected or refused. A peer sends and receives data; its stream ends or fails;
 it receives the end, or the proxy closes or resets its connection. A server's connection is kept
 for later requests of any client, or is reused after that. The proxy calls a function, which
-returns; it fans a peer's data out to other conversations."""
+returns; something happened at a source, such as a child process; it fans a peer's data out to other
+conversations."""
 
 PROXY = "vcproxy"
 """The peer name of the proxy itself."""
@@ -224,6 +226,8 @@ class Conversations:
             case e.CalledEntry(number, value, failure):
                 result = repr(value) if failure is None else f"{failure.name}: {failure}"
                 yield event("returned", f"{number} {result}", PROXY)
+            case e.HappenedEntry(number, happened):
+                yield event("happened", f"{number} {shown_event(happened)}", PROXY)
 
     def _sends(
         self, source: AnnotatedEntry, conversation: Conversation, peer: str, data: bytes
@@ -241,6 +245,13 @@ class Conversations:
         if peer == "client":
             conversation.received += size
         return ConversationEvent(source, conversation, peer, "receives", "", data, size)
+
+
+def shown_event(event: object) -> str:
+    """Return the event of a source as text: its class and its values."""
+    if isinstance(event, DataclassValue):
+        return " ".join((event.name, *map(repr, event.fields)))
+    return repr(event)
 
 
 def of_one(

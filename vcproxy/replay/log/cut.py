@@ -124,9 +124,11 @@ class ConversationFilter:
                 entry = e.ReceivedEntry(entry.vc, False, entry.data)
             yield self._renumbered(entry, self._numbers[source.conversation])
         elif type(entry) in RUN_WIDE or (
-            isinstance(entry, e.CalledEntry) and not source.conversation
+            isinstance(entry, e.CalledEntry | e.HappenedEntry) and not source.conversation
         ):
-            yield entry  # no conversation is known for the call if the log was cut before
+            # No conversation is known for a call if the log was cut before, and for the sources of
+            # a program without clients there is none.
+            yield entry
         for vc, data in source.spread:
             numbers = self._numbers.get(self._annotated.conversation_of.get(vc, 0))
             if numbers is not None:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from vcproxy.engine.units import show_duration
-from vcproxy.replay.log.conversations import PROXY, ConversationEvent, Conversations
+from vcproxy.replay.format import entries as e
+from vcproxy.replay.log.annotated import AnnotatedEntry
+from vcproxy.replay.log.conversations import PROXY, ConversationEvent, Conversations, shown_event
 from vcproxy.replay.log.span import Span
 
 EXCERPT = 60
@@ -79,6 +81,29 @@ def mermaid(events: Iterable[ConversationEvent]) -> Iterator[str]:
         yield f"    Note over {PROXY}: and {left} more"
 
 
+def source_events(annotated: Iterable[AnnotatedEntry], span: Span) -> Iterator[str]:
+    """Yield a line for each command to a source and for each event of one."""
+    for each in annotated:
+        entry = each.entry
+        lines: list[str] = []
+        if isinstance(entry, e.CommandsEntry):
+            texts = [text.split(" ", 2) for text in entry.texts or ()]
+            lines = [f"{to:<4} {verb} {' '.join(rest)}" for verb, to, *rest in _to_sources(texts)]
+        elif isinstance(entry, e.HappenedEntry):
+            lines = [f"{entry.source:<4} happened {shown_event(entry.event)}"]
+        if lines and span.overlaps(each.at, each.at):
+            for line in lines:
+                yield f"{_time(each.at):>12}  step {each.step:<7}  {line}".rstrip()
+
+
+def _to_sources(texts: Iterable[list[str]]) -> Iterator[list[str]]:
+    """Yield the commands, divided into words, that are for sources."""
+    return (words for words in texts if words[0] in _SOURCE_COMMANDS)
+
+
+_SOURCE_COMMANDS = ("OpenSource", "CloseSource", "SignalChild", "SendDatagram")
+
+
 def excerpt(data: bytes, most: int) -> str:
     """Return the beginning of the data, escaped, on one line."""
     shown = repr(data[:most])
@@ -110,6 +135,7 @@ _ARROWS: dict[str, Callable[[str], str]] = {
     "reused": _from_proxy("->>"),
     "calls": lambda peer: f"Note over {peer}",
     "returned": lambda peer: f"Note over {peer}",
+    "happened": lambda peer: f"Note over {peer}",
 }
 
 

@@ -94,6 +94,7 @@ class ReplayDriver:
             e.SpreadEntry: self._spread,
             e.MakeRoomEntry: lambda _: engine.make_room(),
             e.CalledEntry: self._called,
+            e.HappenedEntry: self._happened,
             e.BlockedEntry: self._blocked,
         }
 
@@ -262,6 +263,12 @@ class ReplayDriver:
         value = entry.value.rebuild() if isinstance(entry.value, DataclassValue) else entry.value
         error = None if entry.error is None else entry.error.to_exception()
         self.engine.called(entry.number, value, error)
+
+    def _happened(self, entry: e.HappenedEntry) -> None:
+        source = self.engine.sources.get(entry.source)
+        if source is None or not isinstance(entry.event, DataclassValue):
+            raise LookupError(f"there is no source {entry.source} with such events")
+        self.engine.happened(source, entry.event.rebuild())
 
     def _blocked(self, entry: e.BlockedEntry) -> None:
         for delivery in self.engine.deliveries:

@@ -17,16 +17,21 @@ from vcproxy.engine.commands import (
     Call,
     CancelCall,
     Close,
+    CloseSource,
     Command,
     Connect,
+    OpenSource,
     Rescan,
     Resolve,
+    SendDatagram,
     ShutdownWrite,
+    SignalChild,
     Spread,
     Stop,
     Subscribe,
 )
 from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.datagrams import show_peer
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.fan import Fan
 from vcproxy.engine.listener import Listener
@@ -43,6 +48,7 @@ from vcproxy.replay.format.entries import (
     ClockEntry,
     CommandsEntry,
     Entry,
+    HappenedEntry,
     MakeRoomEntry,
     MovedEntry,
     RunEntry,
@@ -52,7 +58,7 @@ from vcproxy.replay.format.entries import (
 )
 from vcproxy.replay.format.frames import Octets
 from vcproxy.replay.format.redaction import redacted, redacted_value
-from vcproxy.replay.format.values import FailureValue, NotPlain, plain
+from vcproxy.replay.format.values import DataclassValue, FailureValue, NotPlain, plain
 from vcproxy.replay.format.varint import double
 from vcproxy.replay.record.recorded import (
     RecordedFan,
@@ -64,6 +70,7 @@ from vcproxy.replay.record.recorded import (
 
 if TYPE_CHECKING:
     from vcproxy.engine.blocks import Block
+    from vcproxy.engine.source import Source
 
 _CLOCK, _RUN = OPCODES[ClockEntry], OPCODES[RunEntry]
 
@@ -246,6 +253,12 @@ class RecordingEngine(Engine):
             self.record(self._redacted(entry._replace(value=None, error=failure(error))))
         super().called(number, value, error)
 
+    def happened(self, source: Source, event: object) -> None:
+        """See Engine. An event that the engine ignores is not recorded."""
+        if source.number in self.sources:
+            self.record(self._redacted(HappenedEntry(source.number, DataclassValue.of(event))))
+            super().happened(source, event)
+
     def _redacted(self, entry: Any) -> Any:
         """Return the entry, redacted if patterns are configured."""
         if self.redact is None:
@@ -292,6 +305,14 @@ def command_text(command: Command) -> str:
             return f"{verb} {number} {call_text(command)}"
         case CancelCall(number):
             return f"{verb} {number}"
+        case OpenSource(source):
+            return f"{verb} {source.number} {source.request}"
+        case CloseSource(source):
+            return f"{verb} {source.number}"
+        case SignalChild(source, number):
+            return f"{verb} {source.number} {number}"
+        case SendDatagram(source, data, to):
+            return f"{verb} {source.number} {show_peer(to)} {data!r}"
         case Spread() | Rescan() | Stop():
             return verb
     return f"{verb} {getattr(getattr(command, 'listener', None), 'name', '')}"

@@ -19,7 +19,7 @@ from vcproxy.replay.hosts import OfflineHost
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.link import Endpoint
-    from vcproxy.engine.commands import Call, Connect, Subscribe
+    from vcproxy.engine.commands import Call, Connect, OpenSource, Subscribe
     from vcproxy.engine.listener import Listener
     from vcproxy.engine.mutex import Mutex
     from vcproxy.replay.what_if.run import WhatIfRun
@@ -106,6 +106,13 @@ class WhatIfDriver(SimDriver):
         post = self.network.datagrams
         sender = self._run.server(command.outgoing.vc, command.outgoing.target, "")
         sender.attach_datagrams(DatagramPeer(post.connect(command.address)).send)
+
+    def _open_source(self, command: OpenSource) -> None:
+        """Repeat what happened at the source with this number; what it sends is not compared."""
+        source = command.source
+        for at, event in self._run.source_events(source.number):
+            happened = partial(self.engine.happened, source, event)
+            self.network.clock.at(at, partial(self.complete, happened))
 
     def _call(self, command: Call) -> None:
         value, error = self._run.result_of(command)

@@ -166,6 +166,11 @@ class WhatIfRun:
         value = entry.value.rebuild() if isinstance(entry.value, DataclassValue) else entry.value
         return value, None if entry.error is None else entry.error.to_exception()
 
+    def source_events(self, number: int) -> list[tuple[float, object]]:
+        """Return the recorded events of a source, and when each happened."""
+        recorded = self._recorded.sources.get(number, ())
+        return [(at, event.rebuild()) for at, event in recorded]
+
     # -- clients -----------------------------------------------------------------------------
 
     def _connect(self, client: ReplayedPeer, host: WhatIfHost) -> None:
