@@ -128,6 +128,12 @@ Other keys are message classes, with an instance as data, and tags:
 | `Message` | a session's client | one message has arrived |
 | `FramingError` | a session's client | the framing is broken: a message is too long or incomplete |
 | `Called` | `engine.call` | the result of a call on another thread, or its exception |
+| `Launched`, `LaunchFailed` | `ChildProcess` | a program was executed, or why not |
+| `ChildExited`, `ChildKilled` | `ChildProcess` | a child process has ended |
+| `ChildStopped`, `ChildContinued` | `ChildProcess` | a signal has stopped or continued it |
+| `Signal` | `Signals` | a signal to this process |
+| `Bound`, `BindFailed` | `Datagrams` | the socket is bound, or why not |
+| `Arrived` | `Datagrams` | a datagram has arrived |
 """
 
 
