@@ -224,7 +224,7 @@ def test_default_effects_and_a_handler(sim: Simulation) -> None:
     assert sorted(map(repr, parent.events)) == sorted(
         map(
             repr,
-            [Launched("child", 1000), Launched("handling", 1001), ChildKilled("child", SIGTERM)],
+            [Launched("child", 1000), Launched("handling", 1001), ChildKilled("child", 15)],
         )
     )
     assert seen == [SIGCHLD, SIGTERM]

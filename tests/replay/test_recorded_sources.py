@@ -150,9 +150,9 @@ def test_what_happened_is_shown(desk: Path, vcproxy: Vcproxy) -> None:
     assert lines[:9] == [
         "1    OpenSource Datagrams box ('10.0.0.1', 9) ()",
         "2    OpenSource Signals signals (1,)",
-        "3    OpenSource ChildProcess 0 ('/bin/echo', ('0',), '', None)",
-        "4    OpenSource ChildProcess 1 ('/bin/echo', ('1',), '', None)",
-        "5    OpenSource ChildProcess 2 ('/bin/echo', ('2',), '', None)",
+        "3    OpenSource ChildProcess 0 ('/bin/echo', ('0',), '', {})",
+        "4    OpenSource ChildProcess 1 ('/bin/echo', ('1',), '', {})",
+        "5    OpenSource ChildProcess 2 ('/bin/echo', ('2',), '', {})",
         "1    happened Bound 'box' ('10.0.0.1', 9)",
         *lines[6:9],
     ]

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from vcproxy.drivers.epoll.process_signals import PROCESS_SIGNALS
 from vcproxy.sessions.program import Signal
 
 ENDS = signal.SIGTERM, signal.SIGINT
@@ -32,7 +33,9 @@ def wait_for(numbers: tuple[signal.Signals, ...], call: Callable[[Signal], None]
     def wait() -> None:
         while True:
             sent = signal.sigwaitinfo(numbers)
-            call(Signal(sent.si_signo, sent.si_pid))
+            received = Signal(sent.si_signo, sent.si_pid)
+            PROCESS_SIGNALS.report(received)  # no handler of a source gets it
+            call(received)
 
     signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     threading.Thread(target=wait, daemon=True).start()

@@ -21,7 +21,11 @@ LEAST_S = 0.1
 
 
 class DateAction(Continuation):
-    """An event at a date, and the handle to cancel it. See `Engine.schedule_at_date`."""
+    """An event at a date, and the handle to cancel it; from `Engine.schedule_at_date`.
+
+    It comes never early, at once if the date is past, and at most a second late. It follows the
+    clock of the system when that is set forwards or back, which is noticed within 10 s.
+    """
 
     __slots__ = ("_action", "_data", "_key", "_owner", "when")
 

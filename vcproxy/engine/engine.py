@@ -121,8 +121,7 @@ class Engine(EventDispatcher):
         self.commands: list[Command] = []
         self.sources: dict[int, Source] = {}
         """The sources that are open, by number."""
-        self.source_count = 0
-        """Sources opened so far: the number of the last."""
+        self.source_count = 0  # opened so far: the number of the last
         self.wall = 0
         """The time of day: seconds since 1970, UTC, as the driver set it last; 0: not set yet."""
         self.no_buffer = IOBuffer(self.memory, 0)
@@ -211,9 +210,7 @@ class Engine(EventDispatcher):
     def schedule_at_date(
         self, when: float, cont: Continuation, key: Hashable, data: object
     ) -> DateAction:
-        """Deliver an event at `when`, in seconds since 1970, UTC: never early, at most 1 s late.
-        It follows the clock of the system when that is set, which is noticed within 10 s.
-        """
+        """Deliver an event at `when`: seconds since 1970, UTC. See DateAction."""
         return DateAction(cont, when, key, data)
 
     def buffer(self, water_mark: int | None = None, *, message_oriented: bool = False) -> IOBuffer:
@@ -223,9 +220,8 @@ class Engine(EventDispatcher):
 
     def close_sources(self, mutex: Mutex) -> None:
         """Close all sources of a conversation. The mutex is held."""
-        for source in list(self.sources.values()):
-            if source.cont is not None and source.cont.mutex is mutex:
-                source.close()
+        for source in [each for each in self.sources.values() if each.mutex is mutex]:
+            source.close()
 
     def end_conversation(self, mutex: Mutex, error: Exception) -> None:
         """See EventDispatcher; close its sources too."""
@@ -353,11 +349,9 @@ class Engine(EventDispatcher):
         self._calls.finish(number, Called(value, error))
 
     def happened(self, source: Source, event: object) -> None:
-        """Queue an event of a source for its continuation, with the event's class as the key.
+        """Queue an event of a source, with its class as the key, unless the source has ended.
 
-        It is ignored if the source was closed, or has ended. An event of the class
-        `source.at_once` is delivered without being queued, if nothing is queued that it would
-        overtake.
+        One of the class `source.at_once` is delivered at once if it overtakes nothing.
         """
         if source.number not in self.sources:
             return

@@ -13,6 +13,7 @@ from vcproxy.engine.commands import CloseSource, OpenSource
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.mutex import Mutex
 
 
 class Source:
@@ -52,6 +53,11 @@ class Source:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.number} {self.name}>"
+
+    @property
+    def mutex(self) -> Mutex | None:
+        """The mutex of its continuation; None: it is closed."""
+        return None if self.cont is None else self.cont.mutex
 
     @property
     def request(self) -> str:
