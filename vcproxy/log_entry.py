@@ -33,12 +33,17 @@ def entry(level: Level, text: str, error: Exception | None = None) -> str:
         text = f"{text}\n{''.join(traceback.format_exception(error)).rstrip()}"
     if not text.isprintable():  # most are
         text = printable(text).replace("\n", "\n    ")
-    now = time()
-    second = int(now)
-    return f"{_shown(second)},{int((now - second) * 1000):03d} {level.upper()} {text}"
+    return f"{_shown(int(time() * 1000))} {level.upper()} {text}"
 
 
 @lru_cache(maxsize=1)
-def _shown(second: int) -> str:
-    """Return a second since 1970 as local time: formatting it takes longer than all the rest."""
+def _shown(milliseconds: int) -> str:
+    """Return a time since 1970 as local time. Formatting it takes longer than all the rest, and
+    entries come in bursts."""
+    second, milliseconds = divmod(milliseconds, 1000)
+    return f"{_shown_second(second)},{milliseconds:03d}"
+
+
+@lru_cache(maxsize=1)
+def _shown_second(second: int) -> str:
     return strftime("%Y-%m-%d %H:%M:%S", localtime(second))

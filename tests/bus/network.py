@@ -58,7 +58,9 @@ class Host:
 
     def texts(self, source: Host | None = None) -> list[str]:
         """Return the texts that were delivered, from one host or all."""
-        return [d.message.decode() for d in self.delivered if source in (None, self._at(d.source))]
+        return [
+            message.decode() for peer, message in self.delivered if source in (None, self._at(peer))
+        ]
 
     def _at(self, peer: Peer) -> Host | None:
         return self.network.hosts.get(peer)

@@ -148,7 +148,7 @@ def test_a_peer_that_starts_again_on_its_port(profile: Profile, seed: int) -> No
     for child, said in lives:
         own = [text for text in texts if text in said and text != "started a/A"]
         assert own == [text for text in said if text in own], "twice, or in another order"
-        delivered = [delivered.message.decode() for delivered in child.delivered]
+        delivered = child.texts()
         order = [to_child.index(text) for text in delivered]
         assert order == sorted(set(order)), "one process got a message twice, or in another order"
     last, said = lives[-1]
@@ -160,7 +160,7 @@ def test_a_peer_that_starts_again_on_its_port(profile: Profile, seed: int) -> No
         if (known := child.mailbox._correspondents.get(parent.peer)) and known.inbound
         for message, _ in known.inbound._held.values()
     }
-    received = {delivered.message.decode() for child, _ in lives for delivered in child.delivered}
+    received = {text for child, _ in lives for text in child.texts()}
     informed = {given_up.message.decode() for given_up in parent.given_up}
     assert set(to_child) == received | held | informed, "lost, and the parent is not informed"
     # A process of which nothing else was received cannot be told from the next one.

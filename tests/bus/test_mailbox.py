@@ -171,7 +171,7 @@ def test_an_answer_is_no_longer_than_what_was_asked() -> None:
     mailbox.received(number(0) + b"ack", stranger, 0.1)
     assert mailbox.has_acknowledged(stranger)
     mailbox.received(number(0) + b"on", stranger, 0.2)
-    assert [delivered.message for delivered in mailbox.take_delivered()] == [b"on", b"off"]
+    assert [message for _, message in mailbox.take_delivered()] == [b"on", b"off"]
 
 
 def test_short_messages_of_this_host_are_acknowledged() -> None:

@@ -136,7 +136,13 @@ class DatagramMailbox(Continuation):
     def handle_event(self, key: Hashable, data: object) -> None:
         """Handle a datagram, the end of a wait, letters to deliver, or the outcome of binding."""
         if type(data) is Arrived:
-            self._arrived(data)
+            if self._allows is not None and not self._allows(data.source):
+                self._drops.drop("its sender is not in an allowed network")
+            elif data.group:
+                self._arrived_for_group(data)
+            else:
+                self.mailbox.received(data.data, data.source, self.engine.now)
+                self._settle()
         elif key is Letter:
             self._settle()
         elif key is Event.TIMEOUT:
@@ -148,18 +154,10 @@ class DatagramMailbox(Continuation):
                 self.address = data.address
             self._deliver(key, data)
 
-    def _arrived(self, datagram: Arrived) -> None:
-        source = datagram.source
-        if self._allows is not None and not self._allows(source):
-            self._drops.drop("its sender is not in an allowed network")
-        elif datagram.group:
-            if self.mailbox.refuses:
-                return
+    def _arrived_for_group(self, datagram: Arrived) -> None:
+        if not self.mailbox.refuses:
             text = datagram.data.rstrip(b"\n").decode("utf-8", "surrogateescape")
-            self._deliver(Letter, Letter(source, text, self._groups[datagram.group]))
-        else:
-            self.mailbox.received(datagram.data, source, self.engine.now)
-            self._settle()
+            self._deliver(Letter, Letter(datagram.source, text, self._groups[datagram.group]))
 
     def _settle(self) -> None:
         """Send and deliver what the mailbox has."""
@@ -167,8 +165,9 @@ class DatagramMailbox(Continuation):
         mailbox = self.mailbox
         if mailbox.delivered:
             for source, message in mailbox.take_delivered():
-                text = message.decode("utf-8", "surrogateescape")
-                self._deliver(Letter, Letter(source, text, self.address))
+                if self._owner is not None:  # it may close this mailbox
+                    text = message.decode("utf-8", "surrogateescape")
+                    self._owner.handle_event(Letter, Letter(source, text, self.address))
         if mailbox.given_up:
             for given_up in mailbox.take_given_up():
                 self._deliver(GivenUp, given_up)

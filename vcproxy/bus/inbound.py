@@ -126,15 +126,17 @@ class Inbound:
 
     def receive(self, number: int, message: bytes, now: float) -> list[bytes] | None:
         """Return what is delivered now, in order. None: the message must not be acknowledged."""
-        ahead = (number - self.expected) % NUMBERS
-        if ahead >= NUMBERS // 2:
-            return self._lower(number, NUMBERS - ahead, message, now)
-        if ahead and not self._rejoins:
-            return self._later(number, ahead, message, now)
-        self._note_new(now)
-        if ahead:
+        if number != self.expected:
+            ahead = (number - self.expected) % NUMBERS
+            if ahead >= NUMBERS // 2:
+                return self._lower(number, NUMBERS - ahead, message, now)
+            if not self._rejoins:
+                return self._later(number, ahead, message, now)
             self._skip_to(number)
-        self.expected = (self.expected + 1) % NUMBERS
+        self._last_new = now
+        if self._second is None:
+            self._second = now
+        self.expected = (number + 1) % NUMBERS
         self._seen += 1
         self._distant = None
         self._rejoins = False
@@ -161,13 +163,10 @@ class Inbound:
                 return None
             self._room.left -= len(message)
             self._held[number] = message, now
-            self._note_new(now)
+            self._last_new = now
+            if self._second is None:
+                self._second = now
         return []
-
-    def _note_new(self, now: float) -> None:
-        self._last_new = now
-        if self._second is None:
-            self._second = now
 
     def _lower(self, number: int, behind: int, message: bytes, now: float) -> list[bytes] | None:
         """Handle a duplicate, a number that was given up here, or a new process.

@@ -11,7 +11,7 @@ _WORD = re.compile(r"[^ \t\n\v\f\r]+")
 """Only the white space of ASCII separates words, as in the original: not that of Unicode."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Letter:
     """A message that has arrived: "VERB WORD ...". Not frozen: that takes three times as long.
 
@@ -22,20 +22,21 @@ class Letter:
     sender: Peer
     text: str
     to: Peer
+    name: str
+    """The sender, as the histories of machines show it."""
+    verb: str
+    """The first word, which is the key of receivers; "" if there is none."""
 
-    @property
-    def name(self) -> str:
-        """The sender, as the histories of machines show it."""
-        return show_peer(self.sender)
-
-    @property
-    def verb(self) -> str:
-        """The first word, which is the key of receivers; "" if there is none."""
-        word = self.text.partition(" ")[0]
-        if word.isalnum():  # without white space, as nearly always
-            return word
-        found = _WORD.search(self.text)
-        return "" if found is None else found[0]
+    def __init__(self, sender: Peer, text: str, to: Peer) -> None:
+        self.sender = sender
+        self.text = text
+        self.to = to
+        self.name = show_peer(sender)
+        word = text.partition(" ")[0]
+        if not word.isalnum():  # then there may be other white space
+            found = _WORD.search(text)
+            word = "" if found is None else found[0]
+        self.verb = word
 
     @property
     def rest(self) -> str:

@@ -33,18 +33,17 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from vcproxy.bus.codec import ACK, NUMBERED, NUMBERS, Malformed
 from vcproxy.bus.correspondent import Correspondent, Pending
 from vcproxy.bus.inbound import HeldBytes, Inbound, is_first
-from vcproxy.bus.peer import show_peer
+from vcproxy.bus.peer import Peer, show_peer
 from vcproxy.bus.profile import WINK
 from vcproxy.bus.retransmission import Retransmission
 
 if TYPE_CHECKING:
     from vcproxy.bus.codec import Codec
-    from vcproxy.bus.peer import Peer
     from vcproxy.bus.profile import Profile
 
 PEERS: Final = 4_096
@@ -59,11 +58,8 @@ ACK_BYTES: Final = 8 + len(ACK)
 """The length of an acknowledgement."""
 
 
-class Delivered(NamedTuple):
-    """A message from a peer."""
-
-    source: Peer
-    message: bytes
+Delivered: TypeAlias = tuple[Peer, bytes]
+"""A message, and the peer that it is from."""
 
 
 class GivenUp(NamedTuple):
@@ -153,12 +149,16 @@ class Mailbox:
         number = correspondent.next_number
         datagram = self.codec.encode(number, message)
         correspondent.next_number = (number + 1) % NUMBERS
-        self._note_stop(now)
+        deadline = self.deadline
+        if deadline is not None and now - deadline > LATE_S:
+            self._note_stop(now)
         queued[number] = pending = Pending(correspondent, number, message, token, now)
+        due = self._retransmission.add(pending)
+        if deadline is None or due < deadline:
+            self.deadline = due
         if correspondent.confirmed or len(queued) == 1:
             pending.sent = True
             self.outgoing.append((datagram, to))
-        self._wake_at(self._retransmission.add(pending))
         return token
 
     @property
@@ -208,11 +208,19 @@ class Mailbox:
                 self._malformed(f"it is malformed: {error}")
             return
         if not self.codec.acknowledged:
-            self.delivered.append(Delivered(source, message))
+            self.delivered.append((source, message))
             return
         correspondent = self._correspondents.get(source)
         if message == ACK:
-            self._acknowledged(correspondent, number)
+            pending = None if correspondent is None else correspondent.pending.get(number)
+            if correspondent is None or pending is None or not pending.sent:
+                self.drops["an acknowledgement that nothing waits for"] += 1
+                return
+            del correspondent.pending[number]
+            del pending.queue[pending.token]
+            if not correspondent.confirmed:
+                correspondent.confirmed = True
+                self._put_unsent(correspondent)
             return
         correspondent = correspondent or self._meet(source)
         if correspondent is None:
@@ -241,18 +249,6 @@ class Mailbox:
             self._deliver(peer, inbound.close())
         self._gaps.clear()
 
-    def _acknowledged(self, correspondent: Correspondent | None, number: int) -> None:
-        """Take an acknowledgement: the message is no longer pending."""
-        pending = None if correspondent is None else correspondent.pending.get(number)
-        if correspondent is None or pending is None or not pending.sent:
-            self.drops["an acknowledgement that nothing waits for"] += 1
-            return
-        del correspondent.pending[number]
-        del pending.queue[pending.token]
-        if not correspondent.confirmed:
-            correspondent.confirmed = True
-            self._put_unsent(correspondent)
-
     def _arrived(
         self, correspondent: Correspondent, number: int, message: bytes, now: float
     ) -> bool:
@@ -272,14 +268,15 @@ class Mailbox:
         if begins:
             correspondent.started_again()
             self._put_unsent(correspondent)
-        closes = inbound.gap_closes
-        if closes is not None:
-            self._gaps[peer] = inbound
-            self._wake_at(closes)
+        if not messages or inbound.held:
+            closes = inbound.gap_closes
+            if closes is not None:
+                self._gaps[peer] = inbound
+                self._wake_at(closes)
         if messages is None:
             return False
         for each in messages:
-            self.delivered.append(Delivered(peer, each))
+            self.delivered.append((peer, each))
         return True
 
     # -- time --------------------------------------------------------------------------------
@@ -369,4 +366,4 @@ class Mailbox:
         return taken
 
     def _deliver(self, peer: Peer, messages: list[bytes]) -> None:
-        self.delivered += [Delivered(peer, message) for message in messages]
+        self.delivered += [(peer, message) for message in messages]

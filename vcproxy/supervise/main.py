@@ -74,22 +74,26 @@ class ProcessLog:
     def __call__(self, level: Level, text: str, error: Exception | None = None) -> None:
         """See LogFunction."""
         if level != "debug":
-            self._write(entry(level, text, error))
+            line = f"{entry(level, text, error)}\n"
+            if self.dropped or self._torn:
+                line = self._resumed(line)
+            octets = line.encode(errors="backslashreplace")
+            try:
+                written = os.write(STANDARD_ERROR, octets)
+            except OSError:
+                self.dropped += 1
+            else:
+                self._torn = written < len(octets)
+                self.dropped = int(self._torn)
         if error is not None:
             self.mistake()
 
-    def _write(self, line: str) -> None:
+    def _resumed(self, line: str) -> str:
+        """Return the first line after some were dropped, or after one that was written in part."""
         if self.dropped:
             lines = "1 line was" if self.dropped == 1 else f"{self.dropped} lines were"
             line = f"{entry('warning', f'{lines} dropped from the log')}\n{line}"
-        octets = f"{chr(10) * self._torn}{line}\n".encode(errors="backslashreplace")
-        try:
-            written = os.write(STANDARD_ERROR, octets)
-        except OSError:
-            self.dropped += 1
-        else:
-            self._torn = written < len(octets)
-            self.dropped = int(self._torn)
+        return f"\n{line}" if self._torn else line
 
 
 def _nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+from select import EPOLLOUT
 from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.drivers.datagram_sessions import DatagramSessions
@@ -85,9 +86,9 @@ class DatagramWatch:
 
     def ready(self, mask: int) -> None:
         """Call the handler for an event."""
-        if mask & select.EPOLLOUT:
+        if mask & EPOLLOUT:
             self.handler.on_writable()
-        if mask & ~select.EPOLLOUT:
+        if mask != EPOLLOUT:
             self.handler.on_readable()
 
 
