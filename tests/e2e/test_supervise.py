@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Starter
-from tests.e2e.running import ECHO, Running, all_of, eventually, free_port
+from tests.e2e.running import ECHO, VCPROXY, Running, all_of, eventually, free_port
 from tests.e2e.test_signals import rewrite
 
 CHILD = """\
@@ -197,6 +198,24 @@ def test_the_example_serves_again_after_a_kill(folder: Folder, vcproxy: Starter)
     pids(running, "web", 2)
     eventually(served, "a page of the new web server")
     finish(running)
+
+
+def test_a_recording_of_ends_is_replayed_without_the_programs(
+    folder: Folder, vcproxy: Starter
+) -> None:
+    log = folder.path / "run.log"
+    record = f'[record]\nfile = "{log}"\n'
+    running = vcproxy(record + folder.text(*map(folder.child, "ab")))
+    os.kill(pids(running, "a")[0], signal.SIGKILL)
+    pids(running, "a", 2)
+    folder.noted("a runs, b runs, a runs")
+    finish(running)
+    for script in folder.path.glob("*.sh"):
+        script.unlink()
+    noted = folder.notes.read_text()
+    replay = subprocess.run([*VCPROXY, "replay", log], capture_output=True, text=True, check=False)
+    assert replay.returncode == 0, replay.stderr
+    assert folder.notes.read_text() == noted
 
 
 def test_a_storm_of_kills(folder: Folder, vcproxy: Starter) -> None:

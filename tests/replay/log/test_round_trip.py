@@ -22,6 +22,7 @@ from vcproxy.app import cli
 from vcproxy.config.loader import load
 from vcproxy.config.plugin_loader import BUNDLED
 from vcproxy.drivers.sim import Peer
+from vcproxy.drivers.sim.process import SimProcess
 from vcproxy.drivers.tls_context import client_context
 from vcproxy.engine.address import Address
 from vcproxy.replay.format.entries import AcceptedEntry
@@ -55,6 +56,8 @@ class Run:
     """Whether each conversation has server connections, or a known share of them."""
     clients: bool = True
     """Whether there are clients."""
+    programs: dict[str, Callable[[ConfiguredProxy, SimProcess], None]] = field(default_factory=dict)
+    """Programs that it launches, by path."""
 
 
 def lines(proxy: ConfiguredProxy, peer: Peer) -> None:
@@ -101,6 +104,33 @@ def slow_pages(proxy: ConfiguredProxy, peer: Peer) -> None:
     reply = peer.on_data
     peer.on_data = lambda data: proxy.sim.clock.after(0.1, partial(reply, data))
     proxy.sim.clock.after(0.55, peer.end)
+
+
+def short(proxy: ConfiguredProxy, process: SimProcess) -> None:
+    """A program that fails after a while."""
+    proxy.sim.clock.after(0.1, partial(process.exit, 3))
+
+
+def ignoring(proxy: ConfiguredProxy, process: SimProcess) -> None:
+    """A program that runs until it is killed."""
+    process.on_signal = lambda number: None
+
+
+SUPERVISED = """
+[[listener]]
+name = "in"
+plugin = "supervise"
+[listener.options]
+strategy = "rest_for_one"
+intensity = 2
+[[listener.options.children]]
+name = "short"
+command = ["/bin/sh", "-c", "sleep 0.1; exit 3"]
+[[listener.options.children]]
+name = "deaf"
+command = "/bin/cat"
+shutdown = "100ms"
+"""
 
 
 def gets(secret: bytes) -> list[bytes]:
@@ -250,6 +280,9 @@ RUNS = {
         alone=False,
     ),
     "split": Run(listener("split"), servers={"one": lines}, tested=False, alone=False),
+    "supervise": Run(
+        SUPERVISED, programs={"/bin/sh": short, "/bin/cat": ignoring}, tested=False, clients=False
+    ),
     "validate": Run(
         listener("validate", options='pattern = "the.*", answer = "no", keep = true'),
         servers={"one": lines},
@@ -280,6 +313,8 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     (folder / "proxy.toml").write_text(run.text)
     log = folder / "run.log"
     with ConfiguredProxy(load(folder / "proxy.toml"), record=log) as proxy:
+        for path, program in run.programs.items():
+            proxy.sim.programs[path] = partial(program, proxy)
         for name, script in run.servers.items():
             proxy.sim.server(Address("tcp", name, 1), partial(script, proxy))
         proxy.sim.elapse(0.3)
@@ -304,7 +339,7 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def test_all_bundled_plugins_are_included() -> None:
-    names = {path.stem for path in BUNDLED.glob("*.py")} - {"__init__", "supervise"}
+    names = {path.stem for path in BUNDLED.glob("*.py")} - {"__init__"}
     assert names == {run.plugin or name for name, run in RUNS.items()}
 
 
@@ -330,7 +365,7 @@ def nothing_differs(log: Path, plugin: str) -> None:
 
 
 def test_the_clients_were_served(recorded: Recorded) -> None:
-    if recorded.plugin not in ("relay", "page", "echo_server", "echo_client"):
+    if recorded.run.clients and recorded.plugin not in ("relay", "page", "echo_server"):
         for received, secret in zip(recorded.received, SECRETS, strict=True):
             assert secret in received
 
