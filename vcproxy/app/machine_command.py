@@ -1,6 +1,6 @@
 """The commands `vcproxy machine serve|start|stop|send|list|listen|help`: their options and output.
 
-Tested in tests/app/test_machine_command.py.
+Tested in tests/app/test_machine_command.py and tests/e2e/test_machine_command.py.
 """
 
 from __future__ import annotations

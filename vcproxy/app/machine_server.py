@@ -1,6 +1,6 @@
 """Run a machine server, as `vcproxy machine serve` does.
 
-Tested in tests/app/test_machine_command.py.
+Tested in tests/app/test_machine_command.py and tests/e2e/test_machine_command.py.
 """
 
 from __future__ import annotations

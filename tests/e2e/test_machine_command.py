@@ -1,0 +1,416 @@
+"""`vcproxy machine` with real processes: a server, its commands, and machines of other programs."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import wire_machine
+from tests.e2e.running import PATIENCE_S, VCPROXY, eventually, free_port
+
+MACHINE = Path(wire_machine.__file__).read_text()
+Done = subprocess.CompletedProcess[str]
+
+
+class MachineServer:
+    """A process of `vcproxy machine serve` at an address of its own, 127.x.y.z:42000."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.directory = directory
+        self.host = (
+            f"127.{random.randrange(1, 255)}.{random.randrange(256)}.{random.randrange(1, 255)}"
+        )
+        self.process = subprocess.Popen(
+            [*VCPROXY, "machine", "serve", str(directory), "-a", self.host, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        self.wait_for("^ready$")
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.append(line.rstrip("\n"))
+
+    @property
+    def log(self) -> str:
+        """What it and its machines have printed."""
+        return "\n".join(self._lines)
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """Wait for a line of the log."""
+        found: list[re.Match[str]] = []
+
+        def matched() -> bool:
+            found[:] = [m for line in list(self._lines) if (m := re.search(pattern, line))]
+            return bool(found)
+
+        try:
+            eventually(matched, f"the log has a line {pattern!r}")
+        except AssertionError:
+            raise AssertionError(f"no line {pattern!r} in:\n{self.log}") from None
+        return found[0]
+
+    def add(self, name: str, text: str = MACHINE, mode: int = 0o755) -> Path:
+        """Put a program into the directory, in place of an older one."""
+        file = self.directory / name
+        file.parent.mkdir(exist_ok=True)
+        fresh = file.with_name(f"{file.name}.new")
+        fresh.write_text(f"#!{sys.executable}\n{text}" if text is not None else "")
+        fresh.chmod(mode)
+        fresh.replace(file)
+        return file
+
+    def run(self, command: str, *words: str) -> Done:
+        """Run a command to its end."""
+        return subprocess.run(
+            [*VCPROXY, "machine", command, *words],
+            capture_output=True,
+            text=True,
+            timeout=2 * PATIENCE_S,
+            check=False,
+        )
+
+    def start(self, name: str, port: int = 0, *words: str) -> int:
+        """Start a machine; return its port."""
+        done = self.run("start", name, f"{self.host}:{port}", *words)
+        assert (done.returncode, done.stderr) == (0, "")
+        started = re.fullmatch(
+            rf"127\.0\.0\.1:\d+ < {self.host}:(\d+) started {name}\n", done.stdout
+        )
+        assert started, done.stdout
+        return int(started[1])
+
+    def refused(self, name: str) -> str:
+        """Start a machine that cannot be started; return the reason."""
+        done = self.run("start", name, f"{self.host}:0")
+        assert done.returncode == 255
+        _, found, reason = done.stdout.partition(f"{self.host}:42000 errored {name} ")
+        assert found, done.stdout + done.stderr
+        return reason.rstrip("\n")
+
+    def list(self) -> dict[int, tuple[int, str]]:
+        """Return pid and name of each listed machine, by port."""
+        done = self.run("list", self.host)
+        assert (done.returncode, done.stderr) == (0, "")
+        head, *lines = done.stdout.splitlines()
+        assert head == "Port,PID,Machine"
+        rows = [line.split(",") for line in lines]
+        assert [int(port) for port, _, _ in rows] == sorted(int(port) for port, _, _ in rows)
+        return {int(port): (int(pid), name) for port, pid, name in rows}
+
+    def registered(self, count: int) -> dict[int, tuple[int, str]]:
+        """Wait until so many machines are listed: one that has started registers soon after."""
+        listed: dict[int, tuple[int, str]] = {}
+
+        def reached() -> bool:
+            listed.clear()
+            listed.update(self.list())
+            return len(listed) == count
+
+        eventually(reached, f"{count} machines are listed")
+        return listed
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it with a signal; return its exit status."""
+        self.process.send_signal(number)
+        status = self.process.wait(2 * PATIENCE_S)
+        self.close()
+        return status
+
+    def close(self) -> None:
+        """End it in any case."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(2 * PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self.process.returncode != 0:  # its machines may have been left
+            for pid in map(int, re.findall(r"Forked: (\d+)", self.log)):
+                if str(self.directory) in _command_line(pid):
+                    os.kill(pid, signal.SIGKILL)
+        self._reader.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[MachineServer]:
+    """A server of an empty directory."""
+    directory = tmp_path / "machines"
+    directory.mkdir()
+    server = MachineServer(directory)
+    yield server
+    server.close()
+    assert "Traceback" not in server.log, server.log
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def alive(pid: int) -> bool:
+    """Whether a process exists, also as a zombie."""
+    return Path(f"/proc/{pid}").exists()
+
+
+def test_start_list_send_stop(served: MachineServer) -> None:
+    served.add("echo/Echo")
+
+    port = served.start("echo/Echo#1")
+    ((pid, name),) = served.registered(1).values()
+    assert name == "echo/Echo#1"
+    assert alive(pid)
+
+    done = served.run("send", "-r", "2", f"{served.host}:{port}", "who", "hello world")
+    assert done.returncode == 0
+    prefix = rf"127\.0\.0\.1:\d+ < {served.host}:{port} "
+    assert re.fullmatch(rf"{prefix}1 {pid}\n{prefix}hello world\n", done.stdout), done.stdout
+
+    done = served.run("stop", f"{served.host}:{port}")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    served.wait_for(rf"INFO Ended: {pid} echo/Echo#1, exit status 0")
+    assert served.list() == {}
+    assert not alive(pid)
+    assert served.end() == 0
+
+
+def test_the_transcript_of_a_start(served: MachineServer) -> None:
+    """The lines of the original's server, and those of the machine between them."""
+    served.add("echo/Echo")
+    port = served.start("echo/Echo")
+    served.registered(1)
+
+    times = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO "
+    for pattern in (
+        rf"^{times}Directory: {served.directory}$",
+        rf"^{times}Address: {served.host}:42000$",
+        rf"^{times}< 127.0.0.1:\d+ start echo/Echo :0$",
+        rf"^{times}Forked: \d+$",
+        r"^echo/Echo started$",
+        rf"^{times}< {served.host}:{port} register echo/Echo \d+$",
+    ):
+        served.wait_for(pattern)
+
+
+def test_follow_prints_until_the_machine_has_exited(served: MachineServer) -> None:
+    served.add("useless/Useless", MACHINE.replace("self.ending = False", "self.ending = True"))
+
+    done = served.run("start", "-f", "true", "useless/Useless", served.host)
+    assert done.returncode == 0
+    assert [line.split(" < ")[1].split()[1:] for line in done.stdout.splitlines()] == [
+        ["started", "useless/Useless"],
+        ["exited", "useless/Useless"],
+    ]
+
+
+def test_programs_that_cannot_be_started(served: MachineServer, tmp_path: Path) -> None:
+    served.add("a/Plain", mode=0o644)
+    served.add("a/Interpreter").write_text("#!/no/such/interpreter\n")
+    served.add("a/Text").write_text("no program\n")
+    served.add("a/False").write_text("#!/bin/sh\nexit 3\n")
+    served.add("a/Killed").write_text("#!/bin/sh\nkill -9 $$\n")
+    (tmp_path / "Outside").write_text("#!/bin/sh\n")
+    (tmp_path / "Outside").chmod(0o755)
+    (served.directory / "a" / "Link").symlink_to(tmp_path / "Outside")
+
+    missing = served.refused("a/Missing")
+    assert missing == f"{served.directory}/a/Missing: no such file or directory"
+    assert served.refused("a/Plain").endswith("a/Plain: it is not executable (chmod +x)")
+    assert "/no/such/interpreter" in served.refused("a/Interpreter")
+    assert str(served.directory / "a" / "Text") in served.refused("a/Text")
+    assert "a symbolic link leads out of the directory" in served.refused("a/Link")
+    assert 'leads out of the served directory with ".."' in served.refused("../Outside")
+    assert "it is an absolute path" in served.refused("/bin/true")
+    ended = "its process has ended before it registered: "
+    assert served.refused("a/False") == f"{ended}exit status 3"
+    assert served.refused("a/Killed") == f"{ended}killed by signal 9"
+    assert served.list() == {}
+
+
+def test_a_killed_machine_is_reaped_and_not_listed(served: MachineServer) -> None:
+    served.add("echo/Echo")
+    served.start("echo/Echo")
+    ((pid, _),) = served.registered(1).values()
+
+    os.kill(pid, signal.SIGKILL)
+    served.wait_for(rf"WARNING Ended: {pid} echo/Echo, killed by signal 9")
+    assert served.list() == {}
+    assert not alive(pid)
+
+
+UPGRADED = """
+import pathlib, time
+class Slow(WireMachine):
+    def run(self) -> None:
+        super().run()
+        self.socket.close()
+        while not pathlib.Path(self.arguments[0]).exists():
+            time.sleep(0.01)
+"""
+
+
+def test_live_upgrade(served: MachineServer, tmp_path: Path) -> None:
+    """The new program takes the port; messages wait for it; its neighbour is not touched.
+
+    The old machine closes its socket, and runs on until the test lets it end.
+    """
+    port = free_port(socket.SOCK_DGRAM)
+    may_end = tmp_path / "may-end"
+    old = MACHINE.replace('if __name__ == "__main__":', UPGRADED + 'if __name__ == "__main__":')
+    served.add("switch/Switch", old.replace("    WireMachine().run()", "    Slow().run()"))
+    served.add("echo/Echo")
+    served.start("switch/Switch", port, str(may_end))
+    neighbour = served.start("echo/Echo")
+    before = served.registered(2)
+
+    served.add("switch/Switch", MACHINE.replace('VERSION = "1"', 'VERSION = "2"'))
+    command = [*VCPROXY, "machine", "start", "switch/Switch", f"{served.host}:{port}"]
+    starting = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    served.wait_for(rf"< {served.host}:{port} unregister")
+    command = [*VCPROXY, "machine", "send", "-r", "1", "--profile", "patient"]
+    sending = subprocess.Popen(
+        [*command, f"{served.host}:{port}", "who"], stdout=subprocess.PIPE, text=True
+    )
+    assert alive(before[port][0])
+
+    may_end.touch()
+    sent, _ = sending.communicate(timeout=2 * PATIENCE_S)
+    started, _ = starting.communicate(timeout=2 * PATIENCE_S)
+    after = served.registered(2)
+    assert (starting.returncode, sending.returncode) == (0, 0)
+    assert started.endswith(f" < {served.host}:{port} started switch/Switch\n")
+    assert sent.endswith(f" < {served.host}:{port} 2 {after[port][0]}\n")
+    assert after[port][0] != before[port][0]
+    assert after[neighbour] == before[neighbour]
+    assert not alive(before[port][0])
+
+
+def test_what_the_server_has_not_started_is_not_signalled(served: MachineServer) -> None:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as forger:
+        forger.bind((served.host, 0))
+        forger.settimeout(PATIENCE_S)
+        victim = subprocess.Popen(["sleep", "600"])
+        try:
+            port = forger.getsockname()[1]
+            for number, text in enumerate((f"register x {victim.pid}", f"stop {port}")):
+                datagram = number.to_bytes(8, "little") + text.encode()
+                forger.sendto(datagram, (served.host, 42_000))
+                assert forger.recv(100) == datagram[:8] + b"ack"
+            served.wait_for(rf"not registered: process {victim.pid} was not started by this")
+            served.wait_for(rf"stop {port}: this server has no machine there")
+            assert served.list() == {}
+            assert victim.poll() is None
+        finally:
+            victim.kill()
+            victim.wait()
+
+
+def test_a_flood_of_malformed_datagrams(served: MachineServer) -> None:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as flood:
+        for size in range(5000):
+            flood.sendto(b"x" * (size % 8), (served.host, 42_000))
+
+    assert served.list() == {}
+    assert served.log.count("dropped") < 100
+
+
+def test_the_server_ends_its_machines(served: MachineServer) -> None:
+    served.add("echo/Echo")
+    for number in range(3):
+        served.start(f"echo/Echo#{number}")
+    pids = [pid for pid, _ in served.registered(3).values()]
+
+    assert served.end(signal.SIGINT) == 0
+    assert [pid for pid in pids if alive(pid)] == []
+    assert served.log.count("exit status 0") == 3
+
+
+def test_a_second_server_at_the_address(served: MachineServer) -> None:
+    done = served.run("serve", str(served.directory), "--address", served.host)
+
+    assert done.returncode == 255
+    assert "the server cannot start: " in done.stderr
+    assert f"{served.host}:42000" in done.stderr
+
+
+def test_a_log_for_each_machine(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (tmp_path / "machines").mkdir()
+    server = MachineServer(tmp_path / "machines", "--logs", str(logs))
+    try:
+        server.add("family/Child")
+        server.start("family/Child#Alice")
+        server.registered(1)
+    finally:
+        assert server.end() == 0
+
+    named = {re.fullmatch(r"(\d{14})(.*)", file.name)[2]: file for file in logs.iterdir()}  # type: ignore[index]
+    assert sorted(named) == ["family_Child_Alice.log", "server.log"]
+    assert named["family_Child_Alice.log"].read_text() == (
+        "family/Child#Alice started\nfamily/Child#Alice exited\n"
+    )
+    assert "INFO Forked: " in named["server.log"].read_text()
+    assert server.log == "ready"
+
+
+def test_another_user() -> None:
+    """The program of this test ends with the status 7 if it runs as that user."""
+    if os.geteuid() != 0:
+        return  # what a user without privileges gets is in tests/app/test_privileges.py
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        server = MachineServer(Path(folder), "--user", "nobody")
+        try:
+            server.add("Who").write_text('#!/bin/sh\n[ "$(id -nu)" = nobody ] && exit 7\n')
+            assert server.refused("Who").endswith("exit status 7")
+        finally:
+            assert server.end() == 0
+
+
+def test_listen_and_send_to_a_group() -> None:
+    group = f"239.{random.randrange(256)}.{random.randrange(256)}.{random.randrange(1, 255)}:5007"
+    listening = subprocess.Popen(
+        [*VCPROXY, "machine", "listen", group], stdout=subprocess.PIPE, text=True
+    )
+    assert listening.stdout is not None
+    try:
+        lines: list[str] = []
+        reader = threading.Thread(target=lambda: lines.extend(listening.stdout or ()))
+        reader.start()
+
+        def heard() -> bool:
+            done = subprocess.run([*VCPROXY, "machine", "send", group, "hello all"], check=True)
+            return bool(lines) and done.returncode == 0
+
+        eventually(heard, "a message to the group is printed")
+        listening.send_signal(signal.SIGINT)
+        assert listening.wait(PATIENCE_S) == 0
+        reader.join()
+        assert re.fullmatch(rf"{re.escape(group)} < 127\.0\.0\.1:\d+ hello all\n", lines[0])
+    finally:
+        listening.kill()
+        listening.wait()
+        listening.stdout.close()
