@@ -281,10 +281,7 @@ class TestDatagrams:
         one.send(bytes(65_507), two.address)
         world.run(lambda: two.arrived)
         assert [len(each.data) for each in two.arrived] == [65_507]
-        assert world.log == [
-            f"warning: box: a datagram was dropped: to {two.address[0]}:{two.address[1]}: "
-            "it is too large for the path"
-        ]
+        assert world.log == ["warning: box: a datagram was dropped: it is too large for the path"]
 
     def test_a_name_is_not_looked_up(self, world: SourceWorld) -> None:
         box = Box(world)
@@ -293,9 +290,8 @@ class TestDatagrams:
         box.send(b"to itself", box.address)
         world.run(lambda: box.arrived)
         assert world.log == [
-            "warning: box: a datagram was dropped: to localhost:9: "
-            '"localhost" is not a numeric address',
-            f"warning: box: a datagram was dropped: to {LOCAL}:65536: ports are 0 to 65535",
+            "warning: box: a datagram was dropped: it was for a host that is not a numeric address",
+            "warning: box: a datagram was dropped: ports are 0 to 65535",
         ]
 
     @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -165,8 +166,6 @@ class TestHowItRuns:
                 os.close(descriptor)
 
     def test_it_blocks_no_signals(self, world: EpollWorld, tmp_path: Path) -> None:
-        import signal
-
         output = tmp_path / "log"
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [SIGTERM])
         try:
@@ -240,6 +239,15 @@ class TestHowItEnds:
             f"warning: alice: the exit status of pid {child.pid} is lost, because other code in "
             "this process has waited for it: 255 is assumed"
         ]
+
+    def test_a_process_that_ignores_sigchld_gets_the_status(self, world: EpollWorld) -> None:
+        before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        try:
+            child = Child(world, script("exit 4"))
+            child.run(2)
+            assert child.events[1] == ChildExited("alice", 4)
+        finally:
+            signal.signal(signal.SIGCHLD, before)
 
     def test_no_signal_reaches_a_process_that_has_its_pid(self, world: EpollWorld) -> None:
         child = Child(world, script("exit 0"))

@@ -311,7 +311,8 @@ def test_a_thousand_processes_cost_little() -> None:
     before = time.process_time()
     sim.elapse(65)
     assert pulses == 6000
-    assert time.process_time() - before < 20
+    # It took 0.3 s; with a look at each engine for each step it would take more than 10.
+    assert time.process_time() - before < 6
 
 
 def _acceptor(vc: NetVConnection) -> EventRecorder:

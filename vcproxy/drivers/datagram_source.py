@@ -132,14 +132,14 @@ class DatagramSource:
         except BlockingIOError:
             self._drops.drop("the send buffer is full")
         except OSError as error:
-            self._drops.drop(f"to {show_peer(to)}: {reason(error)}")
+            self._drops.drop(reason(error))  # without the address: reasons are counted apart
         except OverflowError:
-            self._drops.drop(f"to {show_peer(to)}: {BAD_PORT}")
+            self._drops.drop(BAD_PORT)
 
     def _check(self, host: str) -> None:
         """Raise OSError unless a host is numeric: a name would be looked up, which blocks."""
         if not udp((host, 0)).numeric:
-            raise OSError(f'"{host}" is not a numeric address')
+            raise OSError("it was for a host that is not a numeric address")
         if len(self._known) >= REMEMBERED:
             self._known.clear()
         self._known.add(host)

@@ -53,6 +53,7 @@ class Child:
         self._lock = threading.Lock()  # for _closed and _running: they meet on two threads
         self._running: Running | None = None
         self._finished = threading.Event()  # the launch
+        _take_ends()
         CHILD_STOPS.launching()
         driver.offload.launches.run(launch, (source.launch,), self._launched)
 
@@ -168,6 +169,16 @@ class Child:
         self._running = None
         os.close(running.pidfd)
         self._forget(self._source.number)
+
+
+def _take_ends() -> None:
+    """Undo that SIGCHLD is ignored, which a process may inherit: the kernel would reap children,
+    and their exit status would be lost. On the main thread only."""
+    if (
+        signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+        and threading.current_thread() is threading.main_thread()
+    ):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _kill(running: Running) -> None:

@@ -11,9 +11,13 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeAlias
+
+EARLY = 256
+"""The most stops that are kept while a launch is under way."""
 
 StopReport: TypeAlias = Callable[[int, int], None]
 """Called with os.CLD_STOPPED and the signal, or os.CLD_CONTINUED and SIGCONT; on another thread."""
@@ -30,7 +34,8 @@ class ChildStops:
         self._condition = threading.Condition()
         self._reports: dict[int, StopReport] = {}  # by pid
         self._launching = 0
-        self._early: list[tuple[int, int, int]] = []  # stops seen before the launch was reported
+        # Stops seen before their launch was reported. Those of other children are among them.
+        self._early: deque[tuple[int, int, int]] = deque(maxlen=EARLY)
         self._launches = 0
         self._thread: threading.Thread | None = None
 
