@@ -137,6 +137,12 @@ class TestHowItRuns:
         run(world, what)
         assert output.read_text() == "before\nzero one / hello well.\nwrong\n"
 
+    def test_it_has_a_process_group_of_its_own(self, world: EpollWorld, tmp_path: Path) -> None:
+        output = tmp_path / "log"
+        script = "import os; print(os.getpgid(0) == os.getpid())"
+        run(world, Launch(sys.executable, ("python", "-c", script), output=str(output)))
+        assert output.read_text() == "True\n"
+
     def test_its_input_is_empty(self, world: EpollWorld) -> None:
         run(world, Launch("/bin/cat", ("cat",)))
 

@@ -25,7 +25,8 @@ LARGEST_SIGNAL = 64
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What to execute, and how. Its standard input is empty (/dev/null)."""
+    """What to execute, and how. Its standard input is empty (/dev/null), and it has a process group
+    of its own, so that a terminal sends it no signals."""
 
     executable: str
     """The path of the program: it is not searched in PATH. Relative to the working directory of

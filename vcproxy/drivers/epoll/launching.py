@@ -49,6 +49,7 @@ def launch(what: Launch) -> Running:
                 stdout=output,
                 stderr=output,
                 pass_fds=what.descriptors,
+                process_group=0,  # of its own: a terminal's ^C goes to this process only
                 **_identity(what.user),
             )
         finally:
