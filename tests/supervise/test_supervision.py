@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tests.engine.world import World
-from vcproxy.engine.log_function import Level
 from vcproxy.engine.mutex import Mutex
 from vcproxy.supervise.child_spec import ChildSpec
 from vcproxy.supervise.intensity import Intensity
@@ -17,13 +16,14 @@ class Owner:
 
     def __init__(self, world: World, *names: str, restarts: int = 5) -> None:
         self.mutex = Mutex()
-        self.asked: list[str] = []
+        self.asked = world.log
+        """What is asked for, and the lines of the log."""
         self.refused: set[str] = set()
         """Those whose start fails at once."""
         specs = [ChildSpec(name, shutdown_s=2.0) for name in names]
         intensity = Intensity(restarts, 10.0)
         supervisor = Supervisor(specs, Strategy.ONE_FOR_ONE, intensity, world.engine.random)
-        self.supervision = Supervision(world.engine, self.mutex, supervisor, self)
+        self.supervision = Supervision(world.engine, self.mutex, supervisor, self, "me")
 
     def start_child(self, name: str) -> None:
         self.asked.append(f"start {name}")
@@ -41,12 +41,10 @@ class Owner:
     def supervision_ended(self, failure: str) -> None:
         self.asked.append(f"ended {failure}".rstrip())
 
-    def supervision_logs(self, level: Level, text: str) -> None:
-        self.asked.append(f"{level}: {text}")
-
     def take(self) -> list[str]:
         """Return what has been asked for since the last call."""
-        asked, self.asked = self.asked, []
+        asked = list(self.asked)
+        self.asked.clear()
         return asked
 
 
@@ -67,9 +65,9 @@ def test_what_follows_from_an_action_comes_after_the_other_actions() -> None:
     owner.supervision.start()
     assert owner.take() == [
         "start a",
-        "error: child a cannot be started; it is started again",
+        "error: me: child a cannot be started; it is started again",
         "start a",
-        "error: child a cannot be started, after more than 1 restart in 10s; all are stopped",
+        "error: me: child a cannot be started, after more than 1 restart in 10s; all are stopped",
         "ended child a cannot be started, after more than 1 restart in 10s",
     ]
 
@@ -104,7 +102,10 @@ def test_a_child_that_ignores_its_stop_is_killed_in_time() -> None:
     assert world.engine.next_deadline() == 7.0
     owner.take()
     world.settle(2.0)
-    assert owner.take() == ["warning: child a has not ended within 2s: it is killed", "kill a"]
+    assert owner.take() == [
+        "warning: me: child a has not ended within 2s: it is killed",
+        "kill a",
+    ]
     owner.supervision.ended("a", False, "was killed by SIGKILL")
     world.settle()
     assert owner.take() == ["ended"]
@@ -116,7 +117,7 @@ def test_a_hung_child_and_a_second_stop_that_kills() -> None:
     owner.supervision.start()
     owner.take()
     owner.supervision.hung("a", "hangs")
-    assert owner.take() == ["error: child a hangs: it is killed", "kill a"]
+    assert owner.take() == ["error: me: child a hangs: it is killed", "kill a"]
     owner.supervision.stop()
     owner.supervision.kill()
     assert owner.take() == ["stop b", "kill b"]

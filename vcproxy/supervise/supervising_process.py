@@ -34,7 +34,6 @@ from vcproxy.supervise.supervisor import Life, Supervisor
 if TYPE_CHECKING:
     from vcproxy.bus.letter import Letter
     from vcproxy.engine.engine import Engine
-    from vcproxy.engine.log_function import Level
     from vcproxy.supervise.children import Child
     from vcproxy.supervise.invocation import Invocation
 
@@ -63,7 +62,8 @@ class SupervisingProcess(Process):
     mistake of the author ends the process at once: the children get `stop` together.
 
     Children that it spawns itself are not supervised. Letters of children reach its states, as
-    those of any process.
+    those of any process. To upgrade a permanent child, replace its file and stop it (`vcproxy
+    machine stop`): it is started again from the new file.
     """
 
     __slots__ = ("_errors", "_peers", "_specs", "_starts", "_supervision")
@@ -90,7 +90,7 @@ class SupervisingProcess(Process):
         self._errors: dict[str, str] = {}
         """The texts of `errored`, until `exited` follows."""
         supervisor = Supervisor(specs, self.strategy, self.intensity, engine.random)
-        self._supervision = Supervision(engine, self.mutex, supervisor, self)
+        self._supervision = Supervision(engine, self.mutex, supervisor, self, self.name)
 
     # -- for authors ---------------------------------------------------------------------------
 
@@ -104,6 +104,7 @@ class SupervisingProcess(Process):
         """See Process; then start the children."""
         super().enter_initial_state()
         if not self.ending:
+            self._supervision.name = self.uid
             self._supervision.start()
 
     def child_started(self, child: Child) -> None:
@@ -194,10 +195,6 @@ class SupervisingProcess(Process):
             super().error(failure)
         else:
             super().exit()
-
-    def supervision_logs(self, level: Level, text: str) -> None:
-        """Log a decision."""
-        self.engine.log(level, f"{self.uid}: {text}")
 
     # -- inside ----------------------------------------------------------------------------------
 

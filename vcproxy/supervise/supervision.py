@@ -19,7 +19,6 @@ from vcproxy.supervise.actions import (
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
-    from vcproxy.engine.log_function import Level
     from vcproxy.engine.mutex import Mutex
     from vcproxy.engine.scheduler import Action
     from vcproxy.supervise.supervisor import Life, Supervisor
@@ -44,19 +43,23 @@ class ChildControl(Protocol):
         """All children have ended for good. `failure`: why the supervisor has failed, or "" if it
         was stopped. The last call."""
 
-    def supervision_logs(self, level: Level, text: str) -> None:
-        """Write a line to the log."""
-
 
 class Supervision(Continuation):
     """Carries out the actions of a Supervisor, in order. Its mutex is that of its owner."""
 
-    __slots__ = ("_abandoned", "_busy", "_children", "_queue", "_supervisor", "_timer")
+    __slots__ = ("_abandoned", "_busy", "_children", "_queue", "_supervisor", "_timer", "name")
 
     def __init__(
-        self, engine: Engine, mutex: Mutex, supervisor: Supervisor, children: ChildControl
+        self,
+        engine: Engine,
+        mutex: Mutex,
+        supervisor: Supervisor,
+        children: ChildControl,
+        name: str,
     ) -> None:
+        """`name`: with which its log lines begin."""
         super().__init__(engine, mutex)
+        self.name = name
         self._supervisor = supervisor
         self._children = children
         self._timer: Action | None = None
@@ -139,7 +142,7 @@ class Supervision(Continuation):
             case KillChild(name):
                 self._children.kill_child(name)
             case Log(level, text):
-                self._children.supervision_logs(level, text)
+                self.engine.log(level, f"{self.name}: {text}")
             case Ended():
                 self._children.supervision_ended("")
             case Escalate(reason):
