@@ -38,8 +38,9 @@ from vcproxy.api import (
     stop_proxy,
 )
 
-SIGKILL, SIGTERM = 9, 15
-"""The numbers are the same on every Linux."""
+SIGKILL = 9
+STOP_SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "USR1": 10, "USR2": 12, "TERM": 15}
+"""The numbers of Linux."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,13 @@ class ChildOptions:
     """The user as whom it runs, which only root may choose. Default: the user of the proxy."""
     restart: Restart = Restart.PERMANENT
     """When it is started again after its end. "permanent": always. "transient": unless it exits
-    with status 0 or is ended by SIGTERM. "temporary": never. "raise": never, and unless its end was
-    one of these two, all others are stopped, and `on_failure` follows."""
+    with status 0 or is ended by its `stop_signal`. "temporary": never. "raise": never, and unless
+    its end was one of these two, all others are stopped, and `on_failure` follows."""
+    stop_signal: Literal["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"] = "TERM"
+    """The signal that asks it to end. Some programs finish what they have begun only for another
+    one, as nginx for QUIT."""
     shutdown: Duration = 5.0
-    """The time it has to end after SIGTERM; then it is killed. "0s": it is killed at once."""
+    """The time it then has to end, before it is killed. "0s": it is killed at once."""
 
 
 def _checked(children: tuple[ChildOptions, ...]) -> tuple[ChildOptions, ...]:
@@ -112,6 +116,9 @@ class Supervise(Program):
         assert isinstance(service.options, Options)
         self.options = options = service.options
         self._launches = {child.name: _launch(child) for child in options.children}
+        self._stop_signals = {
+            child.name: STOP_SIGNALS[child.stop_signal] for child in options.children
+        }
         self._processes: dict[str, ChildProcess] = {}
         self._pids: dict[str, int] = {}
         self._signalled = False
@@ -122,7 +129,7 @@ class Supervise(Program):
         ]
         intensity = Intensity(options.intensity, options.period)
         supervisor = Supervisor(specs, options.strategy, intensity, engine.random)
-        self._supervision = Supervision(engine, self.mutex, supervisor, self)
+        self._supervision = Supervision(engine, self.mutex, supervisor, self, service.name)
 
     def start(self) -> None:
         """Start the programs."""
@@ -158,7 +165,7 @@ class Supervise(Program):
             case ChildExited(name, status):
                 self._gone(name, status == 0, data.text)
             case ChildKilled(name, signal):
-                self._gone(name, signal == SIGTERM, data.text)
+                self._gone(name, signal == self._stop_signals[name], data.text)
             case LaunchFailed(name):
                 self._gone(name, False, data.text)
             case ChildStopped(name, signal):
@@ -183,15 +190,11 @@ class Supervise(Program):
 
     def stop_child(self, name: str) -> None:
         """Ask a program to end."""
-        self._processes[name].signal(SIGTERM)
+        self._processes[name].signal(self._stop_signals[name])
 
     def kill_child(self, name: str) -> None:
         """Kill a program."""
         self._processes[name].signal(SIGKILL)
-
-    def supervision_logs(self, level: Any, text: str) -> None:
-        """Log a decision."""
-        self._log(level, text)
 
     def supervision_ended(self, failure: str) -> None:
         """End this program; if it has failed, as the option `on_failure` requires."""

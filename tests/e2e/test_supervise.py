@@ -218,6 +218,15 @@ def test_a_recording_of_ends_is_replayed_without_the_programs(
     assert folder.notes.read_text() == noted
 
 
+def test_with_several_workers_a_program_runs_once(folder: Folder, vcproxy: Starter) -> None:
+    running = vcproxy("[proxy]\nworkers = 2\n" + folder.text(*map(folder.child, "ab")))
+    folder.noted("a runs, b runs")
+    everyone = pids(running, "a") + pids(running, "b")
+    finish(running)
+    folder.noted("a runs, b runs, b ends, a ends")
+    assert all(map(gone, everyone))
+
+
 def test_a_storm_of_kills(folder: Folder, vcproxy: Starter) -> None:
     """Each program is killed four times; none is lost, none runs twice, none is left."""
     names = ["a", "b", "c"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, SIGSEGV, SIGSTOP, SIGTERM
+from signal import SIGCONT, SIGKILL, SIGQUIT, SIGSEGV, SIGSTOP, SIGTERM
 from types import TracebackType
 from typing import Any
 
@@ -172,6 +172,18 @@ def test_a_program_that_ignores_sigterm_is_killed() -> None:
         assert world.log()[2:] == ["warning: child b has not ended within 2s: it is killed"]
 
 
+def test_a_program_may_want_another_signal() -> None:
+    got: list[int] = []
+    with World({"name": "a", "stop_signal": "QUIT", "restart": "transient"}) as world:
+        world.processes["a"].on_signal = got.append
+        world.signal()
+        assert got == [SIGQUIT]
+        world.kill("a", SIGKILL)
+    with World({"name": "a", "stop_signal": "QUIT", "restart": "transient"}) as world:
+        world.kill("a", SIGQUIT)
+        assert world.running == [], "an end by this signal is orderly"
+
+
 def test_a_second_signal_kills_at_once() -> None:
     with World("a", "b") as world:
         world.deaf("b")
@@ -257,7 +269,7 @@ def test_the_status_names_each_program() -> None:
 
 def test_a_mistake_in_the_plugin_leaves_no_program() -> None:
     class Mistaken(Supervise):
-        def supervision_logs(self, level: object, text: str) -> None:
+        def start_child(self, name: str) -> None:
             raise ZeroDivisionError
 
     with World("a", "b") as world:
