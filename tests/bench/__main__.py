@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from . import calls, instructions, messages, replayed, report
+from . import calls, instructions, kills, messages, replayed, report
 from . import workloads as tunnels
 from .http import workloads as http
 from .http.peers import HTTP_PEERS
@@ -76,6 +76,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     every |= instructions.workloads()
     every |= replayed.workloads(bulk_gib, seconds)
     every |= messages.workloads(seconds)
+    every |= kills.workloads(seconds)
     return every
 
 

@@ -120,6 +120,8 @@ GOALS = (
     Goal("http", 0.8, "before-heads", peer="vcproxy-heads"),
     Goal("http", 1.15, "vcproxy-http", peer="vcproxy-workers"),
     Goal("workers", 60, peer="vcproxy-workers"),
+    # no connection refused, and nothing left over: else the measurement fails
+    Goal("kills", 300, peer="vcproxy-workers"),
     Goal("http-unlike", 0.55, "before-http", peer="vcproxy-http"),
     Goal("http-unlike", 1.8, "haproxy-http", peer="vcproxy-http"),
     Goal("http-1m", 0.7, "nginx-http", peer="vcproxy-http"),

@@ -207,7 +207,7 @@ OURS = (
 )
 
 WORKERS = replace(
-    vcproxy("vcproxy-workers", ("http", "workers")),
+    vcproxy("vcproxy-workers", ("http", "workers", "kills")),
     config=OURS[0].config.replace("[proxy]\n", "[proxy]\nworkers = 2\n"),
     needs="vcproxy.workers",
 )
