@@ -174,7 +174,8 @@ class MachineServer(Machine):
                 self._stop(port, letter.sender)
             case ListRequest():
                 self.send(letter.sender, self.registry.text(legacy=self.legacy))
-                self._listed[letter.sender] = None
+                if len(self._listed) < MACHINES:
+                    self._listed[letter.sender] = None
             case RegisterRequest():
                 self._register(request, letter)
             case UnregisterRequest():
