@@ -89,6 +89,27 @@ class TestWhatPreventsALaunch:
             "with #!"
         )
 
+    def test_a_program_that_is_being_written(self, world: EpollWorld, tmp_path: Path) -> None:
+        copy = tmp_path / "copy"
+        copy.write_bytes(Path("/bin/true").read_bytes())
+        copy.chmod(0o755)
+        with copy.open("ab"):
+            assert reason(world, Launch(str(copy), ("copy",))) == f"{copy}: it is being written"
+        run(world, Launch(str(copy), ("copy",)))
+
+    def test_a_program_that_was_being_written_until_now(
+        self, world: EpollWorld, tmp_path: Path
+    ) -> None:
+        copy = tmp_path / "copy"
+        copy.write_bytes(Path("/bin/true").read_bytes())
+        copy.chmod(0o755)
+        with copy.open("ab"):
+            child = Child(world, Launch(str(copy), ("copy",)))
+            world.driver.turn(0)  # the launch begins
+            world.driver.turn(0.05)  # and is tried again
+        child.run(2)
+        assert child.events[1] == ChildExited("alice", 0)
+
     def test_a_directory_that_does_not_exist(self, world: EpollWorld) -> None:
         what = Launch("/bin/sh", ("sh", "-c", "exit"), directory="/nowhere")
         assert reason(world, what) == (

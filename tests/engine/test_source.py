@@ -90,6 +90,14 @@ class TestChildProcess:
         world.settle()
         assert world.commands[1:] == [SignalChild(child, 15), CloseSource(child)]
 
+    def test_argv_and_signals_are_checked(self, world: World) -> None:
+        with pytest.raises(ValueError, match="arguments must not be empty"):
+            Launch("/bin/true", ())
+        _, child = child_of(world)
+        for number in (0, 65):
+            with pytest.raises(ValueError, match=f"{number} is no signal"):
+                child.signal(number)
+
     def test_its_request_is_everything_but_descriptors(self, world: World) -> None:
         recorder = EventRecorder(world.engine)
         launch = Launch(

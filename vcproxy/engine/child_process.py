@@ -46,6 +46,11 @@ class Launch:
     user: str = ""
     """The name of the user as whom it runs, with the user's groups; "": that of this process."""
 
+    def __post_init__(self) -> None:
+        """Raise ValueError without arguments: argv[0] is the least."""
+        if not self.arguments:
+            raise ValueError(f"{self.executable}: arguments must not be empty: begin with argv[0]")
+
 
 @dataclass(frozen=True, slots=True)
 class Launched:
@@ -132,7 +137,7 @@ class ChildProcess(Source):
     def request(self) -> str:
         """See Source. Without the descriptors, whose numbers differ from run to run."""
         launch = self.launch
-        parts = launch.executable, launch.arguments, launch.directory, launch.environment
+        parts = launch.executable, launch.arguments, launch.directory, dict(launch.environment)
         return f"{super().request} {parts} {launch.output} {launch.user}".rstrip()
 
     def signal(self, number: int) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.drivers.datagram_source import ANY, DatagramSource, SourceSocket, open_datagrams
 from vcproxy.drivers.epoll import datagram
-from vcproxy.drivers.epoll.multicast import send_on
+from vcproxy.drivers.epoll.multicast import NoGroupRoute, send_on
 
 if TYPE_CHECKING:
     from vcproxy.drivers.datagrams import SetInterest
@@ -27,7 +27,11 @@ def opened(driver: AcceptDriver, source: Datagrams) -> DatagramSource | None:
 
 
 def _bound(address: Address) -> tuple[socket.socket, HostPort]:
-    sock = datagram.bound(address)
+    try:
+        sock = datagram.bound(address)
+    except NoGroupRoute:
+        why = "no route to the multicast group: use the address of an interface as the own address"
+        raise OSError(why) from None
     if not address.multicast and address.host not in ANY:
         try:
             send_on(sock, replace(address, parameters=(("interface", address.host),)))

@@ -14,11 +14,18 @@ import os
 import pwd
 import signal
 import subprocess
+import time
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from vcproxy.engine.child_process import Launch
+
+
+BUSY_TRIES, BUSY_S = 20, 0.01
+"""How often, and after which pause in seconds, a program is tried again that is open for writing.
+One that has just been replaced may be, for a moment, in another process that is being launched."""
 
 
 class NotLaunched(Exception):
@@ -37,23 +44,7 @@ def launch(what: Launch) -> Running:
     path = os.path.abspath(what.executable)
     output = _output(what.output)
     try:
-        # A child inherits the signal mask of the thread, in which Signals are blocked.
-        mask = signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        try:
-            process = subprocess.Popen(
-                what.arguments,
-                executable=path,
-                cwd=what.directory or None,
-                env={**os.environ, **what.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=what.descriptors,
-                process_group=0,  # of its own: a terminal's ^C goes to this process only
-                **_identity(what.user),
-            )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        process = _execute(path, what, output)
     except OSError as error:
         raise NotLaunched(_reason(path, what, error)) from None
     except (ValueError, subprocess.SubprocessError) as error:
@@ -68,6 +59,34 @@ def launch(what: Launch) -> Running:
         os.kill(process.pid, signal.SIGKILL)
         os.waitpid(process.pid, 0)
         raise NotLaunched(f"{path}: cannot be watched: {_text(error)}") from None
+
+
+def _execute(path: str, what: Launch, output: int | None) -> subprocess.Popen[bytes]:
+    identity = _identity(what.user)
+    tries = count(1)
+    # A child inherits the signal mask of the thread, and a proxy blocks signals.
+    mask = signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    try:
+        while True:
+            try:
+                return subprocess.Popen(
+                    what.arguments,
+                    executable=path,
+                    cwd=what.directory or None,
+                    env={**os.environ, **what.environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=what.descriptors,
+                    process_group=0,  # of its own: a terminal's ^C goes to this process only
+                    **identity,
+                )
+            except OSError as error:
+                if error.errno != errno.ETXTBSY or next(tries) > BUSY_TRIES:
+                    raise
+            time.sleep(BUSY_S)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _output(path: str) -> int | None:
@@ -111,6 +130,8 @@ def _reason(path: str, what: Launch, error: OSError) -> str:
         return f"{path}: it is not executable (chmod +x)"
     if number == errno.ENOEXEC:
         return f"{path}: it is neither a program of this system nor a script that begins with #!"
+    if number == errno.ETXTBSY:
+        return f"{path}: it is being written"
     if number == errno.EAGAIN:
         return f"{path}: the limit of processes is reached: raise it (ulimit -u, TasksMax=)"
     return f"{path}: {_text(error)}"

@@ -27,6 +27,10 @@ _ADDRESS_BYTES = slice(20, 24)
 """The IPv4 address in struct ifreq: after 16 bytes of name, a family and a port."""
 
 
+class NoGroupRoute(OSError):
+    """No interface was given for a group, and no route chooses one."""
+
+
 def join(sock: socket.socket, address: Address) -> None:
     """Join the multicast group of an address, on its `interface`.
 
@@ -120,7 +124,9 @@ def _explained(error: OSError, interface: str) -> OSError:
     if error.errno not in (errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL):
         return error
     if not interface:
-        return OSError(f'no route to the multicast group: add "?interface=" and one of {known}')
+        return NoGroupRoute(
+            f'no route to the multicast group: add "?interface=" and one of {known}'
+        )
     what = "no interface has this address"
     if not _numeric(interface):
         what = "no such interface, or it has no address"

@@ -8,6 +8,7 @@ from heapq import nlargest
 
 from vcproxy.engine.units import show_duration, show_size
 from vcproxy.replay.format import entries as e
+from vcproxy.replay.format.values import DataclassValue
 from vcproxy.replay.log.annotated import LogPass
 
 LONGEST = 5
@@ -35,6 +36,8 @@ def stat(reading: LogPass, progress: Callable[[], None]) -> Iterator[str]:
                 case e.PassedEntry():
                     received += len(entry.data)
                     sent += entry.taken
+                case e.HappenedEntry(_, DataclassValue(_, _, fields)):
+                    received += sum(len(field) for field in fields if isinstance(field, bytes))
                 case e.SentEntry() | e.SpreadEntry():
                     sent += entry.size or 0
         progress()
