@@ -161,8 +161,9 @@ class DatagramMailbox(Continuation):
 
     def _settle(self) -> None:
         """Send and deliver what the mailbox has."""
-        self._put()
         mailbox = self.mailbox
+        if mailbox.outgoing or self._timer is None:  # a timer comes before a new gap closes
+            self._put()
         if mailbox.delivered:
             for source, message in mailbox.take_delivered():
                 if self._owner is not None:  # it may close this mailbox

@@ -101,6 +101,7 @@ class Mailbox:
     ) -> None:
         self.profile = profile
         self.codec = codec
+        self._decode = codec.decode
         self.deadline: float | None = None
         """When `elapsed` must be called; None: nothing is waited for. It may be earlier than
         needed, by what was acknowledged since; `elapsed` corrects it."""
@@ -201,7 +202,7 @@ class Mailbox:
         delivered in order are dropped without an answer.
         """
         try:
-            number, message = self.codec.decode(datagram)
+            number, message = self._decode(datagram)
         except Malformed as error:
             self.drops["malformed"] += 1
             if self._malformed is not None:
@@ -268,7 +269,7 @@ class Mailbox:
         if begins:
             correspondent.started_again()
             self._put_unsent(correspondent)
-        if not messages or inbound.held:
+        if not messages:  # else a gap, if there is one, was noted before
             closes = inbound.gap_closes
             if closes is not None:
                 self._gaps[peer] = inbound

@@ -70,7 +70,7 @@ class SourceSocket:
             try:
                 data, sender = recvfrom(LARGEST)
             except BlockingIOError:
-                self._batch = 1
+                self._batch = self._batch // 2 or 1
                 self._full = 0
                 return
             except OSError as error:  # reported for one datagram: the next may be good
@@ -82,6 +82,7 @@ class SourceSocket:
         self._full += 1
         if self._full > SINGLES and self._batch < BATCH:
             self._batch *= 2
+            self._full = 0
 
     def on_writable(self) -> None:
         """Never called: it does not wait for writing."""

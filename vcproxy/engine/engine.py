@@ -356,8 +356,6 @@ class Engine(EventDispatcher):
         if source.number not in self.sources:
             return
         kind: type = type(event)
-        if kind in source.last:
-            del self.sources[source.number]
         if (
             kind is source.at_once
             and self.direct
@@ -366,8 +364,10 @@ class Engine(EventDispatcher):
             self.delivery -= 1  # no other call in this turn has that number
             self._deliver(source, kind, event)
             self.running = None
-        else:
-            self.queue.append((source, kind, event))
+            return
+        if kind in source.last:
+            del self.sources[source.number]
+        self.queue.append((source, kind, event))
 
     @property
     def busy(self) -> bool:

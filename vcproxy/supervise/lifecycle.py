@@ -185,15 +185,31 @@ class Lifecycle(Machine):
         for child in self.children.overdue(self.engine.now):
             self.stop(child.peer)
             for text in (f"errored {child.name} heartbeat timeout", f"exited {child.name}"):
-                self._receive(Letter(child.peer, text, self.address))
+                self.received(Letter(child.peer, text, self.address))
         self._watch_next()
 
     @RUNNING.on(Letter)
     def received(self, letter: Letter) -> None:
         """Do what the lifecycle does with a message, then pass it on to the author's states."""
-        self._receive(letter)
-        if self._watch is None and self.children:
-            self._watch_next()
+        verb = letter.verb
+        self.engine.log("info", f"{self.uid} < {letter.name} {letter.text[:SHOWN]}")
+        process, children = self.process, self.children
+        if verb == "pulsed":
+            if not children.pulsed(letter.sender, self.engine.now):
+                self._child_started(letter)  # its `started` was given up
+        elif verb == "started":
+            self._child_started(letter)
+        elif verb == "errored":
+            child = children.get(letter.sender)
+            if child is not None:
+                process.attempt_call(process.child_errored, child, " ".join(letter.words[1:]))
+        elif verb == "exited":
+            child = children.ended(letter.sender)
+            if child is not None:
+                process.attempt_call(process.child_exited, child)
+        process.receive_letter(verb, letter)
+        if verb == "exit":
+            process.exit()
 
     @RUNNING.on(GivenUp)
     def given_up(self, given_up: GivenUp) -> None:
@@ -270,7 +286,7 @@ class Lifecycle(Machine):
 
     def send(self, to: Peer, text: str) -> int:
         """Send a message; return its number in GivenUp. Raises MailboxFull, ValueError."""
-        self.log(f"> {show_peer(to)} {text[:SHOWN]}")
+        self.engine.log("info", f"{self.uid} > {show_peer(to)} {text[:SHOWN]}")
         return self.mailbox.send(to, text)
 
     def stop(self, machine: Peer) -> None:
@@ -283,27 +299,6 @@ class Lifecycle(Machine):
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _receive(self, letter: Letter) -> None:
-        verb = letter.verb
-        self.log(f"< {letter.name} {letter.text[:SHOWN]}")
-        process, children = self.process, self.children
-        if verb == "pulsed":
-            if not children.pulsed(letter.sender, self.engine.now):
-                self._child_started(letter)  # its `started` was given up
-        elif verb == "started":
-            self._child_started(letter)
-        elif verb == "errored":
-            child = children.get(letter.sender)
-            if child is not None:
-                process.attempt_call(process.child_errored, child, " ".join(letter.words[1:]))
-        elif verb == "exited":
-            child = children.ended(letter.sender)
-            if child is not None:
-                process.attempt_call(process.child_exited, child)
-        process.receive_letter(verb, letter)
-        if verb == "exit":
-            process.exit()
-
     def _child_started(self, letter: Letter) -> None:
         name = letter.words[0] if letter.words else ""
         child = self.children.started(letter.sender, name, self.engine.now)
@@ -313,6 +308,8 @@ class Lifecycle(Machine):
             )
             self.engine.log("warning", text)
         else:
+            if self._watch is None:
+                self._watch_next()
             self.process.attempt_call(self.process.child_started, child)
 
     def _watch_next(self) -> None:

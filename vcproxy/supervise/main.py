@@ -77,7 +77,7 @@ class ProcessLog:
             line = f"{entry(level, text, error)}\n"
             if self.dropped or self._torn:
                 line = self._resumed(line)
-            octets = line.encode(errors="backslashreplace")
+            octets = line.encode("utf-8", "backslashreplace")
             try:
                 written = os.write(STANDARD_ERROR, octets)
             except OSError:

@@ -146,7 +146,7 @@ class Process(Machine):
         text raw. Raises MailboxFull if too many messages to that peer are not acknowledged yet,
         ValueError for text that cannot be sent.
         """
-        return self._life.send(_peer(to), text)
+        return self._life.send(parse_peer(to) if isinstance(to, str) else to, text)
 
     def send_after(self, seconds: float, to: Peer | str, text: str) -> Action:
         """Send a message after a time; return a handle to cancel it."""
@@ -243,7 +243,7 @@ class Process(Machine):
     def handle_event(self, key: Hashable, data: object) -> None:
         """See Machine. An exception ends the process."""
         try:
-            super().handle_event(key, data)
+            Machine.handle_event(self, key, data)  # super() takes longer than the whole try
         except BaseException as mistake:
             self._failed(as_error(mistake), key)
 
