@@ -371,6 +371,27 @@ def test_the_server_ends_its_machines(served: MachineServer) -> None:
     assert served.log.count("exit status 0") == 3
 
 
+def test_networks_that_are_not_allowed_get_no_answer(tmp_path: Path) -> None:
+    server = MachineServer(tmp_path, "--allow", "10.0.0.0/8")
+    try:
+        for host in ("127.0.0.1", server.host):
+            with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as client:
+                client.bind((host, 0))
+                client.settimeout(PATIENCE_S)
+                client.sendto(bytes(8) + b"list", (server.host, 42_000))
+                if host == server.host:
+                    assert client.recv(100) == bytes(8) + b"ack"
+                    assert client.recv(100) == bytes(8) + b"Port,PID,Machine\n"
+                else:
+                    server.wait_for("a datagram was dropped: its sender is not in an allowed netw")
+                    client.setblocking(False)
+                    with pytest.raises(BlockingIOError):
+                        client.recv(100)
+    finally:
+        server.process.kill()
+        server.close()
+
+
 def test_a_second_server_at_the_address(served: MachineServer) -> None:
     done = served.run("serve", str(served.directory), "--address", served.host)
 

@@ -130,8 +130,8 @@ def test_stop_before_the_machine_registers(bench: ServerBench) -> None:
 
 def test_a_register_that_is_faster_than_the_report_of_the_launch(bench: ServerBench) -> None:
     bench.arrives("start echo/Echo :0")
-    bench.arrives("register echo/Echo 1001", ("127.0.0.1", 48560))
     bench.arrives("register echo/Echo 77", ("127.0.0.1", 48561))
+    bench.arrives("register echo/Echo 1001", ("127.0.0.1", 48560))
     assert bench.listed() == []
 
     assert bench.launched("echo/Echo") == 1001

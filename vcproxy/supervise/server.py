@@ -210,7 +210,7 @@ class MachineServer(Machine):
 
     def _register(self, request: RegisterRequest, letter: Letter) -> None:
         machine = self._by_pid.get(request.pid)
-        if machine is None and len(self._early) < len(self._launching):
+        if machine is None and self._launching and len(self._early) < MACHINES:
             self._early[request.pid] = request, letter  # it may be faster than Launched
             return
         wanted = 0 if machine is None else machine.request.port
