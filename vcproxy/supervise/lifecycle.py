@@ -40,6 +40,9 @@ REBIND_FOR_S: Final = 20.0
 """How long it is tried. The machine that had the address waits at its end for acknowledgements: up
 to 10 s with the profile `wink`."""
 
+LIFECYCLE: Final = frozenset(("started", "pulsed", "errored", "exited", "exit"))
+"""Messages that the lifecycle receives. A state need not receive them too."""
+
 OWN: Final = frozenset(("started", "register", "pulsed"))
 """Messages of the lifecycle while a machine runs: the author does not get their GivenUp."""
 
@@ -181,35 +184,23 @@ class Lifecycle(Machine):
 
         Their server is asked to stop them: a child that hangs does not run beside its successor.
         """
-        self._watch = None
         for child in self.children.overdue(self.engine.now):
             self.stop(child.peer)
             for text in (f"errored {child.name} heartbeat timeout", f"exited {child.name}"):
                 self.received(Letter(child.peer, text, self.address))
+        self._watch = None
         self._watch_next()
 
     @RUNNING.on(Letter)
     def received(self, letter: Letter) -> None:
-        """Do what the lifecycle does with a message, then pass it on to the author's states."""
+        """Pass a message on to the author's states."""
         verb = letter.verb
         self.engine.log("info", f"{self.uid} < {letter.name} {letter.text[:SHOWN]}")
-        process, children = self.process, self.children
-        if verb == "pulsed":
-            if not children.pulsed(letter.sender, self.engine.now):
-                self._child_started(letter)  # its `started` was given up
-        elif verb == "started":
-            self._child_started(letter)
-        elif verb == "errored":
-            child = children.get(letter.sender)
-            if child is not None:
-                process.attempt_call(process.child_errored, child, " ".join(letter.words[1:]))
-        elif verb == "exited":
-            child = children.ended(letter.sender)
-            if child is not None:
-                process.attempt_call(process.child_exited, child)
-        process.receive_letter(verb, letter)
-        if verb == "exit":
-            process.exit()
+        if verb in LIFECYCLE:
+            self._note(verb, letter)
+            self._watch_next()
+        else:
+            self.process.handle_event(verb, letter)
 
     @RUNNING.on(GivenUp)
     def given_up(self, given_up: GivenUp) -> None:
@@ -299,6 +290,26 @@ class Lifecycle(Machine):
 
     # -- inside ------------------------------------------------------------------------------
 
+    def _note(self, verb: str, letter: Letter) -> None:
+        """Do what the lifecycle does with a message, then pass it on to the author's states."""
+        process, children = self.process, self.children
+        if verb == "pulsed":
+            if not children.pulsed(letter.sender, self.engine.now):
+                self._child_started(letter)  # its `started` was given up
+        elif verb == "started":
+            self._child_started(letter)
+        elif verb == "errored":
+            child = children.get(letter.sender)
+            if child is not None:
+                process.attempt_call(process.child_errored, child, " ".join(letter.words[1:]))
+        elif verb == "exited":
+            child = children.ended(letter.sender)
+            if child is not None:
+                process.attempt_call(process.child_exited, child)
+        process.receive_letter(verb, letter)
+        if verb == "exit":
+            process.exit()
+
     def _child_started(self, letter: Letter) -> None:
         name = letter.words[0] if letter.words else ""
         child = self.children.started(letter.sender, name, self.engine.now)
@@ -314,7 +325,7 @@ class Lifecycle(Machine):
 
     def _watch_next(self) -> None:
         deadline = self.children.deadline
-        if deadline is not None:
+        if self._watch is None and deadline is not None:
             self._watch = self.engine.schedule_at(deadline, self, Step.WATCH, None)
 
     def _report(self, verb: str, more: str = "") -> None:

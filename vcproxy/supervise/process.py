@@ -23,7 +23,7 @@ that of the original (seed 002; wink.md 2 to 5).
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from vcproxy.bus.codec import NUMBERED, Codec
 from vcproxy.bus.mailbox import GivenUp
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
     from vcproxy.engine.scheduler import Action
     from vcproxy.supervise.children import Child, Children
     from vcproxy.supervise.invocation import Invocation
-
-OPTIONAL: Final = frozenset(("started", "pulsed", "errored", "exited", "exit"))
-"""Messages that a state need not receive: the lifecycle receives them."""
 
 
 class Process(Machine):
@@ -219,9 +216,9 @@ class Process(Machine):
             self._failed(as_error(mistake))
 
     def receive_letter(self, verb: str, letter: Letter) -> None:
-        """Pass a message to the receiver in the current state."""
+        """Pass a message to the receiver in the current state, if there is one."""
         table = self._table
-        if verb in OPTIONAL and verb not in table and table[ANY][0] is unhandled:
+        if verb not in table and table[ANY][0] is unhandled:
             self.remember((self._state, verb, letter.name))
         else:
             self.handle_event(verb, letter)
@@ -243,7 +240,7 @@ class Process(Machine):
     def handle_event(self, key: Hashable, data: object) -> None:
         """See Machine. An exception ends the process."""
         try:
-            Machine.handle_event(self, key, data)  # super() takes longer than the whole try
+            Machine.handle_event(self, key, data)  # super() costs more
         except BaseException as mistake:
             self._failed(as_error(mistake), key)
 
