@@ -88,7 +88,6 @@ def serve(
             server.status = FAILURE
             driver.stop()
         else:
-            log("info", f"Directory: {directory}")
             log.print("ready")
 
     server = MachineServer(
@@ -103,6 +102,7 @@ def serve(
     )
 
     try:
+        log("info", f"Directory: {directory}")
         with mutex.hold(engine):
             server.start()
         driver.run()
