@@ -7,11 +7,14 @@ import random
 import re
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
+from tests.e2e import wire_machine
 from tests.e2e.running import PATIENCE_S, VCPROXY, eventually
 
+MACHINE = Path(wire_machine.__file__).read_text()
 Done = subprocess.CompletedProcess[str]
 
 
@@ -58,6 +61,16 @@ class MachineServer:
             raise AssertionError(f"no line {pattern!r} in:\n{self.log}") from None
         return found[0]
 
+    def add(self, name: str, text: str = MACHINE, mode: int = 0o755) -> Path:
+        """Put a program into the directory, in place of an older one."""
+        file = self.directory / name
+        file.parent.mkdir(exist_ok=True)
+        fresh = file.with_name(f"{file.name}.new")
+        fresh.write_text(f"#!{sys.executable}\n{text}" if text is not None else "")
+        fresh.chmod(mode)
+        fresh.replace(file)
+        return file
+
     def run(self, command: str, *words: str) -> Done:
         """Run a command to its end."""
         return subprocess.run(
@@ -71,12 +84,20 @@ class MachineServer:
     def start(self, name: str, port: int = 0, *words: str) -> int:
         """Start a machine; return its port."""
         done = self.run("start", name, f"{self.host}:{port}", *words)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr + self.log
         started = re.fullmatch(
             rf"127\.0\.0\.1:\d+ < {self.host}:(\d+) started {name}\n", done.stdout
         )
         assert started, done.stdout
         return int(started[1])
+
+    def refused(self, name: str) -> str:
+        """Start a machine that cannot be started; return the reason."""
+        done = self.run("start", name, f"{self.host}:0")
+        assert done.returncode == 255
+        _, found, reason = done.stdout.partition(f"{self.host}:42000 errored {name} ")
+        assert found, done.stdout + done.stderr
+        return reason.rstrip("\n")
 
     def list(self) -> dict[int, tuple[int, str]]:
         """Return pid and name of each listed machine, by port."""

@@ -144,15 +144,11 @@ def find(pattern: str, text: str) -> str:
     return found[1]
 
 
-def test_twins_are_two_processes_of_one_program(server: MachineServer) -> None:
-    server.start("family/Twins")
-    eventually(
-        lambda: (
-            {"family/Child#Alice", "family/Child#Bob"}
-            <= {name for _, name in server.list().values()}
-        ),
-        "both children are listed",
-    )
+def test_twins_are_started_again_each_by_its_name(server: MachineServer) -> None:
+    twins = server.start("family/Twins")
+    requests = [f"> {server.host}:42000 start family/Child#{name} :0" for name in ("Alice", "Bob")]
+    eventually(lambda: all(server.log.count(request) >= 2 for request in requests), "both are back")
+    server.run("stop", f"{server.host}:{twins}")
 
 
 def test_a_strict_parent_fails_with_its_child(server: MachineServer) -> None:

@@ -46,7 +46,7 @@ parent: with --follow it prints what the machine reports, until it has exited.
   vcproxy machine start echo/Echo                   at any port of this host
   vcproxy machine start switch/Switch :5000         at port 5000, in place of a machine there
   vcproxy machine start --follow family/Parent
-  vcproxy machine start turing/Universal 10.0.0.7 0 a0b1R
+  vcproxy machine start turing/Universal 10.0.0.7 0 A01RH
 
 A machine that is at the port already is stopped first; messages for it wait at their senders until
 the new one has started (live upgrade).
