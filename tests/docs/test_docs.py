@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import socket
 import subprocess
@@ -30,7 +31,8 @@ from vcproxy.http.message.messages import Request
 from vcproxy.http.proxy.filters import FilterChain
 from vcproxy.sessions.service import Service
 from vcproxy.sessions.session import Session
-from vcproxy.testing import SimulatedHttp
+from vcproxy.supervise.process import Process
+from vcproxy.testing import SimulatedHttp, SimulatedMachines
 
 README = ROOT / "README.md"
 CONF = ROOT / "conf" / "proxy.toml"
@@ -73,8 +75,23 @@ def test_the_python_of_a_page_runs(page: Path, desk: Path) -> None:
             command = [sys.executable, "-m", "pytest", "-q", *WITH_OURS, file.name]
             done = subprocess.run(command, capture_output=True, text=True, cwd=desk, check=False)
             assert done.returncode == 0, done.stdout
+        elif "(Process)" in file.read_text():
+            start_machines(file)
         else:
             inspect_plugin(str(file))
+
+
+def start_machines(file: Path) -> None:
+    """Start each machine of a file, in a simulation."""
+    found = [
+        each
+        for each in runpy.run_path(str(file)).values()
+        if isinstance(each, type) and issubclass(each, Process) and each is not Process
+    ]
+    assert found
+    for each in found:
+        with SimulatedMachines({"page/Machine": each}) as machines:
+            machines.start("page/Machine")
 
 
 @pytest.mark.parametrize("page", having_toml, ids=name)
@@ -151,7 +168,7 @@ def free_port() -> str:
 
 
 def test_the_plugin_of_the_readme_shouts(desk: Path) -> None:
-    _, file = written(README, desk)
+    _, file, _ = written(README, desk)
     plugin = PluginLoader().find(str(file))
     assert issubclass(plugin, Session)
     with Simulation(seed=1) as sim:
@@ -170,7 +187,7 @@ def test_the_plugin_of_the_readme_shouts(desk: Path) -> None:
 
 @pytest.mark.parametrize("target", ["/staff", "/staff?a", "//%73taff/x", "/x/../staff;a=1"])
 def test_the_filter_of_the_readme_lets_only_staff_in(desk: Path, target: str) -> None:
-    file, _ = written(README, desk)
+    file, _, _ = written(README, desk)
     found = PluginLoader().named(f"{file}:HouseRules")
     assert isinstance(found, type)
     with SimulatedHttp(found()) as proxy:

@@ -10,6 +10,7 @@ from vcproxy.testing.http import SimulatedHttp
 from vcproxy.testing.machines import check_machine
 from vcproxy.testing.proxy import SimulatedProxy
 from vcproxy.testing.script import Script, fragments
+from vcproxy.testing.simulated_machines import SimulatedMachines
 
 __all__ = [
     "DatagramPeer",
@@ -17,6 +18,7 @@ __all__ = [
     "Peer",
     "Script",
     "SimulatedHttp",
+    "SimulatedMachines",
     "SimulatedProxy",
     "Stuck",
     "check_machine",
