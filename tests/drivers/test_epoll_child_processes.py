@@ -249,6 +249,24 @@ class TestHowItEnds:
         assert child.events[1] == ChildExited("alice", 0)
         os.kill(int(output.read_text()), SIGKILL)  # it was not a child of ours
 
+    def test_close_kills_the_commands_of_a_script_too(self, world: EpollWorld) -> None:
+        first, second = os.pipe()
+        os.set_blocking(first, False)
+        what = Launch("/bin/sh", ("sh", "-c", "sleep 60 & wait"), descriptors=(second,))
+        child = Child(world, what)
+        child.run(1)
+        os.close(second)  # now only the script and its command have it
+        child.close()
+
+        def ended() -> bool:
+            try:
+                return os.read(first, 1) == b""
+            except BlockingIOError:
+                return False
+
+        world.run(ended)
+        os.close(first)
+
     def test_one_that_stops_itself_at_once(self, world: EpollWorld) -> None:
         children = [Child(world, script("kill -STOP $$"), f"child-{n}") for n in range(10)]
         for number, child in enumerate(children):

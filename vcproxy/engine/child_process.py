@@ -120,8 +120,9 @@ class ChildProcess(Source):
     """A child process.
 
     Events: Launched, then any number of ChildStopped and ChildContinued, then ChildExited or
-    ChildKilled; or LaunchFailed alone. `close()` before the end kills it (SIGKILL), so that nothing
-    is left when its conversation fails; for an orderly end send SIGTERM and wait for the event.
+    ChildKilled; or LaunchFailed alone. `close()` before the end kills it and its process group
+    (SIGKILL), so that nothing is left when its conversation fails; for an orderly end send SIGTERM
+    and wait for the event.
     """
 
     __slots__ = ("launch",)

@@ -182,8 +182,10 @@ def _take_ends() -> None:
 
 
 def _kill(running: Running) -> None:
+    """Kill a child and what else is in its process group, such as the commands of a script."""
     try:
         signal.pidfd_send_signal(running.pidfd, signal.SIGKILL)
+        os.killpg(running.pid, signal.SIGKILL)  # its pid is still its own: it was not reaped
     except OSError:
         pass  # it has ended, or runs as another user
 
