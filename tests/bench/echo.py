@@ -1,13 +1,12 @@
 """An echo and its client, which exchange acknowledged datagrams: machines, or plain loops.
 
-    python -m tests.bench.echo machine|plain echo
-    python -m tests.bench.echo machine|plain client PORT TRIPS
+    python -m tests.bench.echo machine|plain echo PROCESSOR
+    python -m tests.bench.echo machine|plain client PROCESSOR PORT TRIPS
 
 The plain loops are what the protocol requires at least: numbers, and an acknowledgement of each
 message, on a blocking socket; nothing is repeated. An echo writes its port; a client writes
-`started`, then `begun` when WARM round trips are done, then its figures when TRIPS more are. Both
-sides run on one processor: across two, most of the time goes into waking the other one, and it
-varies.
+`started`, then `begun` when WARM round trips are done, then its figures when TRIPS more are. Each
+stays on one processor, or the figures would depend on where the kernel puts them.
 """
 
 from __future__ import annotations
@@ -131,8 +130,8 @@ def plain_client(port: int, trips: Trips) -> None:
         time.sleep(60)  # until it is ended, as the machine
 
 
-def main(kind: str, role: str, port: str = "0", trips: str = "0") -> None:
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+def main(kind: str, role: str, processor: str, port: str = "0", trips: str = "0") -> None:
+    os.sched_setaffinity(0, {int(processor)})
     counted = Trips(int(trips))
     if kind == "machine":
         sys.argv = [sys.argv[0], f"bench/{role}", ":0", ":0", port]

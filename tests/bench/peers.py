@@ -98,7 +98,7 @@ RECORDED = (*UNRECORDED, "replay", "replay-bulk")
 FANS = ("fan-8", "fan-100")
 LINES = ("lines-10", "lines-100", "lines-1000", "lines-million")
 MESSAGES = (
-    *("messages-echo", "messages-wait"),
+    *("messages-echo", "messages-echo-one", "messages-wait"),
     *(f"lossy-{name}" for name in ("patient", "readme", "wink")),
 )
 STALLS = ("stalled", "stalled-memory")
@@ -222,7 +222,7 @@ TUNNEL_PEERS = {
         vcproxy_relay("vcproxy-drop-oldest", "lines", "drop_oldest", STALLS),
         vcproxy_relay("vcproxy-disconnect", "lines", "disconnect", STALLS),
         messages("vcproxy-machines", "machine", MESSAGES),
-        messages("plain-datagrams", "plain", MESSAGES[:1]),
+        messages("plain-datagrams", "plain", MESSAGES[:2]),
         fan("copy-loop"),
         fan("streams-fan"),
         Peer(

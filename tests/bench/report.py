@@ -100,6 +100,7 @@ GOALS = (
         for goal in (Goal("stalled", 1.05, peer=peer), Goal("stalled-memory", 1024, peer=peer))
     ),
     Goal("messages-echo", 3, "plain-datagrams", peer="vcproxy-machines"),
+    Goal("messages-echo-one", 3, "plain-datagrams", peer="vcproxy-machines"),
     Goal("messages-wait", 1, peer="vcproxy-machines"),
     # a window; a message that is lost unnoticed fails the measurement
     *(

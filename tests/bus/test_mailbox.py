@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
+
 import pytest
 
 from tests.bus.network import Faults, Network
 from vcproxy.bus.codec import LEGACY, NUMBERS
 from vcproxy.bus.inbound import HELD_BYTES
 from vcproxy.bus.mailbox import PEERS, Mailbox, MailboxFull
+from vcproxy.bus.peer import Peer
 from vcproxy.bus.profile import PATIENT, README, WINK, Profile
 
 
@@ -286,3 +290,36 @@ def test_malformed_datagrams_have_no_answer(datagram: bytes) -> None:
     assert mailbox.take_outgoing() == []
     assert mailbox.take_delivered() == []
     assert mailbox._correspondents == {}
+
+
+def test_a_round_trip_takes_few_calls() -> None:
+    """A message, its acknowledgement, an answer and its acknowledgement. A figure above the ceiling
+    is a regression: see docs/bench."""
+    alice, bob = ("127.0.0.1", 1), ("127.0.0.1", 2)
+    mailboxes = {alice: Mailbox(WINK), bob: Mailbox(WINK)}
+
+    def settle(peer: Peer) -> None:
+        for datagram, to in mailboxes[peer].take_outgoing():
+            mailboxes[to].received(datagram, peer, 0.0)
+
+    def trip() -> None:
+        mailboxes[alice].send(bob, b"hello", 0.0)
+        settle(alice)
+        for source, message in mailboxes[bob].take_delivered():
+            mailboxes[bob].send(source, message, 0.0)
+        settle(bob)
+        assert mailboxes[alice].take_delivered() == [(bob, b"hello")]
+        settle(alice)
+
+    for _ in range(3):
+        trip()
+    calls = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call" and "vcproxy" in frame.f_code.co_filename
+
+    sys.setprofile(count)
+    trip()
+    sys.setprofile(None)
+    assert 0 < calls <= 25
