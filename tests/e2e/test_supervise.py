@@ -206,6 +206,7 @@ def test_a_recording_of_ends_is_replayed_without_the_programs(
     log = folder.path / "run.log"
     record = f'[record]\nfile = "{log}"\n'
     running = vcproxy(record + folder.text(*map(folder.child, "ab")))
+    folder.noted("a runs, b runs")
     os.kill(pids(running, "a")[0], signal.SIGKILL)
     pids(running, "a", 2)
     folder.noted("a runs, b runs, a runs")
