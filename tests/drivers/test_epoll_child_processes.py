@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -163,6 +164,20 @@ class TestHowItRuns:
         script = "import os; print(os.getpgid(0) == os.getpid())"
         run(world, Launch(sys.executable, ("python", "-c", script), output=str(output)))
         assert output.read_text() == "True\n"
+
+    def test_what_it_leaves_in_its_process_group_is_killed(
+        self, world: EpollWorld, tmp_path: Path
+    ) -> None:
+        """A pipe is at its end once no process has it open for writing."""
+        first, second = os.pipe()
+        try:
+            what = Launch("/bin/sh", ("sh", "-c", "sleep 600 &"), descriptors=(second,))
+            run(world, what)
+        finally:
+            os.close(second)
+        with open(first, "rb") as pipe:
+            assert select.select([pipe], [], [], 10.0)[0], "the program that was left still runs"
+            assert pipe.read() == b""
 
     def test_its_input_is_empty(self, world: EpollWorld) -> None:
         run(world, Launch("/bin/cat", ("cat",)))

@@ -76,7 +76,8 @@ class LaunchFailed:
 
 @dataclass(frozen=True, slots=True)
 class ChildExited:
-    """The process has ended by itself. The last event. Its own children may still run."""
+    """The process has ended by itself. The last event. What it has left in its process group is
+    killed."""
 
     name: str
     status: int

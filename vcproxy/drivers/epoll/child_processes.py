@@ -202,6 +202,13 @@ def _ended(running: Running) -> tuple[int, int, int] | None:
 
 
 def _reap(running: Running) -> None:
-    """Reap a child that has ended. Its pid may then belong to another process."""
+    """Reap a child that has ended, and kill what it has left in its process group.
+
+    In this order: once it is reaped, its pid may belong to another process or group.
+    """
+    if _ended(running) == LOST:
+        return
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(running.pid, signal.SIGKILL)
     with suppress(ChildProcessError):
         os.waitid(os.P_PIDFD, running.pidfd, os.WEXITED | os.WNOHANG)
