@@ -76,6 +76,13 @@ class TestWhatPreventsALaunch:
             f"{tmp_path}/program: its interpreter /nowhere/python3 does not exist"
         )
 
+    def test_a_script_whose_lines_end_with_cr_lf(self, world: EpollWorld, tmp_path: Path) -> None:
+        """To Linux the CR is a part of the interpreter's name."""
+        what = executable(tmp_path / "program", "#!/bin/sh\r\nexit\r\n")
+        assert reason(world, what) == (
+            f"{tmp_path}/program: its lines end with CR LF: convert them to LF"
+        )
+
     def test_an_interpreter_that_is_not_executable(self, world: EpollWorld, tmp_path: Path) -> None:
         (tmp_path / "interpreter").write_text("")
         what = executable(tmp_path / "program", f"#!{tmp_path}/interpreter\n")

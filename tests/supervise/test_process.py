@@ -725,7 +725,8 @@ def test_a_port_that_stays_in_use_is_an_error() -> None:
         machines.run(until=lambda: len(machines.client.letters) == 1)
         assert machines.statuses == [("echo/Echo", 1)]
         assert machines.client.texts == [
-            "errored echo/Echo its process has ended before it registered: exit status 1"
+            "errored echo/Echo its process has ended before it registered: exit status 1; "
+            "see the output of the server"
         ]
         why = "127.0.0.1:5000: the port is in use: choose another, or 0 for a free one"
         assert f"echo/Echo: waits until it can bind: {why}" in machines.log

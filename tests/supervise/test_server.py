@@ -123,7 +123,8 @@ def test_stop_before_the_machine_registers(bench: ServerBench) -> None:
     assert bench.take_sent() == [
         (
             CLIENT,
-            "errored echo/Echo its process has ended before it registered: killed by signal 15",
+            "errored echo/Echo its process has ended before it registered: killed by signal 15; "
+            "see the output of the server",
         )
     ]
 
@@ -227,7 +228,11 @@ def test_a_program_that_exits_at_once_is_answered(bench: ServerBench) -> None:
     bench.happened(bench.children["echo/Echo"], ChildExited("", 3))
 
     assert bench.take_sent() == [
-        (CLIENT, "errored echo/Echo its process has ended before it registered: exit status 3")
+        (
+            CLIENT,
+            "errored echo/Echo its process has ended before it registered: exit status 3; "
+            "see the output of the server",
+        )
     ]
     assert "warning: Ended: 1001 echo/Echo, exit status 3" in bench.take_log()
 

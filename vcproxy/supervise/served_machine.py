@@ -267,7 +267,8 @@ class ServedMachine(Machine):
     def _ended(self, how: str, *, orderly: bool) -> None:
         level: Level = "info" if orderly and self._answered else "warning"
         self.engine.log(level, f"Ended: {self.pid} {self.name}, {how}")
-        self._errored(f"its process has ended before it registered: {how}")
+        output = self.output or "the output of the server"
+        self._errored(f"its process has ended before it registered: {how}; see {output}")
 
     def _errored(self, reason: str) -> None:
         """Send the reason to the asker, if it has got no answer yet."""

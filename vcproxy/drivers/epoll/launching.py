@@ -121,6 +121,8 @@ def _reason(path: str, what: Launch, error: OSError) -> str:
     if what.directory and error.filename == what.directory:
         return f"its directory {what.directory} cannot be used: {_text(error)}"
     if number == errno.ENOENT and os.path.exists(path):
+        if _first_line(path).endswith(b"\r\n"):
+            return f"{path}: its lines end with CR LF: convert them to LF"
         return f"{path}: its interpreter{_interpreter(path)} does not exist"
     if number == errno.EACCES and os.path.isdir(path):
         return f"{path}: it is a directory"
@@ -139,13 +141,18 @@ def _reason(path: str, what: Launch, error: OSError) -> str:
 
 def _interpreter(path: str) -> str:
     """Return the interpreter that a script names, after a space; "" if it names none."""
-    try:
-        with Path(path).open("rb") as script:
-            first = script.readline(256)
-    except OSError:
-        return ""
+    first = _first_line(path)
     words = first.removeprefix(b"#!").split()
     return f" {os.fsdecode(words[0])}" if first.startswith(b"#!") and words else ""
+
+
+def _first_line(path: str) -> bytes:
+    """Return what Linux reads of a script: 256 bytes at most. Empty if it cannot be read."""
+    try:
+        with Path(path).open("rb") as script:
+            return script.readline(256)
+    except OSError:
+        return b""
 
 
 def _text(error: OSError) -> str:
