@@ -7,7 +7,8 @@ import signal
 import pytest
 
 from vcproxy.api import ANY, TIMEOUT, Child, GivenUp, Letter, Peer, Process, State
-from vcproxy.testing.simulated_machines import SimulatedMachines
+from vcproxy.supervise.lifecycle import Lifecycle, Step
+from vcproxy.testing import SimulatedMachines, check_machine
 
 SERVER: Peer = ("127.0.0.1", 42000)
 
@@ -105,6 +106,17 @@ def tail(machines: SimulatedMachines, name: str, first: str) -> list[str]:
 
 
 # -- the life of a machine -------------------------------------------------------------------
+
+
+def test_what_a_lifecycle_does_not_receive() -> None:
+    """BINDING has no messages and no timers; nothing is bound or flushed twice."""
+    assert check_machine(Lifecycle) == {
+        *(f"BINDING {key}" for key in ("Letter", "GivenUp", "Flushed")),
+        *(f"BINDING {step!r}" for step in Step if step is not Step.REBIND),
+        *(f"RUNNING {key}" for key in ("Bound", "BindFailed", "Flushed", repr(Step.REBIND))),
+        *(f"FLUSHING {key}" for key in ("Bound", "BindFailed", "Letter")),
+        *(f"FLUSHING {step!r}" for step in (Step.REBIND, Step.END)),
+    }
 
 
 def test_the_transcript_of_the_seed() -> None:
