@@ -8,6 +8,7 @@ from signal import SIGKILL, SIGTERM
 
 import pytest
 
+from vcproxy.api import Child as StartedChild
 from vcproxy.api import (
     Intensity,
     Letter,
@@ -18,6 +19,7 @@ from vcproxy.api import (
     Strategy,
     SupervisingProcess,
 )
+from vcproxy.drivers.sim.processes import ProcessFaults
 from vcproxy.testing.simulated_machines import SimulatedMachines
 
 
@@ -238,6 +240,50 @@ def test_a_server_that_does_not_answer() -> None:
         assert family.said("Lonely")[0] == f"{why}; it is started again"
 
 
+def test_a_request_that_cannot_be_sent() -> None:
+    class Wordy(Parent):
+        def specs(self) -> Sequence[MachineSpec]:
+            return [MachineSpec("family/Child", arguments=("two words",))]
+
+    with Family() as family:
+        family.machines.replace("family/Wordy", Wordy)
+        family.machines.start("family/Wordy")
+        family.machines.elapse(5)
+        why = 'child family/Child cannot be started: "two words" is not one word'
+        assert family.said("Wordy")[0].startswith(why)
+        assert family.running == []
+
+
+def test_a_child_that_starts_too_late_does_not_run_beside_its_successor() -> None:
+    class Hasty(Parent):
+        def specs(self) -> Sequence[MachineSpec]:
+            return [MachineSpec("family/Child", start_s=1)]
+
+    with Family() as family:
+        family.machines.replace("family/Hasty", Hasty)
+        family.machines.start("family/Hasty")
+        family.machines.simulation.processes.faults = ProcessFaults(launch_s=(1.5, 1.5))
+        family.machines.elapse(10)
+        text = "child family/Child has not started within 1s"
+        assert family.said("Hasty") == [f"{text}: it is killed", f"{text}; it is started again"]
+        assert family.running == ["Child", "Hasty"]
+
+
+def test_a_child_that_it_spawns_itself_is_not_supervised() -> None:
+    class Spawning(Parent):
+        def child_started(self, child: StartedChild) -> None:
+            super().child_started(child)
+            if len(self.children) == 1:
+                self.spawn("family/Child#own")
+
+    with Family() as family:
+        family.machines.replace("family/Spawning", Spawning)
+        family.start("Spawning", "permanent")
+        family.ask("Child#own", "fail")
+        assert family.running == ["Child#0", "Spawning"]
+        assert family.said("Spawning") == []
+
+
 # -- the end -----------------------------------------------------------------------------------
 
 
@@ -256,6 +302,45 @@ def test_children_end_before_their_parent_the_last_one_first(how: str) -> None:
             ("family/Child#0", 0),
             ("family/Parent", 0),
         ]
+
+
+def test_a_child_that_hangs_delays_the_end_until_the_server_has_killed_it() -> None:
+    with Family() as family:
+        family.start("Parent", "permanent", "permanent")
+        family.machines.processes["family/Child#1"].hang()
+        family.machines.processes["family/Parent"].signal(SIGTERM)
+        family.machines.elapse(14)
+        assert family.running == ["Child#0", "Child#1", "Parent"]
+        family.machines.elapse(10)
+        assert family.running == []
+        assert family.said("Parent") == [
+            "child family/Child#1 has not ended within 20s: it is killed"
+        ]
+
+
+def test_a_child_is_stopped_although_it_had_not_started_yet() -> None:
+    with Family() as family:
+        family.machines.simulation.processes.faults = ProcessFaults(launch_s=(1.0, 1.0))
+        family.machines.start("family/Parent", "permanent")
+        family.ask("Parent", "exit")
+        family.machines.elapse(2)
+        assert family.running == []
+        assert family.machines.statuses == [("family/Child#0", 0), ("family/Parent", 0)]
+
+
+def test_a_final_state_ends_the_children_too() -> None:
+    class Finite(SupervisingProcess):
+        RUNNING, DONE = State(initial=True), State(final=True)
+        RUNNING.goes("done", DONE)
+
+        def specs(self) -> Sequence[MachineSpec]:
+            return [MachineSpec("family/Child#0")]
+
+    with Family() as family:
+        family.machines.replace("family/Finite", Finite)
+        family.start("Finite")
+        family.ask("Finite", "done")
+        assert family.machines.statuses == [("family/Child#0", 0), ("family/Finite", 0)]
 
 
 def test_the_end_of_the_server_is_that_of_the_whole_tree() -> None:
