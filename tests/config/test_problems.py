@@ -39,6 +39,11 @@ BROKEN = {
         SOUND + 'tcp = { keepalive = "600m" }\n',
         'proxy.toml:5:9: listener.web.tcp.keepalive: must be "0s", or between 1s and 32767s',
     ),
+    "a list of processes for all": (
+        SOUND + '[supervise]\nbind = "udp://0.0.0.0:42000"\n',
+        "proxy.toml:6:1: supervise.bind: udp://0.0.0.0:42000: the list is given to all who ask: "
+        "write udp://127.0.0.1:42000, or another port of a loopback address",
+    ),
     "not TOML at its end": (
         '[proxy]\nmemory = "\n',
         "proxy.toml:2:11: this is not TOML: Illegal character '\\n'",

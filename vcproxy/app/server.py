@@ -26,6 +26,7 @@ from vcproxy.drivers.epoll.heartbeat import Heartbeat
 from vcproxy.drivers.epoll.offload import Offload
 from vcproxy.drivers.epoll.poller import Watcher
 from vcproxy.drivers.epoll.watchdog import LoopLag, Watchdog
+from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.engine.units import show_duration
@@ -149,6 +150,8 @@ class Proxy:
             thread.start()
         self._watchdog.start()
         self._log_limits()
+        if not self._worker:
+            self._list_itself(self._configuration.settings.supervise.bind)
         if self._recording is not None:
             from vcproxy.replay.record.recording import FLUSH_S
 
@@ -182,6 +185,16 @@ class Proxy:
             driver.close()
         self._service_manager.close()
         self.log.close()
+
+    def _list_itself(self, address: Address | None) -> None:
+        if address is None:
+            return
+        if self._recording is not None:
+            self.log("warning", "supervise.bind has no effect while a recording is made")
+            return
+        from vcproxy.workers.list_server import list_processes
+
+        list_processes(self._first.engine, address, lambda: [("vcproxy/proxy", os.getpid())])
 
     def _take_signals(self) -> None:
         def take(number: int, call: Callable[[], None]) -> None:

@@ -18,6 +18,7 @@ from vcproxy.config import schema
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "[proxy]": schema.ProxyTable,
+    "[supervise]": schema.SuperviseTable,
     "[http]": schema.HttpTable,
     "[record]": schema.RecordTable,
     "[[listener]]": schema.ListenerTable,

@@ -145,8 +145,18 @@ class ProxyTable(Table):
     broken target does not accept are dropped and counted; traffic never waits for the log."""
 
 
+def _list_address(address: Address) -> Address:
+    if address.scheme != "udp" or address.host not in ("127.0.0.1", "[::1]", "::1"):
+        raise ValueError(
+            f"{address}: the list is given to all who ask: write udp://127.0.0.1:42000, or another "
+            "port of a loopback address"
+        )
+    return address
+
+
 class SuperviseTable(Table):
-    """How often the master process of several workers starts them again."""
+    """How often the master process of several workers starts them again, and where it lists
+    them."""
 
     intensity: Annotated[int, Field(ge=0)] = 5
     """How many restarts of workers within `period` are allowed, of all workers together. One more
@@ -156,6 +166,10 @@ class SuperviseTable(Table):
     period: Annotated[Duration, AfterValidator(positive)] = 10.0
     """The period of `intensity`. A worker that ends at its start, again and again, makes five
     restarts in about 3 seconds: the first is immediate, the others wait longer each time."""
+
+    bind: Annotated[Endpoint, AfterValidator(_list_address)] | None = None
+    """Where `vcproxy machine list` finds the processes of this proxy: udp://127.0.0.1:42000 is the
+    address that it asks by default. Absent: nowhere. Only `list` is answered there."""
 
 
 class HttpTable(Table):

@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -33,13 +32,13 @@ from vcproxy.listeners.service_manager import ServiceManager
 from vcproxy.supervise.actions import Log
 from vcproxy.supervise.intensity import Intensity
 from vcproxy.workers import actions as do
-from vcproxy.workers.channel import MAX_DESCRIPTORS, Channel
+from vcproxy.workers.channel import MAX_DESCRIPTORS
 from vcproxy.workers.content import packed
-from vcproxy.workers.master import EXITED_0, Master
+from vcproxy.workers.list_server import list_processes
+from vcproxy.workers.master import Master
 from vcproxy.workers.messages import Message, Verb
 from vcproxy.workers.sockets import Change, HandedOn, ListeningSockets, new_sockets
-from vcproxy.workers.stacks import SIGNAL as STACKS_SIGNAL
-from vcproxy.workers.stacks import Stacks
+from vcproxy.workers.worker_process import Stdio, WorkerProcess
 
 SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
 """The signals that the master waits for. Workers ignore them: a terminal sends SIGINT to both, and
@@ -57,18 +56,6 @@ class MasterLog(Protocol):
 
     def reopen(self) -> None:
         """Reopen the log file."""
-
-
-@dataclass(slots=True)
-class _Worker:
-    """A worker process."""
-
-    process: subprocess.Popen[bytes]
-    channel: Channel
-    pidfd: int
-    stacks: Stacks
-    asked: bool = False
-    """Whether it was asked for its stacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +104,9 @@ class MasterProcess:
         self._current = _Loaded(configuration, change, packed(configuration))
         self._candidate: _Loaded | None = None
         bound = (address for entry in configuration.settings.listener for address in entry.bind)
-        self._uses_stdio = any(address.scheme == "stdio" for address in bound)
+        self._stdio = Stdio(used=any(address.scheme == "stdio" for address in bound))
         self._replaced: Configuration | None = None  # in use before a reload that is not logged yet
-        self._running: dict[int, _Worker] = {}
+        self._running: dict[int, WorkerProcess] = {}
         settings = configuration.settings
         self._master = Master(
             workers,
@@ -141,6 +128,8 @@ class MasterProcess:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         threading.Thread(target=self._wait_for_signals, daemon=True).start()
         self._log_single({})
+        if (address := self._current.configuration.settings.supervise.bind) is not None:
+            list_processes(self._driver.engine, address, self._processes)
         self._perform(self._master.start(monotonic()))
         if limit_s := self._service_manager.watchdog_s:
             Heartbeat([self._driver], limit_s, self._service_manager.pulsed).start()
@@ -150,10 +139,14 @@ class MasterProcess:
             return self._exit
         finally:
             for worker in self._running.values():
-                worker.process.kill()
-                worker.process.wait()
+                worker.end()
             self._sockets.close()
             self._service_manager.close()
+
+    def _processes(self) -> Iterator[tuple[str, int]]:
+        yield "vcproxy/master", os.getpid()
+        for number, worker in sorted(self._running.items()):
+            yield f"vcproxy/worker#{number}", worker.pid
 
     # -- events ------------------------------------------------------------------------------
 
@@ -175,23 +168,20 @@ class MasterProcess:
     def _signalled(self, number: int, pid: int) -> Sequence[do.Action]:
         return self._master.end(number, pid, monotonic())
 
-    def _read(self, number: int, worker: _Worker) -> None:
+    def _read(self, number: int, worker: WorkerProcess) -> None:
         for message, _ in worker.channel.receive_all():
             self._perform(self._master.received(number, message, monotonic()))
         if worker.channel.ended:
             self._driver.unwatch(worker.channel.fileno())  # forgotten when its process ends
 
-    def _ended(self, number: int, worker: _Worker) -> None:
+    def _ended(self, number: int, worker: WorkerProcess) -> None:
         self._read(number, worker)  # the worker may have sent why it ends
-        status = worker.process.poll()
-        if status is None:
+        how = worker.how_ended()
+        if not how:
             return  # a late event: the number of its descriptor is in use again
-        how = _in_words(status)
         self._driver.unwatch(worker.channel.fileno())
         self._driver.unwatch(worker.pidfd)
-        worker.channel.close()
-        worker.stacks.close()
-        os.close(worker.pidfd)
+        worker.close()
         del self._running[number]
         self._perform(self._master.ended(number, how, monotonic()))
 
@@ -225,7 +215,8 @@ class MasterProcess:
             case do.Send(number, message):
                 self._send(number, message)
             case do.AskStacks(number):
-                self._ask_stacks(number)
+                if number in self._running:
+                    self._running[number].ask_stacks()
             case do.Kill(number):
                 self._kill(number)
             case do.Load():
@@ -237,7 +228,7 @@ class MasterProcess:
                 self._drop()
             case do.Ready():
                 self._announce()
-                pids = ", ".join(str(each.process.pid) for each in self._running.values())
+                pids = ", ".join(str(each.pid) for each in self._running.values())
                 self._log("info", f"{self._workers} workers, processes {pids}")
                 self._log.print("ready")
                 self._service_manager.ready(self._status)
@@ -260,61 +251,23 @@ class MasterProcess:
                 self._driver.stop()
 
     def _spawn(self, number: int, generation: int) -> None:
-        ours, theirs = Channel.pair()
-        stacks = Stacks()
         try:
-            process, pidfd = self._start(number, theirs, stacks)
+            worker = WorkerProcess(partial(self._command, number), *self._stdio.of(number))
         except OSError as error:
-            ours.close()
-            stacks.close()
             why = f"could not be started: {(error.strerror or str(error)).lower()}"
             self._post(lambda: self._master.ended(number, why, monotonic()))
             return
-        finally:
-            theirs.close()
-        worker = self._running[number] = _Worker(process, ours, pidfd, stacks)
-        self._driver.watch(ours.fileno(), _Call(partial(self._read, number, worker)), EPOLLIN)
+        self._stdio.given_to(number)
+        self._running[number] = worker
+        channel, pidfd = worker.channel.fileno(), worker.pidfd
+        self._driver.watch(channel, _Call(partial(self._read, number, worker)), EPOLLIN)
         self._driver.watch(pidfd, _Call(partial(self._ended, number, worker)), EPOLLIN)
         self._prepare(number, generation, self._current, self._sockets.of(number))
-
-    def _start(
-        self, number: int, channel: Channel, stacks: Stacks
-    ) -> tuple[subprocess.Popen[bytes], int]:
-        """Start a process; return it with its pidfd. Raises OSError.
-
-        A stdio listener runs in worker 1. Only this worker has standard input and output open, so
-        that the process at their other end notices when the worker closes them.
-        """
-        elsewhere = self._uses_stdio and number != 1
-        process = subprocess.Popen(
-            self._command(number, channel.fileno(), stacks.fileno()),
-            stdin=subprocess.DEVNULL if number != 1 else None,
-            stdout=subprocess.DEVNULL if elsewhere else None,
-            pass_fds=[channel.fileno(), stacks.fileno()],
-        )
-        if self._uses_stdio and number == 1:
-            null = os.open(os.devnull, os.O_RDWR)
-            os.dup2(null, 0)
-            os.dup2(null, 1)
-            os.close(null)
-        try:
-            return process, os.pidfd_open(process.pid)
-        except OSError:
-            process.kill()
-            process.wait()
-            raise
-
-    def _ask_stacks(self, number: int) -> None:
-        worker = self._running.get(number)
-        if worker is not None:
-            worker.asked = True
-            worker.stacks.request()
-            worker.process.send_signal(STACKS_SIGNAL)
 
     def _kill(self, number: int) -> None:
         worker = self._running.get(number)
         if worker is not None:
-            worker.process.kill()
+            worker.kill()
             if worker.asked:
                 stacks = worker.stacks.read() or "none: it is stopped, or waits in the kernel"
                 self._log("error", f"worker {number}: the stacks of its threads:\n{stacks}")
@@ -334,7 +287,7 @@ class MasterProcess:
         worker = self._running.get(number)
         if worker is not None and not worker.channel.send(message, descriptors):
             # The worker has ended, which its pidfd will report, or it hangs and never reads.
-            worker.process.kill()
+            worker.kill()
 
     def _load(self) -> None:
         """Read the configuration again, in a thread of its own, because that may take long."""
@@ -394,14 +347,3 @@ class MasterProcess:
         for name, reason in only_in_worker_1(self._current.configuration).items():
             if name not in logged:
                 self._log("info", f"{name}: runs in worker 1 only: {reason}")
-
-
-def _in_words(status: int) -> str:
-    if status == 0:
-        return EXITED_0
-    if status > 0:
-        return f"exited with status {status}"
-    try:
-        return f"was killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was killed by signal {-status}"
