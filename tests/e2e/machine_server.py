@@ -86,7 +86,9 @@ class MachineServer:
         done = self.run("start", name, f"{self.host}:{port}", *words)
         assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr + self.log
         started = re.fullmatch(
-            rf"127\.0\.0\.1:\d+ < {self.host}:(\d+) started {name}\n", done.stdout
+            rf"> {self.host}:42000 start {name} :{port}.*\n"
+            rf"127\.0\.0\.1:\d+ < {self.host}:(\d+) started {name}\n",
+            done.stdout,
         )
         assert started, done.stdout
         return int(started[1])
@@ -101,7 +103,7 @@ class MachineServer:
 
     def list(self) -> dict[int, tuple[int, str]]:
         """Return pid and name of each listed machine, by port."""
-        done = self.run("list", self.host)
+        done = self.run("list", "--plain", self.host)
         assert (done.returncode, done.stderr) == (0, "")
         head, *lines = done.stdout.splitlines()
         assert head == "Port,PID,Machine"

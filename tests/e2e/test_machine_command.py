@@ -58,11 +58,23 @@ def test_start_list_send_stop(served: MachineServer) -> None:
 
     done = served.run("send", "-r", "2", f"{served.host}:{port}", "who", "hello world")
     assert done.returncode == 0
-    prefix = rf"127\.0\.0\.1:\d+ < {served.host}:{port} "
-    assert re.fullmatch(rf"{prefix}1 {pid}\n{prefix}hello world\n", done.stdout), done.stdout
+    machine = f"{served.host}:{port}"
+    prefix = rf"127\.0\.0\.1:\d+ < {machine} "
+    sent = f"> {machine} who\n> {machine} hello world\n"
+    assert re.fullmatch(rf"{sent}{prefix}1 {pid}\n{prefix}hello world\n", done.stdout), done.stdout
+
+    done = served.run("list", served.host)
+    own = done.stdout.splitlines()[1].split()[0]
+    assert done.stdout == (
+        f"> {served.host}:42000 list\n"
+        f"{own} < {served.host}:42000 Port,PID,Machine\n"
+        f"{port},{pid},echo/Echo#1\n"
+    )
 
     done = served.run("stop", f"{served.host}:{port}")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    sent = f"> {served.host}:42000 stop {port}\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, sent, "")
+    served.wait_for(rf"INFO Killing: {port} : {pid}")
     served.wait_for(rf"INFO Ended: {pid} echo/Echo#1, exit status 0")
     assert served.list() == {}
     assert not alive(pid)
@@ -92,7 +104,8 @@ def test_follow_prints_until_the_machine_has_exited(served: MachineServer) -> No
 
     done = served.run("start", "-f", "true", "useless/Useless", served.host)
     assert done.returncode == 0
-    assert [line.split(" < ")[1].split()[1:] for line in done.stdout.splitlines()] == [
+    _, *received = done.stdout.splitlines()
+    assert [line.split(" < ")[1].split()[1:] for line in received] == [
         ["started", "useless/Useless"],
         ["exited", "useless/Useless"],
     ]

@@ -79,6 +79,7 @@ class Server:
         )  # fmt: skip
         self._parents.append(parent)
         assert parent.stdout is not None
+        parent.stdout.readline()  # what is sent
         line = parent.stdout.readline()
         found = re.search(rf" < (\S+) started {name}$", line.strip())
         assert found, (line, self.log())
@@ -106,7 +107,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def pid_of(server: Server) -> int:
     """Return the pid of the only machine."""
-    listed = server.call("list", "--address", server.host, server.host).stdout.split()
+    listed = server.call("list", "--plain", "-a", server.host, server.host).stdout.split()
     return int(listed[1].split(",")[1])
 
 

@@ -84,6 +84,7 @@ def test_stop_ends_a_machine_in_order(bench: ServerBench) -> None:
 
     bench.arrives("stop 48560")
     assert bench.signals == [("echo/Echo", 15)]
+    assert bench.take_log()[-1] == "info: Killing: 48560 : 1001"
 
     bench.arrives("unregister", ("127.0.0.1", 48560))
     bench.happened(bench.children["echo/Echo"], ChildExited("", 0))

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from vcproxy.app.machine_profiles import chosen_profile
-from vcproxy.bus.peer import LOCALHOST, Peer, is_group, parse_peer
+from vcproxy.bus.peer import LOCALHOST, Peer, is_group, parse_peer, show_peer
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.mutex import Mutex
@@ -52,8 +52,13 @@ def resolve(text: str, port: int) -> Peer:
     return str(found[0][4][0]), number
 
 
-def talk(exchange: Exchange, address: str, *, groups: Sequence[Peer], profile: str) -> Outcome:
-    """Run an exchange to its end, and print what arrives. Raises ClientError."""
+def talk(
+    exchange: Exchange, address: str, *, groups: Sequence[Peer], plain: bool, profile: str
+) -> Outcome:
+    """Run an exchange to its end, and print it: see Client. Raises ClientError."""
+    for group in groups:
+        if not is_group(group):
+            raise ClientError(f"{show_peer(group)} is not a multicast group, as 224.0.0.1:5000 is")
     to = getattr(exchange, "to", None)
     if address:
         own = resolve(address, 0)
@@ -75,7 +80,15 @@ def talk(exchange: Exchange, address: str, *, groups: Sequence[Peer], profile: s
     mutex = Mutex()
     times, codec = chosen_profile(profile)
     client = Client(
-        engine, mutex, exchange, own, show, groups=tuple(groups), profile=times, codec=codec
+        engine,
+        mutex,
+        exchange,
+        own,
+        show,
+        groups=tuple(groups),
+        plain=plain,
+        profile=times,
+        codec=codec,
     )
     with mutex.hold(engine):
         client.start()

@@ -156,6 +156,7 @@ def add_to(
         default=0,
         help="wait for so many replies, however long, and print them",
     )
+    _plain(send)
     _profile(send)
     send.add_argument("machine", metavar="MACHINE", help="its address, or a multicast group")
     send.add_argument(
@@ -164,6 +165,7 @@ def add_to(
 
     listing = add("list", _list, "print the machines of a server", texts.LIST)
     _address(listing)
+    _plain(listing)
     _profile(listing)
     listing.add_argument(
         "server", metavar="SERVER", nargs="?", default="127.0.0.1:42000", help="its address"
@@ -171,6 +173,7 @@ def add_to(
 
     listen = add("listen", _listen, "print the messages to multicast groups", texts.LISTEN)
     _address(listen)
+    _plain(listen)
     listen.add_argument("groups", metavar="GROUP", nargs="+", help="as 224.0.0.1:5000")
 
     helping = add(
@@ -212,6 +215,12 @@ def _profile(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _plain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plain", action="store_true", help="print the text of what arrives only, for scripts"
+    )
+
+
 def _network(text: str) -> str:
     try:
         return str(ip_network(text))
@@ -220,9 +229,9 @@ def _network(text: str) -> str:
 
 
 def _truth(text: str) -> bool:
-    if text not in ("true", "1", "false", "0"):
+    if text.lower() not in ("true", "1", "false", "0"):
         raise argparse.ArgumentTypeError(f'"{text}" is neither true nor false')
-    return text in ("true", "1")
+    return text.lower() in ("true", "1")
 
 
 def _count(text: str) -> int:
@@ -232,8 +241,8 @@ def _count(text: str) -> int:
 
 
 def _usage(machine: argparse.ArgumentParser) -> int:
-    machine.print_help(sys.stderr)
-    return FAILURE
+    machine.print_help()
+    return 0
 
 
 def _help(chosen: argparse.Namespace, parsers: dict[str, argparse.ArgumentParser]) -> int:
@@ -335,6 +344,7 @@ def _talk(
             exchange(resolve),
             chosen.address,
             groups=[resolve(group, 0) for group in groups or ()],
+            plain=getattr(chosen, "plain", False),
             profile=chosen.profile,
         )
     except ClientError as error:

@@ -69,10 +69,10 @@ for the replies, if --replies is given. Messages to a multicast group are not ac
 """
 
 LIST = """\
-Print the machines of a server as CSV, sorted by port. Every server that knows `list` can be asked,
-also the one of `[supervise] bind` of a proxy, for its workers.
+Print the machines of a server as CSV, sorted by port (with --plain, nothing else). Every server
+that takes `list` can be asked, also the one of `[supervise] bind` of a proxy, for its workers.
 
-  vcproxy machine list
+  vcproxy machine list --plain
   vcproxy machine list 10.0.0.7
 """
 

@@ -12,7 +12,7 @@ from vcproxy.bus.codec import NUMBERED, Codec
 from vcproxy.bus.datagram_mailbox import DatagramMailbox, Flushed
 from vcproxy.bus.letter import Letter
 from vcproxy.bus.mailbox import GivenUp, MailboxFull
-from vcproxy.bus.peer import Peer
+from vcproxy.bus.peer import Peer, show_peer
 from vcproxy.bus.profile import WINK, Profile
 from vcproxy.engine.commands import Stop
 from vcproxy.engine.datagrams import BindFailed, Bound
@@ -48,17 +48,25 @@ class Client(Machine):
         show: Callable[[str], None],
         *,
         groups: tuple[Peer, ...] = (),
+        plain: bool = False,
         profile: Profile = WINK,
         codec: Codec = NUMBERED,
     ) -> None:
-        """`address`: its own, where replies arrive. `show`: prints a message that has arrived.
-        `groups`: multicast groups to receive from."""
+        """
+        Args:
+            exchange: what is sent, and what ends it.
+            address: its own, where replies arrive.
+            show: prints a line: `> RECEIVER TEXT` or `OWN < SENDER TEXT`, as the original's client.
+            groups: multicast groups to receive from.
+            plain: only what arrives is shown, and of it the text only.
+        """
         super().__init__(engine, mutex, name="client")
         self.outcome = Outcome(FAILURE)
         self._exchange = exchange
         self._address = address
         self._show = show
         self._groups = groups
+        self._plain = plain
         self._profile = profile
         self._codec = codec
 
@@ -81,6 +89,8 @@ class Client(Machine):
         try:
             for text in self._exchange.messages:
                 self._mailbox.send(self._exchange.to, text)
+                if not self._plain:
+                    self._show(f"> {show_peer(self._exchange.to)} {text}")
         except (MailboxFull, ValueError) as error:
             self.outcome = Outcome(FAILURE, str(error))
             return self.ENDED
@@ -90,12 +100,13 @@ class Client(Machine):
     @TALKING.on(Letter, to=(ENDED,))
     def received(self, letter: Letter) -> State | None:
         """Show a message."""
-        self._show(self._exchange.shown(letter))
+        text = letter.text.rstrip("\n")
+        self._show(text if self._plain else f"{show_peer(letter.to)} < {letter.name} {text}")
         return self._end(self._exchange.received(letter))
 
     @TALKING.on(GivenUp, to=(ENDED,))
     def given_up(self, _: GivenUp) -> State | None:
-        """Tell the exchange."""
+        """A message has not arrived, as far as is known."""
         return self._end(self._exchange.given_up())
 
     @TALKING.on(Flushed, to=(ENDED,))

@@ -41,10 +41,6 @@ class Exchange:
     extra_s: float = 0.0
     """How much longer the reply may take, in seconds."""
 
-    def shown(self, letter: Letter) -> str:
-        """Return what is printed of a message, as the original prints it."""
-        return f"{show_peer(letter.to)} < {letter.name} {letter.text}"
-
     def received(self, letter: Letter) -> Outcome | None:
         """A message has arrived."""
         return None
@@ -69,7 +65,7 @@ class Exchange:
 class StartExchange(Exchange):
     """Start a machine; it ends with `started` or, with `follow`, with `exited`.
 
-    A machine that has sent `errored` has failed, also when it was followed.
+    The failure is one of the start: a followed machine may have sent `errored`, as in the original.
     """
 
     def __init__(self, server: Peer, name: str, port: int, words: tuple[str, ...], follow: bool):
@@ -79,7 +75,6 @@ class StartExchange(Exchange):
         self._name = name
         self._follow = follow
         self._machine: Peer | None = None  # from `started` on
-        self._failed = False
 
     def received(self, letter: Letter) -> Outcome | None:
         """See Exchange. Only its machine ends it, or the server that cannot start it."""
@@ -89,10 +84,7 @@ class StartExchange(Exchange):
             return None if self._follow else DONE
         if verb == "errored" and sender == self.to and self._machine is None:
             return Outcome(FAILURE)
-        if sender != self._machine:
-            return None
-        self._failed |= verb == "errored"
-        return Outcome(FAILURE * self._failed) if verb == "exited" else None
+        return DONE if verb == "exited" and sender == self._machine else None
 
     def overdue(self) -> Outcome | None:
         """See Exchange."""
@@ -151,16 +143,12 @@ class SendExchange(Exchange):
 
 
 class ListExchange(Exchange):
-    """Print the list of a server: its only reply."""
+    """Get the list of a server: its only reply."""
 
     messages = ("list",)
 
     def __init__(self, server: Peer):
         self.to = server
-
-    def shown(self, letter: Letter) -> str:
-        """See Exchange."""
-        return letter.text.rstrip("\n") if letter.sender == self.to else super().shown(letter)
 
     def received(self, letter: Letter) -> Outcome | None:
         """See Exchange."""
@@ -172,7 +160,7 @@ class ListExchange(Exchange):
 
 
 class ListenExchange(Exchange):
-    """Print what is sent to multicast groups, until a signal ends it: that is its orderly end."""
+    """Receive what is sent to multicast groups, until a signal ends it: that is its orderly end."""
 
     limited = False
 

@@ -60,7 +60,7 @@ class Order(Enum):
     REPLACED = auto()
     """Give up waiting for the port: a later request wants it."""
     REGISTERED = auto()
-    """The machine has registered itself."""
+    """The machine has registered itself; with its port."""
     UNREGISTERED = auto()
     """The machine has unregistered itself: it is ending."""
     STOP = auto()
@@ -103,6 +103,8 @@ class ServedMachine(Machine):
         """The machine of the same server that has asked for it; None: it was somebody else."""
         self.children = 0
         """How many machines have it as their parent."""
+        self.port = request.port
+        """Its port; 0: not known yet."""
         self.pid = 0
         """Its process; 0: none yet."""
         self.output = ""
@@ -176,8 +178,9 @@ class ServedMachine(Machine):
     @UNREGISTERED.on(Order.REGISTERED, to=REGISTERED)
     @STOPPING.on(Order.REGISTERED)
     @KILLED.on(Order.REGISTERED)
-    def registered(self, _: None) -> None:
+    def registered(self, port: int) -> None:
         """The asker has got `started` from the machine itself."""
+        self.port = port
         self._answered = True
 
     @UNREGISTERED.on(Event.TIMEOUT, to=STOPPING)
@@ -193,7 +196,7 @@ class ServedMachine(Machine):
     PROCESS.goes(Order.KILL, KILLED)
 
     @PROCESS.on(Order.STOP, Order.REGISTERED)
-    def no_change(self, _: None) -> None:
+    def no_change(self, _: int | None) -> None:
         """It is ending already, or has registered twice."""
 
     @LAUNCHING.on(Order.YIELD, to=STOPPING)
@@ -224,6 +227,7 @@ class ServedMachine(Machine):
     @STOPPING.enter
     def terminate(self) -> None:
         """Have it end in order."""
+        self.engine.log("info", f"Killing: {self.port} : {self.pid}")
         self._child.signal(SIGTERM)
 
     @LEAVING.on(Event.TIMEOUT, to=KILLED)

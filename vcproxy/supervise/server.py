@@ -225,7 +225,7 @@ class MachineServer(Machine):
             return
         assert machine is not None  # the registry has it
         self._by_port[letter.sender[1]] = machine
-        self.engine.schedule(machine, Order.REGISTERED, None)
+        self.engine.schedule(machine, Order.REGISTERED, letter.sender[1])
 
     def _unregister(self, sender: Peer) -> None:
         found = self.registry.unregister(sender)
