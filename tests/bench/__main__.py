@@ -18,6 +18,7 @@ from .http.peers import HTTP_PEERS
 from .peer import Failed, Peer
 from .peers import DESCRIPTORS, MOST_TUNNELS, TUNNEL_PEERS
 from .revision import BEFORE, ROOT
+from .simulated_tree import SimulatedTree
 from .workloads import Sample, Workload
 
 ABOUT = """\
@@ -76,6 +77,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     every |= instructions.workloads()
     every |= replayed.workloads(bulk_gib, seconds)
     every |= messages.workloads(seconds)
+    every["machines-tree"] = SimulatedTree()
     every |= kills.workloads(seconds)
     return every
 

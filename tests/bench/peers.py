@@ -98,7 +98,7 @@ RECORDED = (*UNRECORDED, "replay", "replay-bulk")
 FANS = ("fan-8", "fan-100")
 LINES = ("lines-10", "lines-100", "lines-1000", "lines-million")
 MESSAGES = (
-    *("messages-echo", "messages-echo-one", "messages-wait"),
+    *("messages-echo", "messages-echo-one", "messages-wait", "machines-tree"),
     *(f"lossy-{name}" for name in ("patient", "readme", "wink")),
 )
 STALLS = ("stalled", "stalled-memory")

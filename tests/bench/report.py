@@ -102,6 +102,7 @@ GOALS = (
     Goal("messages-echo", 3, "plain-datagrams", peer="vcproxy-machines"),
     Goal("messages-echo-one", 3, "plain-datagrams", peer="vcproxy-machines"),
     Goal("messages-wait", 1, peer="vcproxy-machines"),
+    Goal("machines-tree", 30, peer="vcproxy-machines"),
     # a window; a message that is lost unnoticed fails the measurement
     *(
         Goal(f"lossy-{name}", 1024, peer="vcproxy-machines")

@@ -129,6 +129,18 @@ class Node(Process):
             self.awaited.pop(given_up.text.split(" ")[1], None)
 
 
+class Parent(Process):
+    """Has as many children as its first argument says; the others are for them."""
+
+    MAIN = State(initial=True)
+
+    @MAIN.enter
+    def entered(self) -> None:
+        path, _, tag = self.invocation.name.partition("#")
+        for number in range(int(self.arguments[0]) if self.arguments else 0):
+            self.spawn(f"{path}#{tag}.{number}", *self.arguments[1:])
+
+
 def names(root: str, *counts: int) -> list[str]:
     """Return the names of a whole tree: `counts` are how many children each has, by level."""
     below = [f"{root}.{number}" for number in range(counts[0])] if counts else []

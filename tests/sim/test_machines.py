@@ -9,8 +9,8 @@ from time import process_time
 
 import pytest
 
-from tests.sim.machine_tree import Ledger, Node, names
-from vcproxy.api import Peer, Process, State
+from tests.sim.machine_tree import Ledger, Node, Parent, names
+from vcproxy.api import Peer, Process
 from vcproxy.drivers.sim import NetworkFaults, seeds
 from vcproxy.drivers.sim.processes import ProcessFaults
 from vcproxy.testing.simulated_machines import SimulatedMachines
@@ -78,18 +78,6 @@ def test_a_tree_survives_a_storm(seed: int) -> None:
         lost = machines.unfinished
         assert list(ledger.faults(set(lost), {each.address for each in lost.values()})) == []
         assert len(ledger.accepted) > 100
-
-
-class Parent(Process):
-    """Has as many children as its first argument says; the others are for them."""
-
-    MAIN = State(initial=True)
-
-    @MAIN.enter
-    def entered(self) -> None:
-        path, _, tag = self.invocation.name.partition("#")
-        for number in range(int(self.arguments[0]) if self.arguments else 0):
-            self.spawn(f"{path}#{tag}.{number}", *self.arguments[1:])
 
 
 def test_a_tree_of_a_thousand_machines() -> None:
