@@ -125,3 +125,28 @@ def test_the_same_first_message_is_from_a_new_process_if_it_comes_much_later() -
     assert inbound.receive(0, b"list", 59.9) is IGNORED
     assert inbound.receive(0, b"list", 60.0) == [b"list"]
     assert inbound.receive(0, b"list", 61.0) == []
+
+
+def test_started_that_is_still_in_the_network_when_the_next_message_arrives() -> None:
+    """It was sent before the acknowledgement arrived, and the next message after that."""
+    inbound = sequence(0, b"started a/A")
+    assert inbound.receive(1, b"pulsed a/A", 5.0) == [b"pulsed a/A"]
+    assert inbound.receive(0, b"started a/A", 5.9) is IGNORED
+    assert inbound.receive(0, b"started a/A", 6.1) == [b"started a/A"]
+
+
+def test_a_lower_number_is_no_duplicate_when_its_sender_must_have_given_it_up() -> None:
+    """It is from a new process whose number 0 was lost; acknowledged, it would be lost too."""
+    inbound = sequence(0)
+    assert inbound.receive(1, b"1", 1.0) == [b"1"]
+    assert inbound.receive(1, b"1", 11.0) == []
+    assert inbound.receive(1, b"1", 11.1) is IGNORED
+
+
+def test_a_gap_across_the_wrap_of_numbers() -> None:
+    inbound = sequence(NUMBERS - 2)
+    assert inbound.receive(1, b"1", 1.0) == []
+    assert inbound.close_gap() == [b"1"]
+    assert inbound.receive(NUMBERS - 1, b"?", 1.1) is IGNORED
+    assert inbound.receive(0, b"?", 3.0) is IGNORED
+    assert inbound.receive(2, b"2", 3.1) == [b"2"]

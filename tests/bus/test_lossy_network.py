@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from tests.bus.network import STATED, Faults, Host, Network, pour
 from vcproxy.bus.correspondent import Pending
+from vcproxy.bus.inbound import HELD_BYTES
+from vcproxy.bus.mailbox import Mailbox
 from vcproxy.bus.profile import PATIENT, README, WINK, Profile
 
 PROFILES = [WINK, README, PATIENT]
@@ -173,3 +175,63 @@ def test_a_peer_that_starts_again_on_its_port(profile: Profile, seed: int) -> No
 
 def pending(sender: Host, receiver: Host) -> dict[int, Pending]:
     return sender.mailbox._correspondents[receiver.peer].pending
+
+
+NUMBERS_NEAR = st.one_of(
+    st.integers(0, 12),
+    st.sampled_from([1023, 1024, 1025, 5000, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 2, 2**64 - 1]),
+)
+TEXTS = st.sampled_from(
+    [b"", b"ack", b"ack\n", b"on", b"started a/A", b"register a/A 7", b"x" * 60]
+)
+STEPS = st.one_of(
+    st.tuples(st.just("arrive"), st.integers(1, 3), NUMBERS_NEAR, TEXTS),
+    st.tuples(st.just("raw"), st.integers(1, 3), st.binary(max_size=20)),
+    st.tuples(st.just("send"), st.integers(1, 3)),
+    st.tuples(st.just("pass"), st.sampled_from([0.0, 0.01, 0.5, 1.5, 12.0, 70.0])),
+    st.tuples(st.just("forget"), st.integers(1, 3)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(PROFILES), st.lists(STEPS, max_size=60))
+def test_whatever_arrives_all_comes_to_rest(
+    profile: Profile, script: list[tuple[object, ...]]
+) -> None:
+    """Any datagrams, forged ones too: no failure, nothing is stored for ever, each message that was
+    sent is acknowledged or given up, and a number is never acknowledged and held without end."""
+    mailbox, now = Mailbox(profile), 0.0
+    sent, given_up, acknowledged = 0, 0, 0
+
+    def rest(until: float) -> float:
+        while mailbox.deadline is not None and mailbox.deadline <= until:
+            due = mailbox.deadline
+            mailbox.elapsed(due)
+            assert mailbox.deadline is None or mailbox.deadline > due
+        return until
+
+    for what, *details in script:
+        match what, details:
+            case "arrive", [int(port), int(count), bytes(text)]:
+                before = mailbox.pending
+                mailbox.received(count.to_bytes(8, "little") + text, ("127.0.0.1", port), now)
+                acknowledged += before - mailbox.pending
+            case "raw", [int(port), bytes(datagram)]:
+                before = mailbox.pending
+                mailbox.received(datagram, ("127.0.0.1", port), now)
+                acknowledged += before - mailbox.pending
+            case "send", [int(port)]:
+                mailbox.send(("127.0.0.1", port), b"message %d" % sent, now)
+                sent += 1
+            case "pass", [float(seconds)]:
+                now = rest(now + seconds)
+            case "forget", [int(port)]:
+                mailbox.forget(("127.0.0.1", port))
+        given_up += len(mailbox.take_given_up())
+        assert sent == given_up + acknowledged + mailbox.pending
+    rest(now + 10 * profile.gives_up_s)
+    assert mailbox.deadline is None
+    assert mailbox.flushed
+    assert mailbox.held == 0
+    assert sent == given_up + len(mailbox.take_given_up()) + acknowledged
+    assert mailbox._room.left == HELD_BYTES

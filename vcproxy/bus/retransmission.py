@@ -3,8 +3,6 @@
 All messages of a mailbox have the same profile, so those that were due equally often are due again
 in the order of acceptance: a queue for each number of times replaces a heap, and a message that is
 acknowledged leaves at once. So no more is stored than what is pending.
-
-Tested in tests/bus/test_mailbox.py.
 """
 
 from __future__ import annotations
