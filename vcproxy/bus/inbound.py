@@ -174,7 +174,8 @@ class Inbound:
         A sender repeats a message at most for the time until it gives up, so after that time a
         lower number is no duplicate: it is from a new process whose number 0 was lost, or replayed.
         """
-        if number == 0:
+        wrapped = self._crc_0 is None and behind <= self._seen
+        if number == 0 and not wrapped:
             return self._zero_again(message, now)
         repeated = now - self._last_new <= self._profile.gives_up_s
         return [] if repeated and behind <= self._seen and number not in self._skipped else None
