@@ -18,7 +18,7 @@ def listed(running: Running) -> list[str]:
     """Return the lines of `vcproxy machine list`."""
     at = running.wait_for("processes are listed at udp://").rpartition("//")[2]
     done = subprocess.run(
-        [*VCPROXY, "machine", "list", at],
+        [*VCPROXY, "machine", "list", "--plain", at],
         capture_output=True,
         text=True,
         timeout=2 * PATIENCE_S,
