@@ -201,6 +201,12 @@ def test_a_machine_is_drawn() -> None:
     assert 'TwoWayTunnel_ENDING -> TwoWayTunnel_DONE [label="TunnelDone"]' in out
 
 
+def test_a_machine_process_is_drawn_whatever_its_file_is_called() -> None:
+    status, out, _ = vcproxy("diagram", f"{CONF.parent}/samples/machines/switch/Switch:Switch")
+    assert status == 0
+    assert "Switch_OFF --> Switch_ON : on" in out
+
+
 @pytest.mark.parametrize(
     ("plugin", "words"),
     [

@@ -9,6 +9,7 @@ import importlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -106,7 +107,8 @@ class PluginLoader:
     def _module(self, place: str, bundled: bool) -> ModuleType:
         if self._recorded is not None:
             return self._from_log(place, self._recorded, bundled)
-        if place.endswith(".py"):
+        # The script of a machine process may have any name.
+        if place.endswith(".py") or ("/" in place and Path(place).is_file()):
             return self._file(Path(place), place)
         if not all(part.isidentifier() for part in place.split(".")):
             raise PluginError(
@@ -198,7 +200,8 @@ def _run(path: Path, source: bytes, name: str = "") -> ModuleType:
     """Run a file as a module, or as a package if the file is an __init__.py; return the module."""
     package = [str(path.parent)] if path.name == "__init__.py" else None
     name = name or f"vcproxy plugin {path}".replace(".", "_")
-    spec = spec_from_file_location(name, path, submodule_search_locations=package)
+    loader = SourceFileLoader(name, str(path))  # whatever the file is called
+    spec = spec_from_file_location(name, path, loader=loader, submodule_search_locations=package)
     assert spec is not None
     module = module_from_spec(spec)
     for stale in [key for key in sys.modules if key.startswith(f"{name}.")]:
