@@ -38,6 +38,9 @@ from vcproxy.api import (
     stop_proxy,
 )
 
+FAILED = 3
+"""The exit status of the proxy with on_failure = "stop", as when its workers fail too often."""
+
 SIGKILL = 9
 STOP_SIGNALS = {"HUP": 1, "INT": 2, "QUIT": 3, "USR1": 10, "USR2": 12, "TERM": 15}
 """The numbers of Linux."""
@@ -96,7 +99,7 @@ class Options:
     """See `intensity`."""
     on_failure: Literal["log", "stop"] = "log"
     """What follows then. "log": the proxy goes on without these programs. "stop": the proxy drains
-    and ends, so that its service manager starts it again."""
+    and ends with status 3, so that its service manager starts it again."""
 
 
 class Supervise(Program):
@@ -201,7 +204,7 @@ class Supervise(Program):
         super().stop()
         if failure and self.options.on_failure == "stop":
             self._log("error", "all children have ended; the proxy stops")
-            stop_proxy(self.engine)
+            stop_proxy(self.engine, FAILED)
         elif failure:
             self._log("error", "all children have ended; the proxy goes on without them")
 

@@ -220,6 +220,7 @@ def test_or_the_proxy_stops() -> None:
             "error: all children have ended; the proxy stops",
         ]
         assert world.proxy.stopped
+        assert world.proxy.driver.stop_status == 3
         assert world.running == []
 
 

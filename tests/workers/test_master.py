@@ -417,6 +417,15 @@ def test_a_plugin_may_request_the_stop_once() -> None:
     script = Script().serving()
     assert script(1, Verb.STOP_REQUESTED, pid=77)[2:] == [drain(1, 15, 77), drain(2, 15, 77)]
     assert script(2, Verb.STOP_REQUESTED, pid=78) == []
+    assert script.ended(1, EXITED_0) == []
+    assert script.ended(2, EXITED_0) == [Exit(0)]
+
+
+def test_a_plugin_may_choose_the_status_of_the_stop() -> None:
+    script = Script().serving()
+    script(1, Verb.STOP_REQUESTED, "3", pid=77)
+    assert script.ended(1, EXITED_0) == []
+    assert script.ended(2, EXITED_0) == [Exit(3)]
 
 
 def test_a_worker_that_does_not_end_is_killed() -> None:

@@ -53,4 +53,4 @@ def serve(file: Path, trace: str | None = None, record: Path | None = None) -> i
     if trace is not None:
         start_trace(proxy, trace)
     proxy.run()
-    return 0
+    return proxy.exit_status

@@ -109,6 +109,8 @@ class Proxy:
             driver.on_stop = self._stop_requested
             driver.on_rescan = self._reload_requested
         self._watchdog = Watchdog(self._drivers, proxy.slow_callback, self.log)
+        self.exit_status = 0
+        """A plugin may choose it when it requests the stop."""
         self.on_stop: Callable[[], None] = self._end_self
         """Called once, when a plugin requests the stop or standard input is used up."""
         self.on_reload: Callable[[], None] = self.reload
@@ -253,13 +255,14 @@ class Proxy:
         self._listeners.signalled(received)
         self._first.engine.inbox.feed(self.drain)  # after the programs have received the signal
 
-    def _stop_requested(self) -> None:
+    def _stop_requested(self, status: int) -> None:
         """Stop as after one SIGTERM. Called in any net thread, at the request of a plugin."""
-        self._first.engine.inbox.feed(self._stop_once)
+        self._first.engine.inbox.feed(partial(self._stop_once, status))
 
-    def _stop_once(self) -> None:
+    def _stop_once(self, status: int = 0) -> None:
         if not self._stopping:
             self._stopping = True
+            self.exit_status = status
             self.on_stop()
 
     def _end_self(self) -> None:

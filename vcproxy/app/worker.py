@@ -58,7 +58,7 @@ class Worker:
         proxy = self._proxy
         if trace is not None:
             start_trace(proxy, trace)
-        proxy.on_stop = partial(self._send, Verb.STOP_REQUESTED)
+        proxy.on_stop = lambda: self._send(Verb.STOP_REQUESTED, str(proxy.exit_status))
         proxy.on_reload = partial(self._send, Verb.RELOAD_REQUESTED)
         proxy.pulse(self._timeout_s, partial(self._send, Verb.PULSED))
         proxy.watch(self._channel.fileno(), self)

@@ -160,7 +160,9 @@ class Rescan:
 
 @dataclass(slots=True)
 class Stop:
-    """End the process in order: there is nothing left to do."""
+    """End the process in order, with an exit status: there is nothing left to do."""
+
+    status: int = 0
 
 
 Command = (

@@ -7,12 +7,14 @@ from vcproxy.engine.commands import Rescan, Stop
 from vcproxy.engine.engine import Engine
 
 
-def stop_proxy(engine: Engine) -> None:
-    """Stop the proxy as SIGTERM does: programs get Signal, connections drain, exit status 0.
+def stop_proxy(engine: Engine, status: int = 0) -> None:
+    """Stop the proxy as SIGTERM does: programs get Signal, connections drain.
 
     `engine` is the plugin's: `self.engine`; in a filter `tx.engine`. A second call has no effect.
+    `status`: the exit status of the proxy; not 0 for a failure, so that a service manager starts it
+    again.
     """
-    engine.command(Stop())
+    engine.command(Stop(status))
 
 
 def reload_proxy(engine: Engine) -> None:

@@ -154,7 +154,10 @@ class Master:
     def received(self, worker: int, message: Message, now: float) -> list[Action]:
         """Handle a message from a worker."""
         if message.verb is Verb.STOP_REQUESTED:
-            return [] if self._ending else self._drain(SIGTERM, message.pid, now)
+            if self._ending:
+                return []
+            self._status = int(message.text or 0)
+            return self._drain(SIGTERM, message.pid, now)
         if message.verb is Verb.RELOAD_REQUESTED:
             return self.reload(now)
         if self._ending:

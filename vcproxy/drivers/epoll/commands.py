@@ -71,7 +71,7 @@ class Commands:
             SignalChild: self._sources.signal_child,
             SendDatagram: self._sources.send,
             Rescan: lambda _: driver.on_rescan(),
-            Stop: lambda _: driver.on_stop(),
+            Stop: lambda command: driver.on_stop(command.status),
         }
 
     def close(self) -> None:

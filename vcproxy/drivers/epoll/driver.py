@@ -83,8 +83,8 @@ class EpollDriver:
         engine.reported = self._has_event
         self._commands = Commands(self)
         self._perform = self._commands.perform
-        self.on_stop: Callable[[], None] = self._stop
-        """Called for the engine's command Stop."""
+        self.on_stop: Callable[[int], None] = self._stop
+        """Called for the engine's command Stop, with the exit status."""
         self.on_rescan: Callable[[], None] = _nothing
         """Called for the engine's command Rescan: read the configuration again."""
         engine.clock(monotonic())
@@ -106,7 +106,7 @@ class EpollDriver:
         """End `run` after its current turn. Any thread may call it, also after `run` has ended."""
         self.engine.inbox.feed(self._stop)
 
-    def _stop(self) -> None:
+    def _stop(self, _: int = 0) -> None:
         self._stopping = True
 
     def turn(self, timeout: float | None = None) -> None:

@@ -101,6 +101,8 @@ class SimDriver:
         """How many Rescan commands the engine has issued."""
         self.stopped = False
         """Whether the engine has issued Stop. The simulation continues."""
+        self.stop_status = 0
+        """The exit status that it has asked for."""
         self.network = network
         self._contention = contention
         self._clock = network.clock
@@ -390,8 +392,9 @@ class SimDriver:
     def _rescan(self, _: Rescan) -> None:
         self.rescans += 1
 
-    def _stop(self, _: Stop) -> None:
+    def _stop(self, command: Stop) -> None:
         self.stopped = True
+        self.stop_status = command.status
 
     def _resume_accept(self, command: ResumeAccept) -> None:
         for accepting in self._listening.get(command.listener, ()):

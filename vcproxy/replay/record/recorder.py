@@ -313,6 +313,8 @@ def command_text(command: Command) -> str:
             return f"{verb} {source.number} {number}"
         case SendDatagram(source, data, to):
             return f"{verb} {source.number} {show_peer(to)} {data!r}"
+        case Stop(status) if status:
+            return f"{verb} {status}"
         case Spread() | Rescan() | Stop():
             return verb
     return f"{verb} {getattr(getattr(command, 'listener', None), 'name', '')}"
