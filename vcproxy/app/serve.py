@@ -6,13 +6,16 @@ Tested in tests/e2e/test_command_line.py and test_workers.py.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vcproxy.app.log import open_standard_descriptors
-from vcproxy.app.server import Proxy
 from vcproxy.app.start import StartError
 from vcproxy.config.loader import load
 from vcproxy.config.workers import count
 from vcproxy.listeners.activation import activated
+
+if TYPE_CHECKING:
+    from vcproxy.app.server import Proxy
 
 
 def start_trace(proxy: Proxy, name: str) -> None:
@@ -46,6 +49,8 @@ def serve(file: Path, trace: str | None = None, record: Path | None = None) -> i
         from vcproxy.replay.record.recording import with_hash_seed
 
         with_hash_seed()
+    from vcproxy.app.server import Proxy  # not imported for a master
+
     unused: list[str] = []
     proxy = Proxy(configuration, inherited=activated(configuration, unused.append))
     for text in unused:

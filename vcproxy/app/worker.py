@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from functools import partial
+from signal import SIGTERM
 
 from vcproxy.app import garbage
 from vcproxy.app.serve import start_trace
@@ -25,7 +26,6 @@ from vcproxy.listeners.plan import Place, Plan
 from vcproxy.sessions.program import Signal
 from vcproxy.workers.channel import Channel, close_all
 from vcproxy.workers.content import unpacked
-from vcproxy.workers.master import SIGTERM
 from vcproxy.workers.messages import Message, Verb
 from vcproxy.workers.stacks import write_when_asked
 

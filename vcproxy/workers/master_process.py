@@ -34,7 +34,6 @@ from vcproxy.supervise.intensity import Intensity
 from vcproxy.workers import actions as do
 from vcproxy.workers.channel import MAX_DESCRIPTORS
 from vcproxy.workers.content import packed
-from vcproxy.workers.list_server import list_processes
 from vcproxy.workers.master import Master
 from vcproxy.workers.messages import Message, Verb
 from vcproxy.workers.sockets import Change, HandedOn, ListeningSockets, new_sockets
@@ -129,6 +128,8 @@ class MasterProcess:
         threading.Thread(target=self._wait_for_signals, daemon=True).start()
         self._log_single({})
         if (address := self._current.configuration.settings.supervise.bind) is not None:
+            from vcproxy.workers.list_server import list_processes  # seldom used
+
             list_processes(self._driver.engine, address, self._processes)
         self._perform(self._master.start(monotonic()))
         if limit_s := self._service_manager.watchdog_s:
