@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +98,18 @@ def test_no_more_clients_are_admitted_than_there_is_room_for(driver: EpollDriver
     assert not driver.descriptors.admits()
     listener.count_closed(driver.engine)
     assert driver.descriptors.admits()
+
+
+def test_closed_standard_descriptors_are_opened_for_executed_programs_too(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    script = f"""
+import os, pathlib
+from vcproxy.drivers.epoll.descriptors import open_standard
+
+open_standard()
+show = 'readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2 >{output}'
+os.execv("/bin/sh", ["sh", "-c", f"({{show.replace('$$', str(os.getpid()))}})"])
+"""
+    command = 'exec "$@" <&- >&- 2>&-'
+    subprocess.run(["sh", "-c", command, "sh", sys.executable, "-c", script], check=True)
+    assert output.read_text() == "/dev/null\n" * 3

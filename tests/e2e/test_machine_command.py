@@ -307,6 +307,20 @@ def test_a_log_for_each_machine(tmp_path: Path) -> None:
     assert server.log == "ready"
 
 
+def test_output_that_cannot_be_written(served: MachineServer) -> None:
+    """The command fails with a plain text; where standard output is closed, nothing is printed."""
+    command = [*VCPROXY, "machine", "list", served.host]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        255, "Error: the output cannot be written: no space left on device\n"
+    )  # fmt: skip
+
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
+    done = subprocess.run(closed, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_another_user() -> None:
     """The program of this test ends with the status 7 if it runs as that user."""
     if os.geteuid() != 0:

@@ -200,3 +200,23 @@ def test_a_full_disk_does_not_end_it(server: Server) -> None:
     eventually(lambda: f"register switch/Switch {machine.pid}" in server.log(), "it runs")
     machine.send_signal(signal.SIGTERM)
     assert machine.wait(PATIENCE_S) == 0
+
+
+def test_closed_standard_descriptors_are_not_reused_for_a_socket(server: Server) -> None:
+    closing = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+    machine = subprocess.Popen([*closing, str(server.script), "switch/Switch", ":0", ":0"])
+    try:
+        _descriptors_are_null(machine.pid)
+    finally:
+        machine.kill()
+        machine.wait()
+
+
+def _descriptors_are_null(pid: int) -> None:
+    def bound() -> bool:
+        folder = f"/proc/{pid}/fd"
+        return any(os.readlink(f"{folder}/{fd}").startswith("socket:") for fd in os.listdir(folder))
+
+    eventually(bound, "the machine is bound")
+    for number in range(3):
+        assert os.readlink(f"/proc/{pid}/fd/{number}") == "/dev/null"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from vcproxy.app.line_writer import LineWriter
@@ -10,16 +9,6 @@ from vcproxy.engine.log_function import Level
 from vcproxy.log_entry import entry
 
 STANDARD_ERROR = 2
-
-
-def open_standard_descriptors() -> None:
-    """Open /dev/null for each of the descriptors 0, 1 and 2 that is closed.
-
-    Otherwise a connection could get the number 2, and the log would be sent to its peer.
-    """
-    while (lowest := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
-        pass
-    os.close(lowest)
 
 
 class LineLog:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.app.machine_profiles import chosen_profile
 from vcproxy.bus.peer import LOCALHOST, Peer, is_group, parse_peer, show_peer
+from vcproxy.drivers.epoll import descriptors
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.mutex import Mutex
@@ -33,10 +34,16 @@ class ClientError(Exception):
     """The exchange cannot begin; the text is printed."""
 
 
-def resolve(text: str, port: int) -> Peer:
-    """Return the numeric address of an address text, `port` if it has none. Raises ClientError."""
+def resolve(text: str, port: int | None) -> Peer:
+    """Return the numeric address of an address text. Raises ClientError.
+
+    `port`: that of a text without one; None: the text must have one. Only where it is 0, any port,
+    the text may have port 0.
+    """
     try:
-        host, number = parse_peer(text, port)
+        host, number = parse_peer(text, port or 0)
+        if not number and port != 0:
+            raise ClientError(f"{text}: it has no port: write HOST:PORT")
         ip_address(host)
     except ValueError as error:
         if str(error).startswith(f'"{text}" is not an address'):
@@ -66,15 +73,21 @@ def talk(
         own = ("::1" if to is not None and ":" in to[0] else LOCALHOST, 0)
     else:
         own = ("::" if ":" in to[0] else "0.0.0.0", 0)
+    descriptors.open_standard()
     engine = Engine("client", memory=MEMORY, random=random.Random(), log=_log)
     driver = EpollDriver(engine)
 
+    problems: list[OSError] = []
+
     def show(text: str) -> None:
+        if sys.stdout is None:  # it was closed
+            return
         try:
             sys.stdout.buffer.write(printable(text).encode(errors="surrogateescape") + b"\n")
             sys.stdout.buffer.flush()
-        except BrokenPipeError:  # the reader of the output ended, such as `head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is buffered
+            problems.append(error)
             driver.stop()
 
     mutex = Mutex()
@@ -93,6 +106,9 @@ def talk(
     with mutex.hold(engine):
         client.start()
     driver.run()
+    if problems and not isinstance(problems[0], BrokenPipeError):  # the reader ended, as `head`
+        reason = os.strerror(problems[0].errno or 0).lower()
+        raise ClientError(f"the output cannot be written: {reason}")
     return client.outcome
 
 

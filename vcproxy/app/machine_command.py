@@ -295,7 +295,7 @@ def _stop(chosen: argparse.Namespace) -> int:
     from vcproxy.supervise.exchange import StopExchange
 
     def exchange(resolve: Resolve) -> Exchange:
-        host, port = resolve(chosen.machine, 0)
+        host, port = resolve(chosen.machine, None)
         server = resolve(chosen.server, 42_000) if chosen.server else (host, 42_000)
         return StopExchange(server, port)
 
@@ -309,7 +309,7 @@ def _send(chosen: argparse.Namespace) -> int:
         return _failed("there is no message: write it after the address of the machine")
 
     def exchange(resolve: Resolve) -> Exchange:
-        machine = resolve(chosen.machine, 0)
+        machine = resolve(chosen.machine, None)
         return SendExchange(machine, tuple(chosen.messages), chosen.replies)
 
     return _talk(chosen, exchange)
@@ -328,8 +328,8 @@ def _listen(chosen: argparse.Namespace) -> int:
     return _talk(chosen, lambda resolve: ListenExchange(), chosen.groups)
 
 
-Resolve = Callable[[str, int], tuple[str, int]]
-"""Returns host and port of an address text; the second argument is the port of one without."""
+Resolve = Callable[[str, int | None], tuple[str, int]]
+"""`resolve` of vcproxy.app.machine_client."""
 
 
 def _talk(
@@ -343,7 +343,7 @@ def _talk(
         outcome = talk(
             exchange(resolve),
             chosen.address,
-            groups=[resolve(group, 0) for group in groups or ()],
+            groups=[resolve(group, None) for group in groups or ()],
             plain=getattr(chosen, "plain", False),
             profile=chosen.profile,
         )

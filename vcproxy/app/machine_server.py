@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
-from vcproxy.app.log import LineLog, open_standard_descriptors
+from vcproxy.app.log import LineLog
 from vcproxy.app.machine_profiles import chosen_profile
 from vcproxy.app.privileges import PrivilegeError, drop_privileges, find_account
 from vcproxy.app.served_directory import ServedDirectory
@@ -59,7 +59,7 @@ def serve(
         user: the user to run as, once the address is bound.
         profile: the name of a profile.
     """
-    open_standard_descriptors()
+    descriptors.open_standard()
     own = _own(address, allow)
     try:
         account = None if user is None else find_account(user)

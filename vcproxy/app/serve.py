@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vcproxy.app.log import open_standard_descriptors
 from vcproxy.app.start import StartError
 from vcproxy.config.loader import load
 from vcproxy.config.workers import count
+from vcproxy.drivers.epoll.descriptors import open_standard
 from vcproxy.listeners.activation import activated
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def serve(file: Path, trace: str | None = None, record: Path | None = None) -> i
         trace: the name of the machines whose events are logged.
         record: the log to record the run to.
     """
-    open_standard_descriptors()
+    open_standard()
     configuration = load(file)
     if count(configuration.settings) > 1:
         if record is not None:

@@ -13,6 +13,7 @@ from io import TextIOWrapper
 from random import Random
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from vcproxy.drivers.epoll.descriptors import open_standard
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.engine.engine import Engine
 from vcproxy.log_entry import entry
@@ -30,6 +31,7 @@ STANDARD_ERROR: Final = 2
 
 def run(kind: type[Process]) -> NoReturn:
     """Run it with the arguments of this program; end with its exit status."""
+    open_standard()
     try:
         invocation = Invocation.parse(sys.argv)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,21 @@ limit. Fifteen are open before the first client."""
 ACCEPTS_PER_COUNT = 8
 """Clients that may be accepted before the open connections are counted again. Pipes and sessions
 opened meanwhile use descriptors of RESERVED."""
+
+
+STANDARD = 3
+"""The descriptors 0, 1 and 2: standard input, output and error."""
+
+
+def open_standard() -> None:
+    """Open /dev/null for each of the descriptors 0, 1 and 2 that is closed, here and in the
+    programs that this one executes.
+
+    Otherwise a connection could get the number 2, and the log would be sent to its peer.
+    """
+    while (lowest := os.open(os.devnull, os.O_RDWR)) < STANDARD:
+        os.set_inheritable(lowest, True)
+    os.close(lowest)
 
 
 def raise_limit() -> None:
