@@ -363,13 +363,13 @@ def test_messages_later_and_at_a_date() -> None:
 
 
 class Informed(Process):
-    """Sends to nobody, and receives that it was given up."""
+    """Sends to an address without a machine, and receives that it was given up."""
 
     MAIN = State(initial=True)
 
     @MAIN.enter
     def entered(self) -> None:
-        self.number = self.send(":9", "is anybody there?")
+        self.number = self.send(":9", "hello")
 
     @MAIN.on(GivenUp)
     def given_up(self, given_up: GivenUp) -> None:
@@ -380,7 +380,7 @@ class Informed(Process):
 def test_a_sender_is_informed_of_a_message_that_is_given_up() -> None:
     with SimulatedMachines({"informed/Informed": Informed}) as machines:
         machines.start("informed/Informed")
-        machines.run(until=lambda: "given up: is anybody there?" in machines.client.texts)
+        machines.run(until=lambda: "given up: hello" in machines.client.texts)
         assert 10.0 <= machines.simulation.now <= 10.1
 
 

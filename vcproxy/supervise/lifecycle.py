@@ -156,7 +156,7 @@ class Lifecycle(Machine):
         self.uid = f"{self.name}@{show_peer(bound.address)}"
         self.log("started")
         self._report("started")
-        self._tell(server_of(bound.address[0]), f"register {self.name} {self.process.pid}")
+        self._send_or_log(server_of(bound.address[0]), f"register {self.name} {self.process.pid}")
 
     # -- RUNNING -----------------------------------------------------------------------------
 
@@ -234,7 +234,7 @@ class Lifecycle(Machine):
             self._report("errored", f" {self.failure}")
         self.log("exited")
         self._report("exited")
-        self._tell(server_of(self.address[0]), "unregister")
+        self._send_or_log(server_of(self.address[0]), "unregister")
         for child in reversed(tuple(self.children)):  # those that started last may need the others
             self.stop(child.peer)
 
@@ -282,7 +282,7 @@ class Lifecycle(Machine):
 
     def stop(self, machine: Peer) -> None:
         """Ask the server of a machine to end it in order."""
-        self._tell(server_of(machine[0]), f"stop {machine[1]}")
+        self._send_or_log(server_of(machine[0]), f"stop {machine[1]}")
 
     def log(self, text: str) -> None:
         """Log a line of this process."""
@@ -319,8 +319,6 @@ class Lifecycle(Machine):
             )
             self.engine.log("warning", text)
         else:
-            if self._watch is None:
-                self._watch_next()
             self.process.attempt_call(self.process.child_started, child)
 
     def _watch_next(self) -> None:
@@ -331,9 +329,9 @@ class Lifecycle(Machine):
     def _report(self, verb: str, more: str = "") -> None:
         """Send a lifecycle message to the parent, if there is one."""
         if self.parent[1]:
-            self._tell(self.parent, f"{verb} {self.name}{more}")
+            self._send_or_log(self.parent, f"{verb} {self.name}{more}")
 
-    def _tell(self, to: Peer, text: str) -> None:
+    def _send_or_log(self, to: Peer, text: str) -> None:
         try:
             self.send(to, text)
         except MailboxFull as full:
