@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from tests.engine.world import EventRecorder, engine
 from vcproxy.drivers.epoll import EpollDriver
+from vcproxy.drivers.epoll.connecting import Attempt
 from vcproxy.drivers.epoll.resolver import Resolver
 from vcproxy.engine.address import Address
 from vcproxy.engine.event import Event
@@ -114,3 +116,18 @@ def test_a_close_cancels_the_look_up_or_the_attempts(driven: Driven) -> None:
             driven.driver.turn(0.01)
         driven.close(recorder, vc)
         assert recorder.events == []
+
+
+def test_an_event_of_a_closed_socket_with_the_same_number_is_ignored(driven: Driven) -> None:
+    """A child process that is being launched has copies of closed sockets, and so has epoll."""
+    recorder = EventRecorder(driven.driver.engine)
+    with recorder.mutex.hold(driven.driver.engine):
+        target = Address("tcp", UNRESPONSIVE, driven.port)
+        vc = driven.driver.engine.connect(recorder, target)
+    driven.driver.turn(0)
+    (attempt,) = [each for each in driven.driver._watchers.values() if isinstance(each, Attempt)]
+    attempt.ready(select.EPOLLOUT)
+    attempt.ready(select.EPOLLOUT | select.EPOLLHUP)
+    driven.driver.turn(0)
+    assert recorder.events == []
+    driven.close(recorder, vc)

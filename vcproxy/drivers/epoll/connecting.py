@@ -152,9 +152,18 @@ class Attempt:
             self._connecting.remove(self)
             self.close()
             command.outgoing.refused(command.address, connect_error(command, OSError(number, "")))
-        else:
+        elif self._established():
             self._connecting.cancel(but=self)
             self._connected(mask)
+
+    def _established(self) -> bool:
+        """Whether it is connected. If not, the event was of a closed socket with the same number,
+        which a child process still had that was being launched: see `EpollDriver.forget`."""
+        try:
+            self._sock.getpeername()
+        except OSError:
+            return False
+        return True
 
     def _connected(self, mask: int) -> None:
         outgoing = self._command.outgoing

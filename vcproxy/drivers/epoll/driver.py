@@ -224,7 +224,8 @@ class EpollDriver:
 
         It does so only if no other descriptor refers to the same socket (epoll(7)). A forked child
         process has copies until exec(2). Events of such a copy have no watcher and are ignored, or
-        cause one needless read of a new connection with the same descriptor number.
+        they come to the watcher of a new descriptor with the same number, which must expect them:
+        a connection reads once in vain.
         """
         self._watchers.pop(fd, None)
 
