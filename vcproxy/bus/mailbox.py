@@ -199,7 +199,9 @@ class Mailbox:
         """Take a datagram that has arrived from `source`.
 
         A malformed one, an acknowledgement that nothing waits for, and a message that cannot be
-        delivered in order are dropped without an answer.
+        delivered in order are dropped without an answer. A message of less than 3 bytes from
+        another host is delivered, and acknowledged only if that peer has acknowledged a message:
+        its address may be forged, and the acknowledgement is longer.
         """
         try:
             number, message = self._decode(datagram)
