@@ -278,6 +278,21 @@ def test_networks_that_are_not_allowed_get_no_answer(tmp_path: Path) -> None:
         server.close()
 
 
+def test_a_server_ends_with_its_terminal_unless_nohup_has_started_it(tmp_path: Path) -> None:
+    (tmp_path / "served").mkdir()
+    server = MachineServer(tmp_path / "served")
+    assert server.end(signal.SIGHUP) == 0
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        server = MachineServer(tmp_path / "served")  # it inherits that
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    server.process.send_signal(signal.SIGHUP)
+    assert server.list() == {}
+    assert server.end() == 0
+
+
 def test_a_second_server_at_the_address(served: MachineServer) -> None:
     done = served.run("serve", str(served.directory), "--address", served.host)
 

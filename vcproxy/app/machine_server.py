@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from signal import SIG_IGN, SIGHUP, getsignal
 
 from vcproxy.app.log import LineLog
 from vcproxy.app.machine_profiles import chosen_profile
@@ -21,7 +22,7 @@ from vcproxy.drivers.epoll import child_processes, descriptors
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.mutex import Mutex
-from vcproxy.supervise.server import MachineServer
+from vcproxy.supervise.server import ENDS, MachineServer
 from vcproxy.supervise.server_request import SERVER_PORT
 
 FAILURE = 255
@@ -99,6 +100,8 @@ def serve(
         codec=codec,
         allows=_allowed(own, allow) if allow else None,
         bound=bound,
+        # nohup(1) has it ignored, so that the server outlives its terminal
+        ends=tuple(n for n in ENDS if n != SIGHUP or getsignal(n) != SIG_IGN),
     )
 
     try:

@@ -24,7 +24,7 @@ class MachineName:
     @classmethod
     def parse(cls, text: str) -> MachineName:
         """Return the name in a text. Raises ValueError with the reason if it is not valid."""
-        path, _, tag = text.partition("#")
+        path, hash_, tag = text.partition("#")
         parts = path.split("/")
         problem = ""
         if not path:
@@ -35,6 +35,8 @@ class MachineName:
             problem = "it contains a space or a character that cannot be printed"
         elif "," in text:
             problem = "it contains a comma, which separates the fields of a list"
+        elif hash_ and not tag:
+            problem = "its tag is empty"
         elif not parts[0]:
             problem = "it is an absolute path; names are paths below the served directory"
         elif ".." in parts:

@@ -89,6 +89,7 @@ class MachineServer(Machine):
         codec: Codec = NUMBERED,
         allows: Callable[[Peer], bool] | None = None,
         bound: Callable[[], None] | None = None,
+        ends: tuple[int, ...] = ENDS,
     ) -> None:
         """
         Args:
@@ -96,6 +97,7 @@ class MachineServer(Machine):
             address: where to bind; machines are started at its host.
             allows: which senders are answered; None: all.
             bound: called once the address is bound, before any request is taken.
+            ends: the signals that end it.
         """
         super().__init__(engine, mutex, name="server")
         self.files = files
@@ -110,6 +112,7 @@ class MachineServer(Machine):
         self._codec = codec
         self._allows = allows
         self._on_bound = bound
+        self._ends = ends
         self._by_pid: dict[int, ServedMachine] = {}
         self._by_port: dict[int, ServedMachine] = {}  # launched for a port, or registered there
         self._waiting: dict[int, ServedMachine] = {}  # for the end of the one at their port
@@ -124,7 +127,7 @@ class MachineServer(Machine):
     @BINDING.enter
     def bind(self) -> None:
         """Open the mailbox, and take the signals that end the server."""
-        self._signals = Signals(self, ENDS)
+        self._signals = Signals(self, self._ends)
         self._mailbox = DatagramMailbox(
             self, self.address, self._profile, self._codec, allows=self._allows
         )
