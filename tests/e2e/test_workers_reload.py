@@ -213,10 +213,12 @@ def test_a_replacement_uses_the_configuration_in_use(proxy: Starter, tmp_path: P
 def test_the_number_of_workers_needs_a_restart(proxy: Starter, tmp_path: Path) -> None:
     text = two_workers(tmp_path)
     running = proxy(text)
-    rewrite(running, text.replace("workers = 2", "workers = 3"))
-    running.wait_for("WARNING proxy.workers has changed: restart the proxy to use it")
+    more = text.replace("workers = 2", "workers = 3") + "[supervise]\nintensity = 7\n"
+    rewrite(running, more)
+    for key in ("proxy.workers", "supervise.intensity"):
+        running.wait_for(f"WARNING {key} has changed: restart the proxy to use it")
     assert len(workers(running)) == 2
-    assert running.log.count("WARNING") == 1, "it is logged once"
+    assert running.log.count("WARNING") == 2, "each is logged once"
 
 
 def test_a_plugin_reloads_the_whole_proxy(proxy: Starter, tmp_path: Path) -> None:
