@@ -590,6 +590,20 @@ def test_a_word_with_a_space_cannot_be_spawned() -> None:
             echo.spawn("echo/Echo", "two words")
 
 
+@pytest.mark.parametrize(
+    ("to", "why"),
+    [
+        ("build-7:4000", '"build-7:4000": machines send to addresses, such as 10.0.0.7:4000, not'),
+        ("::1", '"::1" is not an address'),
+    ],
+)
+def test_a_message_to_a_name_is_refused(to: str, why: str) -> None:
+    with SimulatedMachines({"echo/Echo": Echo}) as machines:
+        machines.start("echo/Echo")
+        with pytest.raises(ValueError, match=why):
+            machines.machines["echo/Echo"].send_after(1.0, to, "hello")
+
+
 # -- children --------------------------------------------------------------------------------
 
 

@@ -29,6 +29,7 @@ from vcproxy.bus.codec import NUMBERED, Codec
 from vcproxy.bus.mailbox import GivenUp
 from vcproxy.bus.peer import Peer, parse_peer
 from vcproxy.bus.profile import WINK, Profile
+from vcproxy.engine.address import Address
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.machine.machine import Machine
@@ -141,9 +142,9 @@ class Process(Machine):
 
         `to`: a peer, or text as "10.0.0.7:4000" or ":4000" (this host); a multicast group gets the
         text raw. Raises MailboxFull if too many messages to that peer are not acknowledged yet,
-        ValueError for text that cannot be sent.
+        ValueError for text that cannot be sent, and for the name of a host.
         """
-        return self._life.send(parse_peer(to) if isinstance(to, str) else to, text)
+        return self._life.send(_peer(to) if isinstance(to, str) else to, text)
 
     def send_after(self, seconds: float, to: Peer | str, text: str) -> Action:
         """Send a message after a time; return a handle to cancel it."""
@@ -266,5 +267,10 @@ class Process(Machine):
 
 
 def _peer(to: Peer | str) -> Peer:
-    """Return a peer that a message can be sent to."""
-    return parse_peer(to) if isinstance(to, str) else to
+    """Return a peer that a message can be sent to. Raises ValueError."""
+    if not isinstance(to, str):
+        return to
+    peer = parse_peer(to)
+    if not Address("udp", *peer).numeric:
+        raise ValueError(f'"{to}": machines send to addresses, such as 10.0.0.7:4000, not to names')
+    return peer
