@@ -213,10 +213,8 @@ class SimDriver:
         self.on_work()
 
     def close(self, kill: bool = True) -> None:
-        """End: close its listening addresses and its sources, and reset its connections.
-
-        `kill`: also its child processes. A second call does nothing.
-        """
+        """End: close its listening addresses and sources, reset its connections and, with `kill`,
+        kill its child processes. A second call does nothing."""
         if self.closed:
             return
         self.closed = self.halted = True
