@@ -85,6 +85,11 @@ class Server:
         assert found, (line, self.log())
         return found[1]
 
+    @property
+    def parent(self) -> subprocess.Popen[str]:
+        """The client that has started a machine last."""
+        return self._parents[-1]
+
     def log(self) -> str:
         """Return what the server and its machines have printed."""
         return self.output.read_text()
@@ -153,6 +158,18 @@ def test_an_exception_is_logged_with_the_history_of_the_machine(server: Server) 
     assert log.count("Traceback") == 1
     assert "LookupError: no bulb" in log
     assert "errored switch/Switch no bulb\n" in log
+
+
+def test_an_exception_outside_its_states_ends_it_too(server: Server) -> None:
+    """In code that the lifecycle calls unguarded: nothing could follow, so it must not run on."""
+    broken = "    def receive_letter(self, verb, letter):\n        raise OSError('broken base')\n"
+    text = server.script.read_text().replace("\n\nif __name__", f"\n{broken}\n\nif __name__")
+    server.script.write_text(text)
+    switch = server.start("switch/Switch")
+    server.call("send", "--address", server.host, switch, "exit")
+    eventually(lambda: "switch/Switch, exit status 1" in server.log(), "it has ended")
+    assert "OSError: broken base" in server.log()
+    os.kill(server.parent.pid, signal.SIGTERM)  # it gets no `exited`
 
 
 def test_a_new_version_at_the_old_port(server: Server) -> None:
