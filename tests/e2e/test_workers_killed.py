@@ -184,6 +184,32 @@ def hanging(folder: Path, how: str) -> str:
     return text
 
 
+def test_an_exception_that_nothing_handles_is_in_the_log(proxy: Starter, tmp_path: Path) -> None:
+    """The plugin breaks the proxy's own reload, in worker 2 only."""
+    text = two_workers(tmp_path).replace("[proxy]\n", '[proxy]\nlog = "proxy.log"\n')
+    breaks = """
+import sys
+if "--number=2" in sys.argv:
+    from vcproxy.app.server import Proxy
+    def use(self, planned):
+        raise LookupError("broken on purpose")
+    Proxy.use = use
+"""
+    (tmp_path / "who.py").write_text((tmp_path / "who.py").read_text() + breaks)
+    running = proxy(text)
+    _, second = workers(running)
+    running.signal(signal.SIGHUP)
+    log = tmp_path / "proxy.log"
+
+    def is_logged() -> bool:
+        return "LookupError: broken on purpose" in log.read_text()
+
+    eventually(is_logged, "the traceback is in the log")
+    assert "ERROR worker 2 has failed, and ends:" in log.read_text()
+    eventually(partial(is_replaced, running, second), "the worker is replaced")
+    running.expected_tracebacks = None
+
+
 def test_a_stopped_worker_is_replaced(proxy: Starter, tmp_path: Path) -> None:
     running = proxy(two_workers(tmp_path).replace("[proxy]", '[proxy]\nworker_timeout = "3s"'))
     first, second = workers(running)

@@ -164,6 +164,16 @@ def test_it_may_die_before_it_serves_again() -> None:
     assert script(2, Verb.PREPARED) == [commit(2, 1)]
 
 
+def test_why_a_worker_fails_is_logged_in_any_phase() -> None:
+    script = Script()
+    script.master.start(script.now)
+    failed = Log("error", "worker 2 has failed, and ends:\nTraceback ...")
+    assert script(2, Verb.ERRORED, "Traceback ...") == [failed]
+    script.serving()
+    script.master.end(15, 1, script.now)
+    assert script(2, Verb.ERRORED, "Traceback ...") == [failed]
+
+
 def test_an_unasked_end_with_status_0_is_a_death_too() -> None:
     assert Script().serving().ended(1, EXITED_0) == [again(1, EXITED_0), Spawn(1, 1)]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import traceback
 from collections.abc import Sequence
 from functools import partial
 from signal import SIGTERM
@@ -28,6 +29,10 @@ from vcproxy.workers.channel import Channel, close_all
 from vcproxy.workers.content import unpacked
 from vcproxy.workers.messages import Message, Verb
 from vcproxy.workers.stacks import write_when_asked
+
+TRACEBACK = 32 * 1024
+"""Characters of a traceback that are reported: its end, which shows the exception. Those of a
+recursion are longer than a message may be."""
 
 SHORTAGE = "there are not enough descriptors for its sockets: raise the limit (ulimit -n)"
 
@@ -102,6 +107,12 @@ class Worker:
             return share(unpacked(descriptor), self._number, self._of)
         finally:
             os.close(descriptor)
+
+    def failed(self, error: Exception) -> None:
+        """Report an exception that nothing has handled. It is the end of this process."""
+        self.status = 1
+        text = "".join(traceback.format_exception(error)).rstrip()
+        self._send(Verb.ERRORED, text[-TRACEBACK:])
 
     # -- messages ----------------------------------------------------------------------------
 
@@ -201,6 +212,8 @@ def main(arguments: Sequence[str]) -> int:
     worker = Worker(channel, int(options["number"]), int(options["of"]))
     try:
         worker.run(options.get("trace"))
+    except Exception as error:
+        worker.failed(error)
     finally:
         channel.close()
     return worker.status

@@ -158,6 +158,8 @@ class Master:
                 return []
             self._status = int(message.text or 0)
             return self._drain(SIGTERM, message.pid, now)
+        if message.verb is Verb.ERRORED:
+            return [Log("error", f"worker {worker} has failed, and ends:\n{message.text}")]
         if message.verb is Verb.RELOAD_REQUESTED:
             return self.reload(now)
         if self._ending:

@@ -39,6 +39,9 @@ class Verb(StrEnum):
     """From a worker: it uses the configuration."""
     PULSED = "pulsed"
     """From a worker: every net thread has turned since the last one. See Heartbeat."""
+    ERRORED = "errored"
+    """From a worker: it ends, because of an exception that nothing has handled; `text` is its
+    traceback."""
     STOP_REQUESTED = "stop requested"
     """From a worker: a plugin has requested that the proxy stops."""
     RELOAD_REQUESTED = "reload requested"
