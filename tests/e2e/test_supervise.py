@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.conftest import Starter
 from tests.e2e.running import ECHO, VCPROXY, Running, all_of, eventually, free_port
+from tests.e2e.several import workers
 from tests.e2e.test_signals import rewrite
 
 CHILD = """\
@@ -227,6 +228,20 @@ def test_with_several_workers_a_program_runs_once(folder: Folder, vcproxy: Start
     finish(running)
     folder.noted("a runs, b runs, b ends, a ends")
     assert all(map(gone, everyone))
+
+
+def test_programs_of_a_killed_worker_are_killed_and_started_again(
+    folder: Folder, vcproxy: Starter
+) -> None:
+    running = vcproxy("[proxy]\nworkers = 2\n" + folder.text(*map(folder.child, "ab")))
+    left = pids(running, "a") + pids(running, "b")
+    os.kill(workers(running)[0], signal.SIGKILL)
+    running.wait_for("worker 1: the programs that it has left are killed: ")
+    alive = [pids(running, name, 2)[-1] for name in "ab"]
+    assert not set(alive) & set(left)
+    eventually(lambda: all(map(gone, left)), "the programs of the killed worker are gone")
+    finish(running)
+    assert all(map(gone, alive))
 
 
 def test_a_storm_of_kills(folder: Folder, vcproxy: Starter) -> None:

@@ -36,6 +36,7 @@ from vcproxy.workers.channel import MAX_DESCRIPTORS
 from vcproxy.workers.content import packed
 from vcproxy.workers.master import Master
 from vcproxy.workers.messages import Message, Verb
+from vcproxy.workers.orphans import Orphans, adopt_orphans
 from vcproxy.workers.sockets import Change, HandedOn, ListeningSockets, new_sockets
 from vcproxy.workers.worker_process import Stdio, WorkerProcess
 
@@ -115,6 +116,7 @@ class MasterProcess:
             Random(),
         )
         self._driver = EpollDriver(Engine("master", memory=0, random=Random(), log=log))
+        self._orphans = Orphans(self._pids, self._driver.after)
         self._deadline: float | None = None  # when the next call of `_elapsed` is due
         self._service_manager = ServiceManager(log)
         self._exit: do.Exit | None = None
@@ -125,6 +127,8 @@ class MasterProcess:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         # If SIGCHLD is ignored, as a parent process may have set, the kernel keeps no exit status.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        adopt_orphans()
+        self._orphans.reap_regularly()
         threading.Thread(target=self._wait_for_signals, daemon=True).start()
         self._log_single({})
         if (address := self._current.configuration.settings.supervise.bind) is not None:
@@ -143,6 +147,9 @@ class MasterProcess:
                 worker.end()
             self._sockets.close()
             self._service_manager.close()
+
+    def _pids(self) -> set[int]:
+        return {worker.pid for worker in self._running.values()}
 
     def _processes(self) -> Iterator[tuple[str, int]]:
         yield "vcproxy/master", os.getpid()
@@ -184,6 +191,11 @@ class MasterProcess:
         self._driver.unwatch(worker.pidfd)
         worker.close()
         del self._running[number]
+        if left := self._orphans.kill():
+            pids = ", ".join(map(str, left))
+            self._log(
+                "warning", f"worker {number}: the programs that it has left are killed: {pids}"
+            )
         self._perform(self._master.ended(number, how, monotonic()))
 
     def _elapsed(self) -> None:
