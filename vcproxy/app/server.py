@@ -16,6 +16,7 @@ from signal import SIGHUP, SIGTERM, SIGUSR1
 from typing import TYPE_CHECKING
 
 from vcproxy.app import garbage, signals
+from vcproxy.app.client_limits import log_client_limits
 from vcproxy.app.signals import ENDS
 from vcproxy.app.start import StartError, open_log, run_as_configured
 from vcproxy.config.errors import ConfigError
@@ -123,12 +124,8 @@ class Proxy:
         self._reloads = 0  # number of reloads requested so far
         recording = self._recording
         host = EpollHost(self._first, {} if inherited is None else inherited)
-        self._listeners = Listeners(
-            host if recording is None else recording.host(host),
-            engines,
-            self.log.print,
-            announce=not worker,
-        )
+        listening = host if recording is None else recording.host(host)
+        self._listeners = Listeners(listening, engines, self.log.print, announce=not worker)
         try:
             self._apply(configuration)
             run_as_configured(configuration, self.log)
@@ -151,7 +148,7 @@ class Proxy:
             self._threads.append(thread)
             thread.start()
         self._watchdog.start()
-        self._log_limits()
+        log_client_limits(self._configuration, self._descriptors, self.log)
         if not self._worker:
             self._list_itself(self._configuration.settings.supervise.bind)
         if self._recording is not None:
@@ -284,12 +281,11 @@ class Proxy:
         self._listeners.close()
         self._service_manager.stopping("draining")
         limit = self._configuration.settings.proxy.drain_timeout
+        at_most = f"{show_duration(limit)} at most"
         if self._open:
-            self.log("info", f"draining {self._open} connections, {show_duration(limit)} at most")
-        if children := self._children:
-            self.log(
-                "info", f"{children} child processes are stopped, {show_duration(limit)} at most"
-            )
+            self.log("info", f"draining {self._open} connections, {at_most}")
+        if self._children:
+            self.log("info", f"{self._children} child processes are stopped, {at_most}")
         self._every(DRAIN_TICK_S, self._stop_when_idle)
         self._first.after(limit, self.stop)
 
@@ -300,10 +296,8 @@ class Proxy:
     @property
     def _children(self) -> int:
         """How many child processes of programs run."""
-        sources = [
-            each for driver in self._drivers for each in list(driver.engine.sources.values())
-        ]
-        return sum(source.delays_stop for source in sources)
+        engines = [driver.engine for driver in self._drivers]
+        return sum(each.delays_stop for engine in engines for each in list(engine.sources.values()))
 
     def _stop_when_idle(self) -> None:
         if not self._open and not self._children:
@@ -381,17 +375,6 @@ class Proxy:
             self.log("error", text, None if known else error)
         if not self._draining:
             self._service_manager.ready("serving" if error is None else f"not reloaded: {error}")
-
-    def _log_limits(self) -> None:
-        """Log how many clients the descriptor limit allows; warn of configured higher limits."""
-        limit, most = self._descriptors.limit, self._descriptors.most_clients
-        allow = f"{limit} descriptors allow {most} clients at a time, each with a server"
-        self.log("info", allow)
-        for entry in self._configuration.settings.listener:
-            configured = entry.limits.max_connections or 0
-            if configured > most:
-                place = f"listener.{entry.name}: limits.max_connections = {configured}"
-                self.log("warning", f"{place}, but {allow}: raise the limit (ulimit -n)")
 
     # -- timers and descriptors --------------------------------------------------------------
 
