@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from vcproxy.config import workers
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
 from vcproxy.config.notes import notes
+from vcproxy.config.schema import SuperviseTable
 
 SITE = """
 [proxy]
@@ -171,3 +173,15 @@ def test_what_only_several_workers_use_is_noted_for_one(tmp_path: Path) -> None:
     assert dict(notes(load(file))) == dict.fromkeys(keys, nothing)
     file.write_text(text.replace("[proxy]", "[proxy]\nworkers = 2"))
     assert not set(keys) & dict(notes(load(file))).keys()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.5", "[::1]"])
+def test_processes_may_be_listed_at_any_loopback_address(host: str) -> None:
+    table = SuperviseTable.model_validate({"bind": f"udp://{host}:42000"})
+    assert str(table.bind) == f"udp://{host}:42000"
+
+
+@pytest.mark.parametrize("address", ["udp://127.evil.example:1", "tcp://127.0.0.1:1"])
+def test_processes_are_listed_nowhere_else(address: str) -> None:
+    with pytest.raises(ValidationError, match="the list is given to all who ask"):
+        SuperviseTable.model_validate({"bind": address})

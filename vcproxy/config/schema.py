@@ -146,7 +146,8 @@ class ProxyTable(Table):
 
 
 def _list_address(address: Address) -> Address:
-    if address.scheme != "udp" or address.host not in ("127.0.0.1", "[::1]", "::1"):
+    loopback = address.numeric and (address.host.startswith("127.") or address.host == "::1")
+    if address.scheme != "udp" or not loopback:
         raise ValueError(
             f"{address}: the list is given to all who ask: write udp://127.0.0.1:42000, or another "
             "port of a loopback address"
