@@ -1,6 +1,7 @@
 """The rules for state graphs: the error for each broken rule."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -231,6 +232,25 @@ def test_a_final_state_stands_alone(wrong: str, words: str) -> None:
 class Whole(Machine):
     HERE, DONE = State(initial=True), State(final=True)
     HERE.goes("end", DONE)
+
+
+def test_a_receiver_is_called_and_not_awaited_or_iterated() -> None:
+    with refused("the receiver of later would not run: it is called, not awaited or iterated"):
+
+        class Awaited(Machine):
+            HERE = State(initial=True)
+
+            @HERE.on("later")  # type: ignore[type-var]
+            async def later(self, _: object) -> None: ...
+
+    with refused("the receiver of ENTER would not run"):
+
+        class Iterated(Machine):
+            HERE = State(initial=True)
+
+            @HERE.enter  # type: ignore[type-var]
+            def entered(self) -> Iterator[None]:
+                yield
 
 
 def test_a_subclass_adds_no_states() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 
 import pytest
 
@@ -537,6 +538,16 @@ def test_a_receiver_that_hides_a_method_of_process_is_refused() -> None:
             def start(self) -> None: ...
 
 
+def test_a_receiver_of_two_words_is_refused() -> None:
+    with pytest.raises(TypeError, match=r'Bad\.MAIN on "go on": it would receive nothing'):
+
+        class Bad(Process):
+            MAIN = State(initial=True)
+
+            @MAIN.on("go on")
+            def go_on(self) -> None: ...
+
+
 class Verbose(Process):
     """Fails with a long text that is not Unicode."""
 
@@ -552,6 +563,28 @@ def test_the_text_of_an_error_can_always_be_sent() -> None:
         machines.start("verbose/Verbose")
         machines.run(until=lambda: not machines.running)
         assert machines.client.texts[1] == "errored verbose/Verbose \\ud800" + "x" * 999
+
+
+class Exiting(Process):
+    """Calls sys.exit(), as programs that are no machines do."""
+
+    MAIN = State(initial=True)
+
+    @MAIN.on("leave")
+    def leaves(self, letter: Letter) -> None:
+        sys.exit(3)
+
+
+def test_sys_exit_ends_it_with_an_error_that_names_what_to_call() -> None:
+    with SimulatedMachines({"exiting/Exiting": Exiting}) as machines:
+        machines.peer("sender").send(machines.start("exiting/Exiting"), "leave")
+        with pytest.raises(RuntimeError, match=r"sys\.exit\(\)"):
+            machines.run(until=lambda: not machines.running)
+        machines.run(until=lambda: not machines.running)
+        assert machines.client.texts[1] == (
+            "errored exiting/Exiting sys.exit() (3) ends a machine as an error does; "
+            "its method exit() ends it in order"
+        )
 
 
 class Quitter(Process):

@@ -9,13 +9,18 @@ Tested in tests/engine/test_engine.py.
 
 from __future__ import annotations
 
+CLOSES = "in a plugin closes its conversation, not the program"
 
-def as_error(mistake: BaseException) -> Exception:
-    """Return an exception as an Exception: itself, or one that names it and has it as its cause."""
+
+def as_error(mistake: BaseException, effect: str = CLOSES) -> Exception:
+    """Return an exception as an Exception: itself, or one that names it and has it as its cause.
+
+    `effect`: what it does; its text continues the name of the exception.
+    """
     if isinstance(mistake, Exception):
         return mistake
     what = "sys.exit()" if isinstance(mistake, SystemExit) else type(mistake).__name__
     text = f" ({mistake})" if str(mistake) else ""
-    error = RuntimeError(f"{what}{text} in a plugin closes its conversation, not the program")
+    error = RuntimeError(f"{what}{text} {effect}")
     error.__cause__ = mistake
     return error

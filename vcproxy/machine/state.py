@@ -10,6 +10,7 @@ import enum
 import sys
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from typing import Any, TypeVar
 
 from vcproxy.engine.event import Event
@@ -51,6 +52,10 @@ class Receiver:
     """Whether the receiver always moves to its only target; if not, it returns a target or None."""
     place: str
     """FILE:LINE of the declaration."""
+
+
+NOT_CALLED = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
+"""The flags of functions whose body does not run when they are called."""
 
 
 class State:
@@ -129,6 +134,12 @@ class State:
             raise TypeError(
                 f"{receiver.place}: {self!r}: its class is complete, so no receiver of "
                 f"{label(receiver.key)} can be added: a subclass may only override methods"
+            )
+        code = getattr(receiver.function, "__code__", None)
+        if code is not None and code.co_flags & NOT_CALLED:
+            raise TypeError(
+                f"{receiver.place}: the receiver of {label(receiver.key)} would not run: it is "
+                "called, not awaited or iterated: declare it without async and yield"
             )
         self.receivers.append(receiver)
 

@@ -131,7 +131,12 @@ class Lifecycle(Machine):
         """Open the mailbox."""
         process = self.process
         self.mailbox = DatagramMailbox(
-            self, process.invocation.address, process.profile, process.codec, process.groups()
+            self,
+            process.invocation.address,
+            process.profile,
+            process.codec,
+            process.groups(),
+            name=self.name,
         )
 
     @BINDING.on(BindFailed, to=(ENDED,))

@@ -23,7 +23,7 @@ that of the original (seed 002; wink.md 2 to 5).
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
 
 from vcproxy.bus.codec import NUMBERED, Codec
 from vcproxy.bus.mailbox import GivenUp
@@ -46,6 +46,10 @@ if TYPE_CHECKING:
     from vcproxy.supervise.invocation import Invocation
 
 
+EFFECT: Final = "ends a machine as an error does; its method exit() ends it in order"
+"""What sys.exit() does in the author's code."""
+
+
 class Process(Machine):
     """A machine that lives as a process. The keys of its receivers are verbs of messages.
 
@@ -63,7 +67,8 @@ class Process(Machine):
     """How its messages are written in datagrams."""
 
     def __init_subclass__(cls, **keywords: object) -> None:
-        """Raise TypeError for a receiver that hides a method of this class; see Machine too."""
+        """Raise TypeError for a receiver that hides a method of this class, or could never be
+        called; see Machine too."""
         super().__init_subclass__(**keywords)
         for state in cls.states:
             for receiver in state.receivers:
@@ -72,6 +77,11 @@ class Process(Machine):
                     raise TypeError(
                         f"{receiver.place}: {state!r} on {label(receiver.key)}: its method {name} "
                         f"hides Process.{name}: rename it"
+                    )
+                if isinstance(receiver.key, str) and len(receiver.key.split()) > 1:
+                    raise TypeError(
+                        f'{receiver.place}: {state!r} on "{receiver.key}": it would receive '
+                        "nothing: the key is the first word of a message"
                     )
 
     @classmethod
@@ -214,7 +224,7 @@ class Process(Machine):
         try:
             call(*arguments)
         except BaseException as mistake:
-            self._failed(as_error(mistake))
+            self._failed(as_error(mistake, EFFECT))
 
     def receive_letter(self, verb: str, letter: Letter) -> None:
         """Pass a message to the receiver in the current state, if there is one."""
@@ -243,7 +253,7 @@ class Process(Machine):
         try:
             Machine.handle_event(self, key, data)  # super() costs more
         except BaseException as mistake:
-            self._failed(as_error(mistake), key)
+            self._failed(as_error(mistake, EFFECT), key)
 
     def finished(self) -> None:
         """End: it is in a final state, or was abandoned."""
