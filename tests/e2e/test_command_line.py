@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -253,3 +255,33 @@ def test_a_trace_of_an_unknown_class_is_logged(tmp_path: Path) -> None:
         status, _, err = vcproxy("run", "--trace", name, "-c", file)
         assert status == 0
         assert re.search(f"WARNING --trace {name}: no machine class is named {name}; {why}", err)
+
+
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+
+module = sys.argv.pop()
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+from vcproxy.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("module", ["vcproxy.app.cli", "vcproxy.app.machine_client"])
+def test_interrupted_while_it_starts(module: str) -> None:
+    """^C while modules are imported: there is no traceback, and no status of success."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IMPORT, "machine", "list", "127.0.0.1:9", module],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode in {-signal.SIGINT, 130}
+    assert (done.stdout, done.stderr) == ("", "")
