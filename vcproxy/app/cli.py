@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vcproxy.app import garbage, machine_command
 from vcproxy.app import log_command as log
+from vcproxy.app.standard_output import writes_standard_output
 from vcproxy.output_files import overwriting
 
 DESCRIPTION = """\
@@ -190,6 +191,7 @@ def _configured(options: argparse.ArgumentParser) -> None:
     )
 
 
+@writes_standard_output
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     options = parser()

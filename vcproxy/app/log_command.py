@@ -6,7 +6,6 @@ Tested in tests/replay/log.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -352,10 +351,9 @@ def _refusals() -> Iterator[None]:
         yield
     except (LogError, NoConversation, Exists) as error:
         raise CommandFailed(error) from None
-    except BrokenPipeError:  # the reader of the output ended, such as `head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
     except OSError as error:
+        if error.filename is None:  # standard output: see vcproxy.app.standard_output
+            raise
         raise CommandFailed(f"{error.filename}: {error.strerror}") from None
 
 

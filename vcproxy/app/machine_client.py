@@ -106,7 +106,9 @@ def talk(
     with mutex.hold(engine):
         client.start()
     driver.run()
-    if problems and not isinstance(problems[0], BrokenPipeError):  # the reader ended, as `head`
+    if problems:
+        if isinstance(problems[0], BrokenPipeError):  # see vcproxy.app.standard_output
+            raise problems[0]
         reason = os.strerror(problems[0].errno or 0).lower()
         raise ClientError(f"the output cannot be written: {reason}")
     return client.outcome

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -165,3 +169,20 @@ def test_a_wrong_command_line_is_refused(
     vcproxy: Vcproxy, log: Path, wrong: tuple[str, str]
 ) -> None:
     assert vcproxy("log", "show", log, *wrong)[0] == 2
+
+
+def test_the_reader_of_the_output_has_gone(log: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "vcproxy", "log", "stat", log],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
