@@ -65,6 +65,7 @@ def test_serve_states_that_it_trusts_its_host(capsys: pytest.CaptureFixture[str]
         (["start", "echo/Echo", ":0", ""], 'Error: "": names and arguments are words'),
         (["stop"], "the following arguments are required: MACHINE"),
         (["stop", "::::"], 'Error: "::::" is not an address'),
+        (["stop", "5000"], "Error: 5000: it has no port: write :5000 for that port of this host"),
         (["stop", "127.0.0.1"], "Error: 127.0.0.1: it has no port: write HOST:PORT"),
         (["send", "localhost", "on"], "Error: localhost: it has no port: write HOST:PORT"),
         (["listen", "224.0.0.1"], "Error: 224.0.0.1: it has no port: write HOST:PORT"),

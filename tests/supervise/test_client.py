@@ -96,7 +96,7 @@ def test_no_server(sim: Simulation) -> None:
 
     sim.run(until=lambda: run.ended)
     assert run.client.outcome == Outcome(
-        FAILURE, "127.0.0.1:42000 does not answer; is it running there?"
+        FAILURE, "nothing answers at 127.0.0.1:42000: start it, or correct the address"
     )
     assert 10.0 <= sim.clock.now < 11.0
 

@@ -55,7 +55,7 @@ def test_start_fails_when_nothing_comes() -> None:
     assert overdue.status == FAILURE
     assert overdue.error.startswith("echo/Echo has not started in time; ")
     assert start().given_up() == Outcome(
-        FAILURE, "127.0.0.1:42000 does not answer; is it running there?"
+        FAILURE, "nothing answers at 127.0.0.1:42000: start it, or correct the address"
     )
     assert start().interrupted() == Outcome(FAILURE)
 

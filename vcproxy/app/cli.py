@@ -26,7 +26,7 @@ EPILOG = """\
 signals: TERM and INT drain connections and stop (a second one stops at once), HUP reloads the
 configuration, USR1 reopens the log. exit status: 0 stopped by a signal or done, 1 could not start,
 or an error in the configuration, 2 an error in the command line, 3 too many failures of workers,
-or of supervised programs.
+or of supervised programs, 141 the reader of its output has gone (as with `| head`).
 """
 
 

@@ -43,7 +43,8 @@ def resolve(text: str, port: int | None) -> Peer:
     try:
         host, number = parse_peer(text, port or 0)
         if not number and port != 0:
-            raise ClientError(f"{text}: it has no port: write HOST:PORT")
+            write = f":{text} for that port of this host" if text.isdecimal() else "HOST:PORT"
+            raise ClientError(f"{text}: it has no port: write {write}")
         ip_address(host)
     except ValueError as error:
         if str(error).startswith(f'"{text}" is not an address'):

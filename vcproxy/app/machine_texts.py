@@ -48,6 +48,9 @@ parent: with --follow it prints what the machine reports, until it has exited.
   vcproxy machine start --follow family/Parent
   vcproxy machine start turing/Universal 10.0.0.7 0 A01RH
 
+Options stand before NAME: all that follows [HOST]:PORT is for the machine. Without a port, and with
+arguments, write :0.
+
 A machine that is at the port already is stopped first; messages for it wait at their senders until
 the new one has started (live upgrade).
 """

@@ -91,7 +91,8 @@ class ProcessLog:
             self.mistake()
 
     def _resumed(self, line: str) -> str:
-        """Return the first line after some were dropped, or after one that was written in part."""
+        """Return the line as it is written: after dropped lines, with their number before it; after a
+        line that was written in part, on a new line."""
         if self.dropped:
             lines = "1 line was" if self.dropped == 1 else f"{self.dropped} lines were"
             line = f"{entry('warning', f'{lines} dropped from the log')}\n{line}"

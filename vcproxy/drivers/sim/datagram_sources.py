@@ -29,7 +29,7 @@ def opened(
 
 
 def _bound(network: DatagramNetwork, address: Address) -> tuple[SimSocket, HostPort]:
-    # Members of a group get its datagrams from every host: they have one network.
+    # Without parameters, as `interface` of a group: all simulated hosts are in one network.
     sock = network.bind(replace(address, parameters=()))
     return sock, sock.local
 
