@@ -601,7 +601,7 @@ class Quitter(Process):
 
 
 def test_a_message_to_a_machine_that_has_ended_is_given_up() -> None:
-    """Each message is received, or its sender is informed; none is lost after an acknowledgement."""
+    """Each message is received, or its sender is informed; none is acknowledged and lost."""
     with SimulatedMachines({"quitter/Quitter": Quitter}) as machines:
         quitter = machines.start("quitter/Quitter")
         machine = machines.machines["quitter/Quitter"]

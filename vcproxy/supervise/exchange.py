@@ -51,7 +51,8 @@ class Exchange:
 
     def given_up(self) -> Outcome | None:
         """A message was given up: its receiver does not acknowledge it."""
-        return Outcome(FAILURE, f"nothing answers at {show_peer(self.to)}: start it, or correct the address")
+        peer = show_peer(self.to)
+        return Outcome(FAILURE, f"nothing answers at {peer}: start it, or correct the address")
 
     def overdue(self) -> Outcome | None:
         """The reply has not come in time."""

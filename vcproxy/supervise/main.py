@@ -91,8 +91,11 @@ class ProcessLog:
             self.mistake()
 
     def _resumed(self, line: str) -> str:
-        """Return the line as it is written: after dropped lines, with their number before it; after a
-        line that was written in part, on a new line."""
+        """Return the line as it is written.
+
+        The number of lines that were dropped before it is written first. After a line that was
+        written in part, a new one begins.
+        """
         if self.dropped:
             lines = "1 line was" if self.dropped == 1 else f"{self.dropped} lines were"
             line = f"{entry('warning', f'{lines} dropped from the log')}\n{line}"

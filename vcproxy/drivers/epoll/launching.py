@@ -140,7 +140,7 @@ def _reason(path: str, what: Launch, error: OSError) -> str:
 
 
 def _interpreter(path: str) -> str:
-    """Return a space and the interpreter of a script, for the end of a text; "" if it names none."""
+    """Return a space and the interpreter that a script names; "" if it names none."""
     first = _first_line(path)
     words = first.removeprefix(b"#!").split()
     return f" {os.fsdecode(words[0])}" if first.startswith(b"#!") and words else ""
