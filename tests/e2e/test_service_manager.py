@@ -81,7 +81,7 @@ def test_the_start_reloads_and_the_end_are_notified(
 
 
 def is_reloading(lines: list[str], before: int) -> bool:
-    """Whether this is RELOADING, with a time after another, in microseconds."""
+    """Whether the lines are those of RELOADING, with a time not before `before` (microseconds)."""
     reloading, at, status = lines
     name, _, microseconds = at.partition("=")
     assert (reloading, name, status) == ("RELOADING=1", "MONOTONIC_USEC", "STATUS=reloading")

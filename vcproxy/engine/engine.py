@@ -396,5 +396,5 @@ class Engine(EventDispatcher):
 
 
 def _nothing_reported(vc: NetVConnection) -> bool:
-    """Return False: a driver without events."""
+    """Return False: no driver reports which VCs have events."""
     return False

@@ -43,7 +43,8 @@ class SimulatedMachines:
     """A machine server at 127.0.0.1:42000, the programs below its directory, and one client.
 
     A run is repeated by its seed. An exception in a machine's code is raised by `run`, which may be
-    called again afterwards: the machine then ends with `errored`.
+    called again afterwards: the machine then ends with `errored`. Other failures of a machine, as a
+    message that no state receives, are not raised: they are in `log` and `statuses`.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ class ChildStops:
         self._thread: threading.Thread | None = None
 
     def launching(self) -> None:
-        """Begin a launch, which `launched` ends: a child may be stopped before that."""
+        """Begin a launch, and keep all stops until `launched`, which has the pid of the child."""
         with self._condition:
             self._launching += 1
 

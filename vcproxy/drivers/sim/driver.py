@@ -102,7 +102,7 @@ class SimDriver:
         self.stopped = False
         """Whether the engine has issued Stop. The simulation continues."""
         self.stop_status = 0
-        """The exit status that it has asked for."""
+        """The exit status in that Stop."""
         self.network = network
         self._contention = contention
         self._clock = network.clock

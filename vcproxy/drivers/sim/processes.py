@@ -122,7 +122,7 @@ class TurnQueue:
         """Add the driver of a process. Its first turn is due."""
         self._earliest[driver] = float("inf")
         driver.on_work = driver.engine.inbox.wake = partial(self._wake, driver)
-        driver.engine.inbox.sleeping = True  # so that a post wakes it
+        driver.engine.inbox.sleeping = True  # a post to a sleeping inbox calls wake
         self._wake(driver)
 
     def remove(self, driver: SimDriver) -> None:
@@ -170,7 +170,10 @@ class TurnQueue:
             heapq.heappush(self._deadlines, (when, next(self._order), driver))
 
     def next_time(self) -> float | None:
-        """Return when the next driver wants a turn, if `due` is 0; it may be earlier than true."""
+        """Return when the next driver wants a turn, if `due` is 0; None: never.
+
+        The time may be too early: an entry of the heap whose deadline was postponed stays in it.
+        """
         return self._deadlines[0][0] if self._deadlines else None
 
     def _wake(self, driver: SimDriver) -> None:
