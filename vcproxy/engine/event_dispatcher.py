@@ -201,8 +201,8 @@ class EventDispatcher:
         self._scheduler.postpone(late + GRACE_S)
         self.log(
             "warning",
-            f"{self.name} was delayed for {late:.1f} s (stopped, suspended or overloaded): "
-            f"all timers are postponed by {late + GRACE_S:.1f} s",
+            f"{self.name} was delayed for {late:.1f} s (stopped, suspended, overloaded, or code "
+            f"has blocked): all timers are postponed by {late + GRACE_S:.1f} s",
         )
 
     def _deliver(self, ticket: Ticket, key: Hashable, data: object) -> None:
