@@ -113,11 +113,16 @@ def notes(configuration: "Configuration") -> Iterator[tuple[str, str]]:
     settings = configuration.settings
     of = count(settings)
     if of == 1:
-        if "worker_timeout" in settings.proxy.model_fields_set:
-            yield "proxy.worker_timeout", "no effect with workers = 1: nothing replaces one process"
-        for key in ("intensity", "period"):
-            if key in settings.supervise.model_fields_set:
-                yield f"supervise.{key}", "no effect with workers = 1: nothing replaces one process"
+        for table, section, keys in (
+            ("proxy", settings.proxy, ("worker_timeout",)),
+            ("supervise", settings.supervise, ("intensity", "period")),
+        ):
+            fields = type(section).model_fields
+            for key in keys:
+                # Not for a default that is written down, as `vcproxy -T` prints it.
+                if getattr(section, key) != fields[key].default:
+                    nothing = "no effect with workers = 1: nothing replaces one process"
+                    yield f"{table}.{key}", nothing
         return
     memory = show_size(part(settings.proxy.memory, 1, of))
     yield "proxy.workers", f"{of} processes, each with its own descriptor limit"
