@@ -162,6 +162,33 @@ def test_messages_wait_for_a_process_that_is_replaced() -> None:
     assert parent.given_up == []
 
 
+@pytest.mark.parametrize("away_s", [0.3, 1.0, 2.1, 2.5, 4.0, 4.15, 7.0])
+def test_a_stream_waits_for_a_process_that_is_replaced(away_s: float) -> None:
+    """No message is lost or overtaken between the old process and the new one, which begins with
+    the first number that it receives."""
+    network = Network()
+    sender, machine = network.host(1, WINK), network.host(2, WINK)
+    received: list[str] = []
+
+    def send(seconds: float) -> None:
+        for _ in range(round(seconds * 50)):
+            sender.send(machine, f"{len(sent)}")
+            sent.append(f"{len(sent)}")
+            network.run(until=network.now + 0.02)
+
+    sent: list[str] = []
+    send(1)
+    received += machine.texts()
+    del network.hosts[machine.peer]
+    send(away_s)
+    machine = network.host(2, WINK)
+    send(3)
+    network.run(until=network.now + 10)
+    received += machine.texts()
+    assert sender.given_up == []
+    assert received == sent
+
+
 def test_an_answer_is_no_longer_than_what_was_asked() -> None:
     """By an address that may be forged: one of another host that has acknowledged nothing."""
     mailbox, stranger = Mailbox(WINK), ("10.0.0.7", 5000)

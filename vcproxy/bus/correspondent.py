@@ -2,21 +2,28 @@
 
 Until a peer has acknowledged a message, one message only is in flight to it: the peer's first
 number from us begins its sequence, so a later one must not overtake it. The others wait. The same
-after the peer has started again, and, for what was not sent yet, after a message was given up: both
-may mean that a new process is on its port, whose sequence begins with what it receives first.
+after the peer has started again, and, for what was not sent yet, after a message was given up or
+while the peer is silent: all three may mean that a new process is on its port, or soon will be, whose
+sequence begins with what it receives first.
 
 Tested in tests/bus/test_mailbox.py.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vcproxy.bus.codec import NUMBERS
 
 if TYPE_CHECKING:
     from vcproxy.bus.inbound import Inbound
     from vcproxy.bus.peer import Peer
+
+QUIET_S: Final = 0.25
+"""A peer that has acknowledged nothing for so long, although something was sent to it, may be
+upgraded just now. Longer than a round trip on the Internet, and shorter than the start of a Python
+process: what is sent from then on would reach the new process before the repetitions of what was
+sent before."""
 
 
 class Pending:
@@ -43,7 +50,7 @@ class Pending:
 class Correspondent:
     """One peer: what is pending to it, and the sequence received from it."""
 
-    __slots__ = ("confirmed", "inbound", "next_number", "peer", "pending")
+    __slots__ = ("answered", "confirmed", "inbound", "next_number", "peer", "pending")
 
     def __init__(self, peer: Peer, next_number: int = 0) -> None:
         self.peer = peer
@@ -51,7 +58,10 @@ class Correspondent:
         self.pending: dict[int, Pending] = {}
         """By number, in the order of acceptance."""
         self.confirmed = False
-        """Whether it has acknowledged a message since it started, or since one was given up."""
+        """Whether it has acknowledged a message since it started, and since one was given up or it
+        was silent."""
+        self.answered = 0.0
+        """When it acknowledged a message last, in seconds."""
         self.inbound: Inbound | None = None
         """None: nothing was received yet."""
 
@@ -75,6 +85,14 @@ class Correspondent:
             return [pending for pending in self.pending.values() if not pending.sent]
         oldest = next(iter(self.pending.values()), None)
         return [] if oldest is None or oldest.sent else [oldest]
+
+    def oldest(self) -> Pending:
+        """Return the oldest pending message. There is one."""
+        return next(iter(self.pending.values()))
+
+    def silent(self, now: float) -> bool:
+        """Return whether it has acknowledged nothing for QUIET_S although something is pending."""
+        return min(now - self.answered, now - self.oldest().accepted) > QUIET_S
 
     def started_again(self) -> None:
         """Note a new process on the peer's port, which has received nothing of what is pending."""

@@ -153,13 +153,16 @@ class Mailbox:
         deadline = self.deadline
         if deadline is not None and now - deadline > LATE_S:
             self._note_stop(now)
-        queued[number] = pending = Pending(correspondent, number, message, token, now)
+        pending = Pending(correspondent, number, message, token, now)
         due = self._retransmission.add(pending)
         if deadline is None or due < deadline:
             self.deadline = due
-        if correspondent.confirmed or len(queued) == 1:
+        if correspondent.confirmed and queued and correspondent.silent(now):
+            correspondent.confirmed = False
+        if correspondent.confirmed or not queued:
             pending.sent = True
             self.outgoing.append((datagram, to))
+        queued[number] = pending
         return token
 
     @property
@@ -221,6 +224,7 @@ class Mailbox:
                 return
             del correspondent.pending[number]
             del pending.queue[pending.token]
+            correspondent.answered = now
             if not correspondent.confirmed:
                 correspondent.confirmed = True
                 self._put_unsent(correspondent)
@@ -293,8 +297,15 @@ class Mailbox:
             del correspondent.pending[pending.number]
             correspondent.confirmed = False
             self.given_up.append(GivenUp(correspondent.peer, pending.message, pending.token))
+        begun: set[Peer] = set()
         for pending in again:
-            if pending.correspondent.in_flight(pending):
+            correspondent = pending.correspondent
+            if correspondent.in_flight(pending):
+                if correspondent.peer not in begun and correspondent.silent(now):
+                    # A process that has just come to that port must begin with the oldest.
+                    begun.add(correspondent.peer)
+                    if correspondent.oldest() is not pending:
+                        self._put(correspondent.oldest())
                 self._put(pending)
         for pending in given_up:
             self._put_unsent(pending.correspondent)
