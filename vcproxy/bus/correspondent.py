@@ -3,8 +3,8 @@
 Until a peer has acknowledged a message, one message only is in flight to it: the peer's first
 number from us begins its sequence, so a later one must not overtake it. The others wait. The same
 after the peer has started again, and, for what was not sent yet, after a message was given up or
-while the peer is silent: all three may mean that a new process is on its port, or soon will be, whose
-sequence begins with what it receives first.
+while the peer is silent: all three may mean that a new process is on its port, or soon will be, and
+its sequence begins with what it receives first.
 
 Tested in tests/bus/test_mailbox.py.
 """
