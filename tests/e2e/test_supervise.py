@@ -105,7 +105,7 @@ def test_killed_programs_are_replaced_and_the_end_is_in_order(
     everyone = [pid for name in "abc" for pid in pids(running, name, 1 if name == "a" else 2)]
     finish(running)
     folder.noted("a runs, b runs, c runs, c ends, b runs, c runs, c ends, b ends, a ends")
-    assert "3 child processes are stopped, 10s at most" in running.log
+    assert "stopping child processes: 3, 10s at most" in running.log
     assert [pid for pid in everyone if not gone(pid)] == []
 
 

@@ -285,7 +285,7 @@ class Proxy:
         if self._open:
             self.log("info", f"draining {self._open} connections, {at_most}")
         if self._children:
-            self.log("info", f"{self._children} child processes are stopped, {at_most}")
+            self.log("info", f"stopping child processes: {self._children}, {at_most}")
         self._every(DRAIN_TICK_S, self._stop_when_idle)
         self._first.after(limit, self.stop)
 
