@@ -261,6 +261,7 @@ INTERRUPTED_IMPORT = """
 import os, signal, sys
 
 module = sys.argv.pop()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 
 class Interrupts:
     def find_spec(self, name, path=None, target=None):

@@ -100,9 +100,7 @@ class Proxy:
                 raise StartError(f"cannot record: {error}") from None
             engines = [self._recording.engine]
         self._descriptors = Descriptors()
-        self._drivers = [
-            EpollDriver(engine, self._offload, self._descriptors) for engine in engines
-        ]
+        self._drivers = [EpollDriver(each, self._offload, self._descriptors) for each in engines]
         self._threads: list[threading.Thread] = []
         self._first = self._drivers[0]
         self._first.group = self._drivers
@@ -151,13 +149,11 @@ class Proxy:
         log_client_limits(self._configuration, self._descriptors, self.log)
         if not self._worker:
             self._list_itself(self._configuration.settings.supervise.bind)
+            self._first.after(0.0, self._ready)
         if self._recording is not None:
             from vcproxy.replay.record.recording import FLUSH_S
 
             self._every(FLUSH_S, self._recording.writer.flush)
-        if not self._worker:
-            self.log.print("ready")
-            self._service_manager.ready("serving")
         garbage.settle()
         if self._listeners.only_stdio and self._worker < 2:
             self._every(DRAIN_TICK_S, self._request_stop_when_idle)
@@ -168,6 +164,11 @@ class Proxy:
         finally:
             self.close(orderly)
             signals.leave()
+
+    def _ready(self) -> None:
+        """Report that it serves, after the first turn, which has opened the sources."""
+        self.log.print("ready")
+        self._service_manager.ready("serving")
 
     def close(self, orderly: bool = False) -> None:
         """Close the recording, stop the threads, close all descriptors, and finally the log.

@@ -74,7 +74,7 @@ class Running:
             self.kill()
             raise
         self.idle_descriptors = self.descriptors()
-        """The number of open descriptors right after the start, without pipes."""
+        """`descriptors()` right after the start."""
 
     def _read(self) -> None:
         assert self._process.stderr is not None
@@ -135,8 +135,13 @@ class Running:
         return self._process.poll()
 
     def descriptors(self) -> int:
-        """Return the number of open descriptors, without pipes: bridges keep pipes in a pool."""
-        return sum(not target.startswith("pipe:") for target in self._open())
+        """Return the number of open descriptors.
+
+        Without pipes, because bridges keep them in a pool, and without those of child processes,
+        which the plugin supervise starts just after the proxy is ready.
+        """
+        left_out = "pipe:", "anon_inode:[pidfd]"
+        return sum(not target.startswith(left_out) for target in self._open())
 
     def pipes(self) -> int:
         """Return the number of open pipe ends."""
