@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tests.unmeasured import unmeasured
 from vcproxy.app.privileges import PrivilegeError, drop_privileges, find_account
 
 DROPPED = """
@@ -53,7 +54,12 @@ def test_all_threads_run_as_the_user_for_good() -> None:
             find_account("root")
         return
     done = subprocess.run(
-        [sys.executable, "-c", DROPPED], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", DROPPED],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=unmeasured(),
     )
     assert done.stderr == ""
     assert done.stdout == (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running import forward
+from tests.unmeasured import unmeasured
 
 CHECKED = """
 import sys
@@ -72,14 +72,9 @@ UNUSED = {
 
 
 def imported(program: str, file: Path) -> set[str]:
-    """Return the modules that a process has imported at the end of this program.
-
-    Without the variables by which `make coverage` measures other processes: that has imports of its
-    own.
-    """
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    """Return the modules that a process has imported at the end of this program."""
     command = [sys.executable, "-c", program, str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=unmeasured())
     return set(done.stderr.splitlines()[-1].split())
 
 
