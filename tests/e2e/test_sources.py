@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -111,14 +113,26 @@ def test_a_child_that_its_program_does_not_end_is_killed(proxy: Starter, tmp_pat
     gone(sleeper)
 
 
+def pidfds(pid: int) -> int:
+    """Return how many child processes a process watches."""
+    found = 0
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it is being closed
+            found += "pidfd" in os.readlink(each)
+    return found
+
+
 def test_a_program_that_is_removed_leaves_nothing(proxy: Starter, tmp_path: Path) -> None:
     running = proxy(CONF)
     sleeper = everything_happened(running)
     before = running.descriptors()
+    assert pidfds(running.pid) == 1
     running.file.write_text(ECHO)
     running.signal(signal.SIGHUP)
     running.wait_for("reloaded")
     eventually(lambda: not Path(f"/proc/{sleeper}").exists(), "the child is gone")
-    eventually(lambda: running.descriptors() < before, "its descriptors are closed")
+    eventually(lambda: not pidfds(running.pid), "its pidfd is closed")
+    # Its socket is closed, and that of the listener is open.
+    eventually(lambda: running.descriptors() <= before, "its socket is closed")
     running.idle_descriptors += 1  # the listener
     running.stop()
