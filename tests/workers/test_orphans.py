@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+
+from vcproxy.workers.orphans import children
 
 LEAVES_TWO = """
 import os, subprocess, sys
@@ -34,3 +37,22 @@ def test_programs_of_a_dead_worker_and_what_they_leave_are_killed_and_reaped() -
         [sys.executable, "-c", LEAVES_TWO], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout == "done\n", done.stderr
+
+
+def test_threads_that_end_meanwhile_are_no_error() -> None:
+    """The master loads configurations in threads: their tasks vanish from /proc at any moment."""
+    stop = threading.Event()
+
+    def churn() -> None:
+        while not stop.is_set():
+            for thread in [threading.Thread(target=str) for _ in range(8)]:
+                thread.start()
+
+    churning = threading.Thread(target=churn)
+    churning.start()
+    try:
+        for _ in range(500):
+            children()
+    finally:
+        stop.set()
+        churning.join()
