@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from vcproxy.engine.event import Event
 
 if TYPE_CHECKING:
-    from vcproxy.bus.letter import Letter
-    from vcproxy.bus.mailbox import GivenUp, MailboxFull
-    from vcproxy.bus.peer import Peer, parse_peer, show_peer
-    from vcproxy.bus.profile import PATIENT, README, WINK, Profile
+    from vcproxy.bus.mailbox.letter import Letter
+    from vcproxy.bus.mailbox.mailbox import GivenUp, MailboxFull
+    from vcproxy.bus.mailbox.peer import Peer, parse_peer, show_peer
+    from vcproxy.bus.mailbox.profile import PATIENT, README, WINK, Profile
     from vcproxy.config.schema import UpstreamTls
     from vcproxy.config.values import (
         Duration,
@@ -109,14 +109,14 @@ else:
     from importlib import import_module
 
     _MODULES = {
-        "vcproxy.bus.letter": ("Letter",),
-        "vcproxy.bus.mailbox": ("GivenUp", "MailboxFull"),
-        "vcproxy.bus.peer": (
+        "vcproxy.bus.mailbox.letter": ("Letter",),
+        "vcproxy.bus.mailbox.mailbox": ("GivenUp", "MailboxFull"),
+        "vcproxy.bus.mailbox.peer": (
             "Peer",
             "parse_peer",
             "show_peer",
         ),
-        "vcproxy.bus.profile": (
+        "vcproxy.bus.mailbox.profile": (
             "PATIENT",
             "README",
             "WINK",

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from tests.bus.network import STATED, Network, pour
-from vcproxy.bus.profile import PATIENT, README, WINK, Profile
+from tests.bus.mailbox.network import STATED, Network, pour
+from vcproxy.bus.mailbox.profile import PATIENT, README, WINK, Profile
 
 from .measure import cpu_s
 from .peer import LOOPBACK, Failed, Peer

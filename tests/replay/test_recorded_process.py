@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.replay.test_recorded_sources import events
-from vcproxy.bus.letter import Letter
-from vcproxy.bus.profile import WINK
+from vcproxy.bus.mailbox.letter import Letter
+from vcproxy.bus.mailbox.profile import WINK
 from vcproxy.config.loader import load
 from vcproxy.drivers.sim import NetworkFaults, seeds
 from vcproxy.replay.playback.replay import replay

@@ -9,9 +9,9 @@ from collections.abc import Hashable
 from random import Random
 
 from tests.supervise.server_bench import Files
-from vcproxy.bus.datagram_mailbox import DatagramMailbox, Flushed
-from vcproxy.bus.letter import Letter
-from vcproxy.bus.peer import Peer, parse_peer, show_peer
+from vcproxy.bus.mailbox.datagram_mailbox import DatagramMailbox, Flushed
+from vcproxy.bus.mailbox.letter import Letter
+from vcproxy.bus.mailbox.peer import Peer, parse_peer, show_peer
 from vcproxy.drivers.sim import NetworkFaults, Simulation, seeds
 from vcproxy.drivers.sim.process import SimProcess
 from vcproxy.drivers.sim.processes import ProcessFaults

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.engine.world import World
-from vcproxy.bus.codec import NUMBERED, Codec
-from vcproxy.bus.peer import Peer
+from vcproxy.bus.mailbox.codec import NUMBERED, Codec
+from vcproxy.bus.mailbox.peer import Peer
 from vcproxy.engine.child_process import ChildProcess, Launch, Launched
 from vcproxy.engine.commands import Call, Command, OpenSource, SendDatagram, SignalChild, Stop
 from vcproxy.engine.datagrams import Arrived, Bound, Datagrams

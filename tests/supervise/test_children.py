@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vcproxy.bus.peer import Peer
+from vcproxy.bus.mailbox.peer import Peer
 from vcproxy.supervise.children import MAX_CHILDREN, SILENCE_S, Child, Children
 
 ALICE: Peer = ("127.0.0.1", 5001)

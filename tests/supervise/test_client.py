@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.supervise.server_bench import Files
-from vcproxy.bus.datagram_mailbox import DatagramMailbox
-from vcproxy.bus.letter import Letter
-from vcproxy.bus.peer import Peer
+from vcproxy.bus.mailbox.datagram_mailbox import DatagramMailbox
+from vcproxy.bus.mailbox.letter import Letter
+from vcproxy.bus.mailbox.peer import Peer
 from vcproxy.drivers.sim import NetworkFaults, SimDriver, Simulation, seeds
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.mutex import Mutex

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vcproxy.bus.letter import Letter
+from vcproxy.bus.mailbox.letter import Letter
 from vcproxy.supervise.exchange import (
     DONE,
     FAILURE,

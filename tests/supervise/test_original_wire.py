@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.supervise.samples import load
-from vcproxy.bus.peer import Peer, show_peer
+from vcproxy.bus.mailbox.peer import Peer, show_peer
 from vcproxy.drivers.sim import Simulation
 from vcproxy.drivers.sim.process import SimProcess
 from vcproxy.engine.address import Address

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.supervise.server_bench import CLIENT, SERVER, ServerBench
-from vcproxy.bus.codec import LEGACY
+from vcproxy.bus.mailbox.codec import LEGACY
 from vcproxy.engine.child_process import (
     ChildContinued,
     ChildExited,

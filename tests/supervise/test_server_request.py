@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcproxy.bus.letter import Letter
+from vcproxy.bus.mailbox.letter import Letter
 from vcproxy.supervise.machine_name import MachineName
 from vcproxy.supervise.server_request import (
     ListRequest,

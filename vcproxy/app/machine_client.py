@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from vcproxy.app.machine_profiles import chosen_profile
-from vcproxy.bus.peer import LOCALHOST, Peer, is_group, parse_peer, show_peer
+from vcproxy.bus.mailbox.peer import LOCALHOST, Peer, is_group, parse_peer, show_peer
 from vcproxy.drivers.epoll import descriptors
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.engine.engine import Engine

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vcproxy.bus.codec import LEGACY, NUMBERED, Codec
-from vcproxy.bus.profile import PATIENT, README, WINK, Profile
+from vcproxy.bus.mailbox.codec import LEGACY, NUMBERED, Codec
+from vcproxy.bus.mailbox.profile import PATIENT, README, WINK, Profile
 
 _PROFILES: dict[str, tuple[Profile, Codec]] = {
     "wink": (WINK, NUMBERED),

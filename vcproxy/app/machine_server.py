@@ -17,7 +17,7 @@ from vcproxy.app.log import LineLog
 from vcproxy.app.machine_profiles import chosen_profile
 from vcproxy.app.privileges import PrivilegeError, drop_privileges, find_account
 from vcproxy.app.served_directory import ServedDirectory
-from vcproxy.bus.peer import Peer, parse_peer
+from vcproxy.bus.mailbox.peer import Peer, parse_peer
 from vcproxy.drivers.epoll import child_processes, descriptors
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.engine.engine import Engine

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from vcproxy.bus.peer import Peer
+from vcproxy.bus.mailbox.peer import Peer
 
 PULSE_S: Final = 10.0
 """A machine sends its parent `pulsed` at this interval (the seed, "Lifecycle")."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from vcproxy.bus.codec import NUMBERED, Codec
-from vcproxy.bus.datagram_mailbox import DatagramMailbox, Flushed
-from vcproxy.bus.letter import Letter
-from vcproxy.bus.mailbox import GivenUp, MailboxFull
-from vcproxy.bus.peer import Peer, show_peer
-from vcproxy.bus.profile import WINK, Profile
+from vcproxy.bus.mailbox.codec import NUMBERED, Codec
+from vcproxy.bus.mailbox.datagram_mailbox import DatagramMailbox, Flushed
+from vcproxy.bus.mailbox.letter import Letter
+from vcproxy.bus.mailbox.mailbox import GivenUp, MailboxFull
+from vcproxy.bus.mailbox.peer import Peer, show_peer
+from vcproxy.bus.mailbox.profile import WINK, Profile
 from vcproxy.engine.commands import Stop
 from vcproxy.engine.datagrams import BindFailed, Bound
 from vcproxy.engine.signals import Signal, Signals

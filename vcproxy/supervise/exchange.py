@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from vcproxy.bus.letter import Letter
-from vcproxy.bus.peer import Peer, show_peer
+from vcproxy.bus.mailbox.letter import Letter
+from vcproxy.bus.mailbox.peer import Peer, show_peer
 
 FAILURE: Final = 255
 """The exit status of the original's commands that fail."""

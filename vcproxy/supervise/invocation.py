@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vcproxy.bus.peer import Peer, parse_peer, show_peer
+from vcproxy.bus.mailbox.peer import Peer, parse_peer, show_peer
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
-from vcproxy.bus.datagram_mailbox import DatagramMailbox, Flushed
-from vcproxy.bus.letter import Letter
-from vcproxy.bus.mailbox import GivenUp, MailboxFull
-from vcproxy.bus.peer import Peer, show_peer
+from vcproxy.bus.mailbox.datagram_mailbox import DatagramMailbox, Flushed
+from vcproxy.bus.mailbox.letter import Letter
+from vcproxy.bus.mailbox.mailbox import GivenUp, MailboxFull
+from vcproxy.bus.mailbox.peer import Peer, show_peer
 from vcproxy.engine.datagrams import BindFailed, Bound
 from vcproxy.engine.signals import Signal, Signals
 from vcproxy.machine.machine import Machine

@@ -25,10 +25,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
 
-from vcproxy.bus.codec import NUMBERED, Codec
-from vcproxy.bus.mailbox import GivenUp
-from vcproxy.bus.peer import Peer, parse_peer
-from vcproxy.bus.profile import WINK, Profile
+from vcproxy.bus.mailbox.codec import NUMBERED, Codec
+from vcproxy.bus.mailbox.mailbox import GivenUp
+from vcproxy.bus.mailbox.peer import Peer, parse_peer
+from vcproxy.bus.mailbox.profile import WINK, Profile
 from vcproxy.engine.address import Address
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.plugin_error import as_error
@@ -38,7 +38,7 @@ from vcproxy.machine.table import Transition, Unhandled, steps, unhandled
 from vcproxy.supervise.lifecycle import DueMessage, Lifecycle, Step, server_of
 
 if TYPE_CHECKING:
-    from vcproxy.bus.letter import Letter
+    from vcproxy.bus.mailbox.letter import Letter
     from vcproxy.engine.dates import DateAction
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.scheduler import Action

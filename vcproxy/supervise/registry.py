@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from vcproxy.bus.peer import Peer
+from vcproxy.bus.mailbox.peer import Peer
 
 LIST_LIMIT = 65_507 - 8
 """Bytes in a list: what a UDP datagram over IPv4 can carry, without the number of the message."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, cast
 
-from vcproxy.bus.peer import Peer, show_peer
+from vcproxy.bus.mailbox.peer import Peer, show_peer
 from vcproxy.engine.calls import Called
 from vcproxy.engine.child_process import (
     ChildContinued,

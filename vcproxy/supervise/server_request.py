@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from vcproxy.bus.letter import Letter
+from vcproxy.bus.mailbox.letter import Letter
 from vcproxy.supervise.machine_name import MachineName
 
 SERVER_PORT: Final = 42_000

@@ -21,8 +21,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from vcproxy.bus.mailbox import GivenUp, MailboxFull
-from vcproxy.bus.peer import Peer, show_peer
+from vcproxy.bus.mailbox.mailbox import GivenUp, MailboxFull
+from vcproxy.bus.mailbox.peer import Peer, show_peer
 from vcproxy.supervise.child_spec import ChildSpec
 from vcproxy.supervise.intensity import Intensity
 from vcproxy.supervise.lifecycle import server_of
@@ -32,7 +32,7 @@ from vcproxy.supervise.supervision import Supervision
 from vcproxy.supervise.supervisor import Life, Supervisor
 
 if TYPE_CHECKING:
-    from vcproxy.bus.letter import Letter
+    from vcproxy.bus.mailbox.letter import Letter
     from vcproxy.engine.engine import Engine
     from vcproxy.supervise.children import Child
     from vcproxy.supervise.invocation import Invocation

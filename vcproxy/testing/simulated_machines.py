@@ -15,11 +15,11 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from vcproxy.bus.datagram_mailbox import DatagramMailbox
-from vcproxy.bus.letter import Letter
-from vcproxy.bus.mailbox import GivenUp
-from vcproxy.bus.peer import LOCALHOST, Peer, show_peer
-from vcproxy.bus.profile import WINK, Profile
+from vcproxy.bus.mailbox.datagram_mailbox import DatagramMailbox
+from vcproxy.bus.mailbox.letter import Letter
+from vcproxy.bus.mailbox.mailbox import GivenUp
+from vcproxy.bus.mailbox.peer import LOCALHOST, Peer, show_peer
+from vcproxy.bus.mailbox.profile import WINK, Profile
 from vcproxy.drivers.sim import NetworkFaults, Simulation
 from vcproxy.drivers.sim.process import SimProcess
 from vcproxy.drivers.sim.processes import ProcessFaults

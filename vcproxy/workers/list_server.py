@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING
 
-from vcproxy.bus.datagram_mailbox import DatagramMailbox
-from vcproxy.bus.letter import Letter
-from vcproxy.bus.mailbox import MailboxFull
-from vcproxy.bus.peer import Peer, show_peer
+from vcproxy.bus.mailbox.datagram_mailbox import DatagramMailbox
+from vcproxy.bus.mailbox.letter import Letter
+from vcproxy.bus.mailbox.mailbox import MailboxFull
+from vcproxy.bus.mailbox.peer import Peer, show_peer
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.datagrams import BindFailed, Bound
 from vcproxy.engine.drop_counter import DropCounter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vcproxy.bus.codec import ACK, LEGACY, NUMBERED, Codec, Malformed
+from vcproxy.bus.mailbox.codec import ACK, LEGACY, NUMBERED, Codec, Malformed
 
 
 @pytest.mark.parametrize(

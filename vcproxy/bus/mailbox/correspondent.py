@@ -6,18 +6,18 @@ after the peer has started again, and, for what was not sent yet, after a messag
 while the peer is silent: all three may mean that a new process is on its port, or soon will be, and
 its sequence begins with what it receives first.
 
-Tested in tests/bus/test_mailbox.py.
+Tested in tests/bus/mailbox/test_mailbox.py.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vcproxy.bus.codec import NUMBERS
+from vcproxy.bus.mailbox.codec import NUMBERS
 
 if TYPE_CHECKING:
-    from vcproxy.bus.inbound import Inbound
-    from vcproxy.bus.peer import Peer
+    from vcproxy.bus.mailbox.inbound import Inbound
+    from vcproxy.bus.mailbox.peer import Peer
 
 QUIET_S: Final = 0.25
 """A peer that has acknowledged nothing for so long, although something was sent to it, may be

@@ -23,7 +23,7 @@ Mended (known faults of the original, at the end of wink.md):
   acknowledgement, and truncated the other;
 * nothing is done while an acknowledgement is awaited; the original used all of a processor.
 
-Tested in tests/bus/test_mailbox.py and, for single rules, tests/bus/test_inbound.py.
+Tested in tests/bus/mailbox/test_mailbox.py and, for single rules, test_inbound.py there.
 
 What it cannot repair alone: a process of the original that received higher numbers from an earlier
 process on our port acknowledges ours and drops them.
@@ -35,16 +35,16 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from vcproxy.bus.codec import ACK, NUMBERED, NUMBERS, Malformed
-from vcproxy.bus.correspondent import Correspondent, Pending
-from vcproxy.bus.inbound import HeldBytes, Inbound, is_first
-from vcproxy.bus.peer import Peer, show_peer
-from vcproxy.bus.profile import WINK
-from vcproxy.bus.retransmission import Retransmission
+from vcproxy.bus.mailbox.codec import ACK, NUMBERED, NUMBERS, Malformed
+from vcproxy.bus.mailbox.correspondent import Correspondent, Pending
+from vcproxy.bus.mailbox.inbound import HeldBytes, Inbound, is_first
+from vcproxy.bus.mailbox.peer import Peer, show_peer
+from vcproxy.bus.mailbox.profile import WINK
+from vcproxy.bus.mailbox.retransmission import Retransmission
 
 if TYPE_CHECKING:
-    from vcproxy.bus.codec import Codec
-    from vcproxy.bus.profile import Profile
+    from vcproxy.bus.mailbox.codec import Codec
+    from vcproxy.bus.mailbox.profile import Profile
 
 PEERS: Final = 4_096
 """Limit of peers that a mailbox has numbers of: more than one machine has neighbours, and some

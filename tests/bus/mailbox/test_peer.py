@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vcproxy.bus.peer import Peer, is_group, parse_peer, show_peer
+from vcproxy.bus.mailbox.peer import Peer, is_group, parse_peer, show_peer
 
 
 @pytest.mark.parametrize(

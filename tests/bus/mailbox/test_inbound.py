@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from vcproxy.bus.codec import NUMBERS
-from vcproxy.bus.inbound import HeldBytes, Inbound
-from vcproxy.bus.profile import WINK
+from vcproxy.bus.mailbox.codec import NUMBERS
+from vcproxy.bus.mailbox.inbound import HeldBytes, Inbound
+from vcproxy.bus.mailbox.profile import WINK
 
 IGNORED = None
 """Not acknowledged: the sender sends it again, or gives it up."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vcproxy.bus.profile import PATIENT, README, WINK
+from vcproxy.bus.mailbox.profile import PATIENT, README, WINK
 
 
 def test_the_times_of_the_original() -> None:

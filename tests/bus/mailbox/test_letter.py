@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vcproxy.bus.letter import Letter
+from vcproxy.bus.mailbox.letter import Letter
 
 ME = ("127.0.0.1", 56950)
 

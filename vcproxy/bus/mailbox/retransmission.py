@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vcproxy.bus.correspondent import Pending
-    from vcproxy.bus.profile import Profile
+    from vcproxy.bus.mailbox.correspondent import Pending
+    from vcproxy.bus.mailbox.profile import Profile
 
 
 class Retransmission:

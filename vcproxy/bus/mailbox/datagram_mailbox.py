@@ -20,20 +20,20 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vcproxy.bus.codec import NUMBERED
-from vcproxy.bus.letter import Letter
-from vcproxy.bus.mailbox import GivenUp, Mailbox
-from vcproxy.bus.peer import is_group, show_peer
-from vcproxy.bus.profile import WINK
+from vcproxy.bus.mailbox.codec import NUMBERED
+from vcproxy.bus.mailbox.letter import Letter
+from vcproxy.bus.mailbox.mailbox import GivenUp, Mailbox
+from vcproxy.bus.mailbox.peer import is_group, show_peer
+from vcproxy.bus.mailbox.profile import WINK
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.datagrams import Arrived, BindFailed, Bound, Datagrams
 from vcproxy.engine.drop_counter import DropCounter
 from vcproxy.engine.event import Event
 
 if TYPE_CHECKING:
-    from vcproxy.bus.codec import Codec
-    from vcproxy.bus.peer import Peer
-    from vcproxy.bus.profile import Profile
+    from vcproxy.bus.mailbox.codec import Codec
+    from vcproxy.bus.mailbox.peer import Peer
+    from vcproxy.bus.mailbox.profile import Profile
     from vcproxy.engine.scheduler import Action
 
 

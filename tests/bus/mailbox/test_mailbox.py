@@ -7,12 +7,12 @@ from types import FrameType
 
 import pytest
 
-from tests.bus.network import Faults, Network
-from vcproxy.bus.codec import LEGACY, NUMBERS
-from vcproxy.bus.inbound import HELD_BYTES
-from vcproxy.bus.mailbox import PEERS, Mailbox, MailboxFull
-from vcproxy.bus.peer import Peer
-from vcproxy.bus.profile import PATIENT, README, WINK, Profile
+from tests.bus.mailbox.network import Faults, Network
+from vcproxy.bus.mailbox.codec import LEGACY, NUMBERS
+from vcproxy.bus.mailbox.inbound import HELD_BYTES
+from vcproxy.bus.mailbox.mailbox import PEERS, Mailbox, MailboxFull
+from vcproxy.bus.mailbox.peer import Peer
+from vcproxy.bus.mailbox.profile import PATIENT, README, WINK, Profile
 
 
 def test_a_message_is_delivered_and_acknowledged() -> None:

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.bus.network import STATED, Faults, Host, Network, pour
-from vcproxy.bus.correspondent import Pending
-from vcproxy.bus.inbound import HELD_BYTES
-from vcproxy.bus.mailbox import Mailbox
-from vcproxy.bus.profile import PATIENT, README, WINK, Profile
+from tests.bus.mailbox.network import STATED, Faults, Host, Network, pour
+from vcproxy.bus.mailbox.correspondent import Pending
+from vcproxy.bus.mailbox.inbound import HELD_BYTES
+from vcproxy.bus.mailbox.mailbox import Mailbox
+from vcproxy.bus.mailbox.profile import PATIENT, README, WINK, Profile
 
 PROFILES = [WINK, README, PATIENT]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from vcproxy.bus.correspondent import Correspondent, Pending
-from vcproxy.bus.profile import PATIENT, Profile
-from vcproxy.bus.retransmission import Retransmission
+from vcproxy.bus.mailbox.correspondent import Correspondent, Pending
+from vcproxy.bus.mailbox.profile import PATIENT, Profile
+from vcproxy.bus.mailbox.retransmission import Retransmission
 
 PEER = Correspondent(("127.0.0.1", 2))
 

@@ -24,10 +24,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
-from vcproxy.bus.codec import NUMBERS
+from vcproxy.bus.mailbox.codec import NUMBERS
 
 if TYPE_CHECKING:
-    from vcproxy.bus.profile import Profile
+    from vcproxy.bus.mailbox.profile import Profile
 
 NETWORK_S: Final = 1.0
 """How long a network may hold a duplicate of a message that was delivered already. Ten times the

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.engine.world import EventRecorder, World
-from vcproxy.bus.datagram_mailbox import DatagramMailbox, Flushed
-from vcproxy.bus.letter import Letter
-from vcproxy.bus.mailbox import GivenUp, MailboxFull
-from vcproxy.bus.peer import Peer
+from vcproxy.bus.mailbox.datagram_mailbox import DatagramMailbox, Flushed
+from vcproxy.bus.mailbox.letter import Letter
+from vcproxy.bus.mailbox.mailbox import GivenUp, MailboxFull
+from vcproxy.bus.mailbox.peer import Peer
 from vcproxy.engine.commands import CloseSource, OpenSource, SendDatagram
 from vcproxy.engine.datagrams import Arrived, BindFailed, Bound
 

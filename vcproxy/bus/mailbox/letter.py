@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from vcproxy.bus.peer import Peer, show_peer
+from vcproxy.bus.mailbox.peer import Peer, show_peer
 
 _WORD = re.compile(r"[^ \t\n\v\f\r]+")
 """Only the white space of ASCII separates words, as in the original: not that of Unicode."""

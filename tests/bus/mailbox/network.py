@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
 
-from vcproxy.bus.codec import NUMBERED, Codec
-from vcproxy.bus.mailbox import Delivered, GivenUp, Mailbox, MailboxFull
-from vcproxy.bus.peer import Peer
-from vcproxy.bus.profile import Profile
+from vcproxy.bus.mailbox.codec import NUMBERED, Codec
+from vcproxy.bus.mailbox.mailbox import Delivered, GivenUp, Mailbox, MailboxFull
+from vcproxy.bus.mailbox.peer import Peer
+from vcproxy.bus.mailbox.profile import Profile
 
 
 @dataclass

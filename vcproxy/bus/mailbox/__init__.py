@@ -1,0 +1,1 @@
+"""Mailbox: messages in datagrams, numbered, acknowledged and repeated (wink.md 2)."""
