@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vcproxy.bus.mailbox.mailbox import GivenUp, MailboxFull
     from vcproxy.bus.mailbox.peer import Peer, parse_peer, show_peer
     from vcproxy.bus.mailbox.profile import PATIENT, README, WINK, Profile
-    from vcproxy.config.schema import UpstreamTls
+    from vcproxy.config.tables.upstream import UpstreamTls
     from vcproxy.config.values import (
         Duration,
         Endpoint,
@@ -122,7 +122,7 @@ else:
             "WINK",
             "Profile",
         ),
-        "vcproxy.config.schema": ("UpstreamTls",),
+        "vcproxy.config.tables.upstream": ("UpstreamTls",),
         "vcproxy.config.values": (
             "Duration",
             "Endpoint",

@@ -11,7 +11,7 @@ from vcproxy.config import workers
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
 from vcproxy.config.notes import notes
-from vcproxy.config.schema import SuperviseTable
+from vcproxy.config.tables.process import SuperviseTable
 
 SITE = """
 [proxy]

@@ -19,7 +19,9 @@ from vcproxy.config.plugin import (
     takes_datagrams,
 )
 from vcproxy.config.positions import KeyPath
-from vcproxy.config.schema import KeyPair, ListenerTable, Settings, UpstreamTls
+from vcproxy.config.schema import Settings
+from vcproxy.config.tables.listener import KeyPair, ListenerTable
+from vcproxy.config.tables.upstream import UpstreamTls
 from vcproxy.engine.address import Address
 
 Plugins = Mapping[int, Plugin]

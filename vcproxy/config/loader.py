@@ -19,7 +19,8 @@ from vcproxy.config.options import read_plugin
 from vcproxy.config.plugin import Plugin
 from vcproxy.config.plugin_loader import PluginError, PluginLoader
 from vcproxy.config.positions import KeyPath
-from vcproxy.config.schema import RecordTable, Settings, as_json
+from vcproxy.config.schema import Settings, as_json
+from vcproxy.config.tables.process import RecordTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from vcproxy.config.positions import KeyPath
-from vcproxy.config.schema import UpstreamTls
+from vcproxy.config.tables.upstream import UpstreamTls
 from vcproxy.engine.address import Address
 
 AddressesByOption = Mapping[str, Sequence[Address]]

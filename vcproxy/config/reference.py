@@ -1,6 +1,6 @@
-"""Generate the configuration reference from the schema: `python -m vcproxy.config.reference`.
+"""Generate the configuration reference from the tables: `python -m vcproxy.config.reference`.
 
-The text of each entry is the docstring under its attribute in `schema`. Tested in
+The text of each entry is the docstring under its attribute in `tables`. Tested in
 tests/config/test_loader.py.
 """
 
@@ -14,33 +14,33 @@ import tomli_w
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from vcproxy.config import schema
+from vcproxy.config.tables import listener, process, tcp, upstream
 
 SECTIONS: dict[str, type[BaseModel]] = {
-    "[proxy]": schema.ProxyTable,
-    "[supervise]": schema.SuperviseTable,
-    "[http]": schema.HttpTable,
-    "[record]": schema.RecordTable,
-    "[[listener]]": schema.ListenerTable,
-    "[listener.tls]": schema.ListenerTls,
-    "[listener.tls.names.NAME]": schema.KeyPair,
-    "[listener.limits]": schema.LimitsTable,
-    "[listener.timeouts]": schema.TimeoutsTable,
-    "[listener.tcp]": schema.TcpTable,
-    "[upstream.NAME]": schema.UpstreamTable,
-    "[[upstream.NAME.servers]]": schema.UpstreamServer,
-    "[upstream.NAME.queue]": schema.UpstreamQueue,
-    "[upstream.NAME.pool]": schema.UpstreamPool,
-    "[upstream.NAME.check]": schema.UpstreamCheck,
-    "[upstream.NAME.eject]": schema.UpstreamEject,
-    "[upstream.NAME.tls]": schema.UpstreamTls,
-    "[upstream.NAME.tcp]": schema.TcpTable,
+    "[proxy]": process.ProxyTable,
+    "[supervise]": process.SuperviseTable,
+    "[http]": process.HttpTable,
+    "[record]": process.RecordTable,
+    "[[listener]]": listener.ListenerTable,
+    "[listener.tls]": listener.ListenerTls,
+    "[listener.tls.names.NAME]": listener.KeyPair,
+    "[listener.limits]": listener.LimitsTable,
+    "[listener.timeouts]": listener.TimeoutsTable,
+    "[listener.tcp]": tcp.TcpTable,
+    "[upstream.NAME]": upstream.UpstreamTable,
+    "[[upstream.NAME.servers]]": upstream.UpstreamServer,
+    "[upstream.NAME.queue]": upstream.UpstreamQueue,
+    "[upstream.NAME.pool]": upstream.UpstreamPool,
+    "[upstream.NAME.check]": upstream.UpstreamCheck,
+    "[upstream.NAME.eject]": upstream.UpstreamEject,
+    "[upstream.NAME.tls]": upstream.UpstreamTls,
+    "[upstream.NAME.tcp]": tcp.TcpTable,
 }
 
 INTRODUCTION = """\
 # Configuration
 
-<!-- Written by `python -m vcproxy.config.reference`; edit vcproxy/config/schema.py instead. -->
+<!-- Written by `python -m vcproxy.config.reference`; edit vcproxy/config/tables instead. -->
 
 A configuration is one TOML file. Unknown keys are errors. Relative paths are relative to the file.
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from vcproxy.config.errors import KeyProblem
 from vcproxy.config.plugin import Plugin, one_worker
 from vcproxy.config.positions import KeyPath
-from vcproxy.config.schema import ListenerTable, Settings, UpstreamTable
+from vcproxy.config.schema import Settings
+from vcproxy.config.tables.listener import ListenerTable
+from vcproxy.config.tables.upstream import UpstreamTable
 from vcproxy.engine.units import show_size
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import socket
     import ssl
 
-    from vcproxy.config import schema
+    from vcproxy.config.tables.listener import ListenerTls
+    from vcproxy.config.tables.upstream import UpstreamTls
     from vcproxy.drivers.epoll.driver import EpollDriver
     from vcproxy.engine.address import Address
     from vcproxy.engine.listener import Listener
@@ -39,17 +40,17 @@ class Host(Protocol):
         Errors are logged.
         """
 
-    def server_tls(self, tls: schema.ListenerTls) -> object:
+    def server_tls(self, tls: ListenerTls) -> object:
         """Return the TLS context for clients of a listener. Raises ValueError."""
 
-    def client_tls(self, tls: schema.UpstreamTls) -> object:
+    def client_tls(self, tls: UpstreamTls) -> object:
         """Return the TLS context for connections to servers. Raises ValueError."""
 
 
 class TlsFiles:
     """Makes TLS contexts from the files named in a configuration. See Host."""
 
-    def server_tls(self, tls: schema.ListenerTls) -> object:
+    def server_tls(self, tls: ListenerTls) -> object:
         """See Host."""
         from vcproxy.drivers.tls_context import Identity, server_context
 
@@ -58,11 +59,11 @@ class TlsFiles:
             tls.certificate, tls.key, client_ca=tls.client_ca, alpn=tls.alpn, names=names
         )
 
-    def client_tls(self, tls: schema.UpstreamTls) -> object:
+    def client_tls(self, tls: UpstreamTls) -> object:
         """See Host. Every handshake is a full one."""
         return self._client_context(tls)
 
-    def _client_context(self, tls: schema.UpstreamTls) -> ssl.SSLContext:
+    def _client_context(self, tls: UpstreamTls) -> ssl.SSLContext:
         from vcproxy.drivers.tls_context import client_context
 
         return client_context(ca=tls.ca, verify=tls.verify)
@@ -88,7 +89,7 @@ class EpollHost(TlsFiles):
         """See Host."""
         self._driver.renew(address, listener, self._take(address, listener))
 
-    def client_tls(self, tls: schema.UpstreamTls) -> object:
+    def client_tls(self, tls: UpstreamTls) -> object:
         """See Host. Connections resume the last TLS session with their server."""
         from vcproxy.drivers.tls_sessions import ClientTls
 

@@ -13,9 +13,9 @@ from vcproxy.engine.address import Address
 from vcproxy.engine.tcp import TcpOptions
 
 if TYPE_CHECKING:
-    from vcproxy.config import schema
     from vcproxy.config.loader import Configuration
     from vcproxy.config.plugin import Plugin
+    from vcproxy.config.tables.listener import ListenerTable
     from vcproxy.listeners.hosts import Host
 
 Place = Address | tuple[str, Address]
@@ -27,7 +27,7 @@ listener gets its own port then."""
 class PlannedListener:
     """One [[listener]], with its TLS contexts."""
 
-    entry: schema.ListenerTable
+    entry: ListenerTable
     plugin: Plugin
     tls: object
     """The TLS context for the listener's own tls:// addresses; None if it has none."""
@@ -90,7 +90,7 @@ def plan(configuration: Configuration, host: Host) -> Plan:
     return Plan(configuration, listeners, upstream_tls, addresses)
 
 
-def addresses_of(entry: schema.ListenerTable, plugin: Plugin) -> Iterator[tuple[str, Address]]:
+def addresses_of(entry: ListenerTable, plugin: Plugin) -> Iterator[tuple[str, Address]]:
     """Yield each address to bind for a [[listener]], after the name of its listener."""
     for address in entry.bind:
         yield entry.name, address
@@ -99,7 +99,7 @@ def addresses_of(entry: schema.ListenerTable, plugin: Plugin) -> Iterator[tuple[
             yield _part(entry, option), address
 
 
-def _part(entry: schema.ListenerTable, option: str) -> str:
+def _part(entry: ListenerTable, option: str) -> str:
     return f"{entry.name}.{option}"
 
 

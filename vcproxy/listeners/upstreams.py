@@ -20,7 +20,7 @@ from vcproxy.upstream.settings import (
 from vcproxy.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
-    from vcproxy.config import schema
+    from vcproxy.config.tables.upstream import UpstreamCheck, UpstreamTable
     from vcproxy.engine.engine import Engine
 
 
@@ -29,16 +29,14 @@ class Upstreams:
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         self._engines = engines
-        self._named: dict[str, tuple[schema.UpstreamTable, dict[Engine, Upstream]]] = {}
+        self._named: dict[str, tuple[UpstreamTable, dict[Engine, Upstream]]] = {}
         """The table in the configuration, and the Upstream object of each engine; by name."""
 
     def on(self, engine: Engine, name: str) -> Upstream:
         """Return the Upstream with this name of an engine."""
         return self._named[name][1][engine]
 
-    def apply(
-        self, tables: Mapping[str, schema.UpstreamTable], contexts: Mapping[str, object]
-    ) -> None:
+    def apply(self, tables: Mapping[str, UpstreamTable], contexts: Mapping[str, object]) -> None:
         """Create new and changed upstreams; close replaced and removed ones.
 
         Unchanged ones are kept, with their connections and states; only their TLS context is
@@ -62,9 +60,7 @@ class Upstreams:
         for _, upstreams in self._named.values():
             _close(upstreams)
 
-    def _create(
-        self, name: str, table: schema.UpstreamTable, context: object
-    ) -> dict[Engine, Upstream]:
+    def _create(self, name: str, table: UpstreamTable, context: object) -> dict[Engine, Upstream]:
         settings = _settings(table)
         return {
             engine: Upstream(engine, name, _servers(table, context), settings)
@@ -77,14 +73,14 @@ def _close(upstreams: Mapping[Engine, Upstream]) -> None:
         engine.inbox.post(upstream.close)
 
 
-def _servers(table: schema.UpstreamTable, context: object) -> list[Server]:
+def _servers(table: UpstreamTable, context: object) -> list[Server]:
     return [
         Server(each.address, context if each.address.secure else None, each.weight)
         for each in table.servers
     ]
 
 
-def _settings(table: schema.UpstreamTable) -> UpstreamSettings:
+def _settings(table: UpstreamTable) -> UpstreamSettings:
     return UpstreamSettings(
         balance=table.balance,
         hash_by=table.hash_by,
@@ -100,7 +96,7 @@ def _settings(table: schema.UpstreamTable) -> UpstreamSettings:
     )
 
 
-def _check_settings(table: schema.UpstreamCheck) -> CheckSettings:
+def _check_settings(table: UpstreamCheck) -> CheckSettings:
     """Return the settings of a health check, by its kind.
 
     "tls" is "tcp" with a TLS handshake. "http" also sends a request.

@@ -19,7 +19,7 @@ from pydantic import (
 from vcproxy.config import nats
 from vcproxy.config.errors import KeyProblem, OptionsError
 from vcproxy.config.positions import KeyPath
-from vcproxy.config.schema import UpstreamTls
+from vcproxy.config.tables.upstream import UpstreamTls
 from vcproxy.config.values import Duration, Endpoint, Size
 from vcproxy.engine.address import Address
 from vcproxy.engine.units import show_size, size

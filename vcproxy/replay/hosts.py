@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from vcproxy.replay.format.values import FailureValue
 
 if TYPE_CHECKING:
-    from vcproxy.config import schema
+    from vcproxy.config.tables.listener import ListenerTls
+    from vcproxy.config.tables.upstream import UpstreamTls
     from vcproxy.engine.address import Address
     from vcproxy.engine.listener import Listener
     from vcproxy.listeners.hosts import Host
@@ -31,11 +32,11 @@ class OfflineHost:
     def renew(self, address: Address, listener: Listener) -> None:
         """See Host."""
 
-    def server_tls(self, tls: schema.ListenerTls) -> object:
+    def server_tls(self, tls: ListenerTls) -> object:
         """See Host."""
         return tls
 
-    def client_tls(self, tls: schema.UpstreamTls) -> object:
+    def client_tls(self, tls: UpstreamTls) -> object:
         """See Host."""
         return tls
 

@@ -11,7 +11,7 @@ from itertools import groupby, takewhile
 from typing import NamedTuple
 
 from vcproxy.config.loader import Configuration
-from vcproxy.config.schema import ListenerTable, TimeoutsTable
+from vcproxy.config.tables.listener import ListenerTable, TimeoutsTable
 from vcproxy.drivers.sim import Peer, Stuck
 from vcproxy.replay.format.peer_history import Handshake
 from vcproxy.testing import SimulatedProxy

@@ -1,6 +1,6 @@
 """UpstreamSettings: the configuration of an upstream, besides its servers. Times are in seconds.
 
-The names are those of the keys in the file, which vcproxy.config.schema explains. With the defaults
+The names are those of the keys in the file, which vcproxy.config.tables explains. With the defaults
 here nothing is limited, checked or kept. Tested in tests/upstream/test_upstream.py.
 """
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from vcproxy.config.loader import Configuration
-    from vcproxy.config.schema import RecordTable
+    from vcproxy.config.tables.process import RecordTable
     from vcproxy.engine.log_function import LogFunction
     from vcproxy.listeners.hosts import Host
     from vcproxy.sessions.program import Signal

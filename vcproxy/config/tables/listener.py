@@ -1,0 +1,117 @@
+"""The tables of listeners: [[listener]] and those in it.
+
+Tested in tests/config/test_problems.py and test_loader.py.
+"""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from vcproxy.config.tables.tcp import TcpTable
+from vcproxy.config.values import (
+    Duration,
+    Endpoint,
+    FilePath,
+    PluginName,
+    Table,
+    listed,
+    no_subject,
+)
+
+
+def _protocol_name(name: str) -> str:
+    if not name.isascii() or not 0 < len(name) < 256:  # the length is one byte (RFC 7301, 3.1)
+        raise ValueError(f'"{name}" is not a protocol name: write 1 to 255 ASCII characters')
+    return name
+
+
+class KeyPair(Table):
+    """A certificate and its private key, both PEM."""
+
+    certificate: FilePath
+    """The certificate, followed by the chain that leads to its root."""
+
+    key: FilePath
+    """The private key, not encrypted: the proxy cannot ask for a passphrase."""
+
+
+class ListenerTls(KeyPair):
+    """The certificate of a listener on tls://, and the certificates required from clients."""
+
+    client_ca: FilePath | None = None
+    """Authorities, PEM: a client must present a certificate signed by one of them. Absent: clients
+    need no certificate."""
+
+    alpn: tuple[Annotated[str, AfterValidator(_protocol_name)], ...] = ()
+    """Application protocols offered, the preferred one first."""
+
+    names: dict[str, KeyPair] = {}
+    """Other certificates, by the server name that the client sends (SNI)."""
+
+
+class LimitsTable(Table):
+    """How many connections a listener accepts."""
+
+    max_connections: Annotated[int, Field(ge=1)] | None = None
+    """The maximum number of simultaneous client connections; at udp://, of client addresses.
+    Absent: as many as the limit of descriptors allows, with one server connection for each client;
+    this number is logged at the start. A higher value has no further effect."""
+
+    max_per_client: Annotated[int, Field(ge=0)] = 0
+    """The maximum number of simultaneous connections from one IP address. Further ones are refused,
+    with TLS before the handshake. 0: no limit, because many clients may share one address."""
+
+
+class TimeoutsTable(Table):
+    """How long a listener waits. "0s": no limit."""
+
+    handshake: Duration = 10.0
+    """The limit for a client's TLS handshake: enough for a few round trips over a bad mobile
+    link."""
+
+    connect: Duration = 5.0
+    """The limit for connecting to a server: TCP retries two lost SYNs within 3 seconds."""
+
+    inactivity: Duration = 300.0
+    """The limit without data in either direction: longer than the usual keep-alive intervals. A
+    datagram session ends only by this timeout."""
+
+    active: Duration = 0.0
+    """The limit for a whole connection, even a busy one: none, as tunnels may last for days."""
+
+
+class ListenerTable(Table):
+    """Addresses that accept clients, and the plugin that serves them."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """The name of the listener in logs and metrics; unique."""
+
+    bind: Annotated[
+        tuple[Annotated[Endpoint, AfterValidator(no_subject)], ...], BeforeValidator(listed)
+    ] = ()
+    """The addresses to listen on: one or a list. Leave it out if the plugin accepts no clients."""
+
+    plugin: PluginName
+    """The plugin that serves clients: a bundled name, "package.module:Class" or
+    "path/file.py:Class". The class may be left out if the module defines only one plugin."""
+
+    upstream: str | None = None
+    """The name of the [upstream.NAME] that the plugin connects to."""
+
+    options: dict[str, object] = {}
+    """The plugin's own options."""
+
+    tls: ListenerTls | None = None
+    """Required for tls:// addresses, and only for those."""
+
+    limits: LimitsTable = LimitsTable()
+    """How many connections this listener accepts."""
+
+    timeouts: TimeoutsTable = TimeoutsTable()
+    """How long this listener waits."""
+
+    tcp: TcpTable = TcpTable()
+    """How disappeared clients are detected."""
+
+    half_close: bool = True
+    """Whether one direction may end while the other continues. False: the first end closes both."""
