@@ -9,7 +9,8 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vcproxy.config import user, workers
+from vcproxy.config import control, user, workers
+from vcproxy.config.certificate_files import authorities, key_pair
 from vcproxy.config.errors import KeyProblem, did_you_mean
 from vcproxy.config.plugin import (
     Plugin,
@@ -20,7 +21,7 @@ from vcproxy.config.plugin import (
 )
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.schema import Settings
-from vcproxy.config.tables.listener import KeyPair, ListenerTable
+from vcproxy.config.tables.listener import ListenerTable
 from vcproxy.config.tables.upstream import UpstreamTls
 from vcproxy.engine.address import Address
 
@@ -57,6 +58,7 @@ def check(
     yield from user.problems(settings)
     yield from _commands(plugins)
     yield from workers.problems(settings, plugins)
+    yield from control.problems(settings)
 
 
 def _upstreams(settings: Settings) -> Iterator[KeyProblem]:
@@ -301,14 +303,14 @@ def _files(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
     for index, listener in enumerate(settings.listener):
         if listener.tls is not None:
             path: KeyPath = ("listener", index, "tls")
-            yield from _key_pair(listener.tls, path)
-            yield from _authorities(listener.tls.client_ca, (*path, "client_ca"))
+            yield from key_pair(listener.tls, path)
+            yield from authorities(listener.tls.client_ca, (*path, "client_ca"))
             for name, pair in listener.tls.names.items():
-                yield from _key_pair(pair, (*path, "names", name))
+                yield from key_pair(pair, (*path, "names", name))
     for index, plugin in plugins.items():
-        yield from _authorities(plugin.tls.ca, ("listener", index, "options", "tls", "ca"))
+        yield from authorities(plugin.tls.ca, ("listener", index, "options", "tls", "ca"))
     for name, upstream in settings.upstream.items():
-        yield from _authorities(upstream.tls.ca, ("upstream", name, "tls", "ca"))
+        yield from authorities(upstream.tls.ca, ("upstream", name, "tls", "ca"))
 
 
 def _commands(plugins: Plugins) -> Iterator[KeyProblem]:
@@ -329,71 +331,4 @@ def _not_executable(program: str) -> str | None:
         return f"{program} is not a program: it is not a file"
     if not os.access(program, os.X_OK):
         return f"{program} is not executable: allow it with chmod +x"
-    return None
-
-
-def _authorities(file: Path | None, path: KeyPath) -> Iterator[KeyProblem]:
-    if file is None:
-        return
-    if reason := _unreadable(file):
-        yield KeyProblem(path, reason)
-    elif not _holds_certificates(file):
-        yield KeyProblem(path, f"{file} contains no certificate in PEM")
-
-
-def _key_pair(pair: KeyPair, path: KeyPath) -> Iterator[KeyProblem]:
-    files = {"certificate": pair.certificate, "key": pair.key}
-    unreadable = {name: reason for name, file in files.items() if (reason := _unreadable(file))}
-    for name, reason in unreadable.items():
-        yield KeyProblem((*path, name), reason)
-    if "certificate" not in unreadable and not _holds_certificates(pair.certificate):
-        yield KeyProblem(
-            (*path, "certificate"), f"{pair.certificate} contains no certificate in PEM"
-        )
-    elif not unreadable and (reason := _wrong_key(pair)):
-        yield KeyProblem((*path, "key"), reason)
-
-
-def _unreadable(file: Path) -> str | None:
-    try:
-        with file.open("rb"):
-            return None
-    except OSError as error:
-        return f"cannot read {file}: {error.strerror}"
-
-
-def _holds_certificates(file: Path) -> bool:
-    import ssl  # takes about 10 ms: imported only if TLS is configured
-
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
-    except ssl.SSLError:
-        return False
-    return True
-
-
-def _wrong_key(pair: KeyPair) -> str | None:
-    """Return why the key cannot be used with its certificate, both readable; None: it can."""
-    import ssl
-
-    class EncryptedError(Exception):
-        pass
-
-    def passphrase() -> str:
-        raise EncryptedError
-
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-            pair.certificate, pair.key, passphrase
-        )
-    except EncryptedError:
-        return (
-            f"{pair.key} is encrypted: store the key without a passphrase, readable only by vcproxy"
-        )
-    except ssl.SSLError as error:
-        if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
-            return f"{pair.key} is not the key of {pair.certificate}"
-        if error.reason == "EE_KEY_TOO_SMALL":
-            return f"the key of {pair.certificate} is too short to be safe: make a longer one"
-        return f"{pair.key} contains no private key in PEM"
     return None

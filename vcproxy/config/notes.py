@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from vcproxy.config import user, workers
+from vcproxy.config import control, user, workers
 from vcproxy.config.loader import Configuration
 
 
@@ -23,3 +23,4 @@ def notes(configuration: Configuration) -> Iterator[tuple[str, str]]:
             )
     yield from workers.notes(configuration)
     yield from user.notes(settings)
+    yield from control.notes(settings)

@@ -51,6 +51,6 @@ def independent(found: list[KeyProblem], known: list[KeyProblem]) -> list[KeyPro
 
 
 def _fields(problems: list[KeyProblem]) -> set[KeyPath]:
-    """Return the fields that problems belong to: keys of listeners, upstreams and [proxy]."""
+    """Return the fields that problems belong to: keys of listeners, upstreams and tables."""
     paths = {path for problem in problems for path in (problem.path, *problem.because)}
-    return {path[: 2 if path[0] == "proxy" else 3] for path in paths}
+    return {path[: 3 if path[0] in _REQUIRED else 2] for path in paths}

@@ -14,11 +14,13 @@ import tomli_w
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from vcproxy.config.tables import listener, process, tcp, upstream
+from vcproxy.config.tables import control, listener, process, tcp, upstream
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "[proxy]": process.ProxyTable,
     "[supervise]": process.SuperviseTable,
+    "[control]": control.ControlTable,
+    "[control.tls]": control.ControlTls,
     "[http]": process.HttpTable,
     "[record]": process.RecordTable,
     "[[listener]]": listener.ListenerTable,

@@ -5,6 +5,7 @@ Tested in tests/config/test_problems.py and test_loader.py.
 
 import json
 
+from vcproxy.config.tables.control import ControlTable
 from vcproxy.config.tables.listener import ListenerTable
 from vcproxy.config.tables.process import HttpTable, ProxyTable, RecordTable, SuperviseTable
 from vcproxy.config.tables.upstream import UpstreamTable
@@ -19,6 +20,9 @@ class Settings(Table):
 
     supervise: SuperviseTable = SuperviseTable()
     """How several workers are supervised."""
+
+    control: ControlTable = ControlTable()
+    """How a running proxy is asked and commanded."""
 
     http: HttpTable = HttpTable()
     """HTTP as a whole."""

@@ -46,7 +46,8 @@ def _file(value: object, info: ValidationInfo) -> Path:
     return _relative_to_file(value, info)
 
 
-def _endpoint(value: object, info: ValidationInfo) -> Address:
+def endpoint(value: object, info: ValidationInfo) -> Address:
+    """Return an address, read like an Endpoint. Raises ValueError."""
     address = _from_text(Address.parse, "an address", "tcp://127.0.0.1:8080")(value)
     if address.scheme != "unix":
         return address
@@ -63,7 +64,7 @@ def _server(address: Address) -> Address:
 
 def server_address(value: object, info: ValidationInfo) -> Address:
     """Return the address of a server, read like a Target. Raises ValueError."""
-    return _server(_endpoint(value, info))
+    return _server(endpoint(value, info))
 
 
 def no_subject(address: Address) -> Address:
@@ -167,7 +168,7 @@ FilePath = Annotated[
 
 Endpoint = Annotated[
     Address,
-    PlainValidator(_endpoint),
+    PlainValidator(endpoint),
     PlainSerializer(str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "address"}),
 ]

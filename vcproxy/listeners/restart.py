@@ -28,15 +28,19 @@ KEYS = (
 
 def restart_needed(old: Configuration, new: Configuration) -> Iterator[str]:
     """Yield a text for each change that a running proxy ignores."""
-    for key in KEYS:
-        if getattr(new.settings.proxy, key) != getattr(old.settings.proxy, key):
-            yield f"proxy.{key} has changed: restart the proxy to use it"
-    for key in type(new.settings.supervise).model_fields:
-        if getattr(new.settings.supervise, key) != getattr(old.settings.supervise, key):
-            yield f"supervise.{key} has changed: restart the proxy to use it"
-    before = {entry.name: entry for entry in old.settings.listener}
-    for entry in new.settings.listener:
-        if before.get(entry.name, entry) == entry:
+    settings = new.settings
+    for table, keys in (
+        ("proxy", KEYS),
+        ("supervise", type(settings.supervise).model_fields),
+        ("control", type(settings.control).model_fields),
+    ):
+        before, after = getattr(old.settings, table), getattr(settings, table)
+        for key in keys:
+            if getattr(after, key) != getattr(before, key):
+                yield f"{table}.{key} has changed: restart the proxy to use it"
+    listeners = {entry.name: entry for entry in old.settings.listener}
+    for entry in settings.listener:
+        if listeners.get(entry.name, entry) == entry:
             continue
         if all(issubclass(each.plugins[entry.name].cls, Program) for each in (old, new)):
             yield f"listener.{entry.name} has changed: restart the proxy for its program"

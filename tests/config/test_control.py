@@ -1,0 +1,108 @@
+"""The table [control]: its problems, each at its position, and its notes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tomli_w
+import trustme
+
+from tests.config.conftest import Accept, Complain
+from vcproxy.config.effective import effective
+from vcproxy.config.loader import load
+from vcproxy.config.notes import notes
+from vcproxy.config.tables.control import ControlTable
+
+SOUND = '[[listener]]\nname = "web"\nbind = "tcp://127.0.0.1:0"\nplugin = "own.py:Either"\n'
+
+BROKEN = {
+    "other schemes": (
+        'bus = "nats://127.0.0.1/orders"',
+        'control.bus: "nats://127.0.0.1:4222/orders": write "unix", the address of a Unix '
+        "socket, or one of tcp://, tls:// and udp:// with an address of this host",
+    ),
+    "a group": (
+        'bus = ["unix", "udp://239.0.0.1:4041"]',
+        'control.bus.1: "udp://239.0.0.1:4041": write "unix", the address of a Unix socket, or '
+        "one of tcp://, tls:// and udp:// with an address of this host",
+    ),
+    "off and an address": (
+        'bus = ["off", "unix"]',
+        'control.bus.0: "off" stands alone: write bus = "off", or addresses',
+    ),
+    "twice": ('bus = ["unix", "unix"]', "control.bus.1: unix is listed twice: remove one"),
+    "no certificate": (
+        'bus = "tls://127.0.0.1:4042"',
+        "control.bus: tls:// needs [control.tls] with a certificate and a key",
+    ),
+    "no network": (
+        'allow = ["10.0.0.1/8"]',
+        'control.allow.0: must be a network, as "10.0.0.0/8": 10.0.0.1/8 has host bits set',
+    ),
+    "no name": (
+        'service = "a b"',
+        'control.service: "a b" is not the name of a service: write letters, digits, "_" and "-", '
+        "the first of them a letter",
+    ),
+    "the proxy's own name": (
+        'services = { vcproxy = "tcp://127.0.0.1:1" }',
+        'control.services.vcproxy: "vcproxy" is the name of this proxy: name another service',
+    ),
+    "a service without a place": (
+        'services = { cluckd = "nats://127.0.0.1/orders" }',
+        'control.services.cluckd: "nats://127.0.0.1:4222/orders": only the source and the targets '
+        "of a relay may be nats://",
+    ),
+    "no directory": ('messages = ["none"]', "control.messages.0: there is no directory none"),
+}
+
+
+@pytest.mark.parametrize(("line", "complaint"), BROKEN.values(), ids=list(BROKEN))
+def test_problems(line: str, complaint: str, complaints: Complain) -> None:
+    (found,) = complaints(f"[control]\n{line}\n{SOUND}")
+    assert found.startswith("proxy.toml:2:"), found
+    assert complaint in found
+
+
+def test_a_certificate_without_an_address(folder: Path, complaints: Complain) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    issued.private_key_pem.write_to_path(folder / "key.pem")
+    issued.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    tls = '[control.tls]\ncertificate = "cert.pem"\nkey = "key.pem"\nclient_ca = "none.pem"\n'
+    assert complaints(tls + SOUND) == [
+        "proxy.toml:1:10: control.tls: has no effect: no address in bus is tls://: remove it, or "
+        "add one",
+        "proxy.toml:4:1: control.tls.client_ca: cannot read none.pem: No such file or directory",
+    ]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {},
+        {"bus": "off"},
+        {"bus": ["unix", "udp://127.0.0.1:4041", "tcp://127.0.0.1:4042"]},
+        {"services": {"cluckd": "udp://127.0.0.1:3002"}, "allow": ["::1/128"]},
+    ],
+)
+def test_what_is_printed_is_the_same_configuration(
+    table: dict[str, object], folder: Path, accepted: Accept
+) -> None:
+    configuration = accepted(tomli_w.dumps({"control": table}) + SOUND)
+    printed = folder / "printed.toml"
+    printed.write_text(effective(configuration))
+    assert load(printed).settings == configuration.settings
+
+
+def test_off_is_no_address(accepted: Accept) -> None:
+    assert accepted(f'control = {{ bus = "off" }}\n{SOUND}').settings.control.bus == ()
+    assert ControlTable().bus == ("unix",)
+
+
+def test_networks_without_an_address_are_noted(accepted: Accept) -> None:
+    text = '[control]\nallow = ["10.0.0.0/8"]\n' + SOUND
+    assert list(notes(accepted(text))) == [
+        ("control.allow", "no effect: no address in bus is tcp://, tls:// or udp://")
+    ]

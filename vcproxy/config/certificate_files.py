@@ -1,0 +1,80 @@
+"""Problems of certificate and key files that a configuration names.
+
+Tested in tests/config/test_problems.py.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vcproxy.config.errors import KeyProblem
+from vcproxy.config.positions import KeyPath
+from vcproxy.config.tables.listener import KeyPair
+
+
+def authorities(file: Path | None, path: KeyPath) -> Iterator[KeyProblem]:
+    """Yield why a file of authorities cannot be used. None: no file is named."""
+    if file is None:
+        return
+    if reason := _unreadable(file):
+        yield KeyProblem(path, reason)
+    elif not _holds_certificates(file):
+        yield KeyProblem(path, f"{file} contains no certificate in PEM")
+
+
+def key_pair(pair: KeyPair, path: KeyPath) -> Iterator[KeyProblem]:
+    """Yield why a certificate and its key cannot be used."""
+    files = {"certificate": pair.certificate, "key": pair.key}
+    unreadable = {name: reason for name, file in files.items() if (reason := _unreadable(file))}
+    for name, reason in unreadable.items():
+        yield KeyProblem((*path, name), reason)
+    if "certificate" not in unreadable and not _holds_certificates(pair.certificate):
+        yield KeyProblem(
+            (*path, "certificate"), f"{pair.certificate} contains no certificate in PEM"
+        )
+    elif not unreadable and (reason := _wrong_key(pair)):
+        yield KeyProblem((*path, "key"), reason)
+
+
+def _unreadable(file: Path) -> str | None:
+    try:
+        with file.open("rb"):
+            return None
+    except OSError as error:
+        return f"cannot read {file}: {error.strerror}"
+
+
+def _holds_certificates(file: Path) -> bool:
+    import ssl  # takes about 10 ms: imported only if TLS is configured
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:
+        return False
+    return True
+
+
+def _wrong_key(pair: KeyPair) -> str | None:
+    """Return why the key cannot be used with its certificate, both readable; None: it can."""
+    import ssl
+
+    class EncryptedError(Exception):
+        pass
+
+    def passphrase() -> str:
+        raise EncryptedError
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            pair.certificate, pair.key, passphrase
+        )
+    except EncryptedError:
+        return (
+            f"{pair.key} is encrypted: store the key without a passphrase, readable only by vcproxy"
+        )
+    except ssl.SSLError as error:
+        if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
+            return f"{pair.key} is not the key of {pair.certificate}"
+        if error.reason == "EE_KEY_TOO_SMALL":
+            return f"the key of {pair.certificate} is too short to be safe: make a longer one"
+        return f"{pair.key} contains no private key in PEM"
+    return None
