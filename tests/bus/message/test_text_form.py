@@ -1,0 +1,1 @@
+"""The text form: its grammar, with every text that it refuses."""

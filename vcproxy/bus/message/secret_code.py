@@ -1,0 +1,46 @@
+"""Secret code: which messages a server of datagrams takes (eventdispatcher.md 4).
+
+It is sent in clear, so it stops mistakes, not attackers.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from hmac import compare_digest
+
+from vcproxy.bus.message.bus_message import BusMessage
+
+PARAMETER = "secret_code"
+"""The parameter that has the code."""
+
+
+class Secret(Enum):
+    """What the code of a message means to a server."""
+
+    RIGHT = "right"
+    """The code is right, or neither server nor message has one."""
+    UNEXPECTED = "unexpected"
+    """The message has a code, the server none: it is taken, with a warning."""
+    MISSING = "missing"
+    """The server has a code, the message none: it is dropped."""
+    WRONG = "wrong"
+    """The codes differ: it is dropped."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the message is taken."""
+        return self in (Secret.RIGHT, Secret.UNEXPECTED)
+
+
+def check_secret(message: BusMessage, code: str) -> Secret:
+    """Return what the code of a message means to a server with this code; "" is none.
+
+    The comparison takes the same time for every wrong code of the same length.
+    """
+    sent = message.parameters.get(PARAMETER)
+    if not code:
+        return Secret.RIGHT if sent is None else Secret.UNEXPECTED
+    if sent is None:
+        return Secret.MISSING
+    right = compare_digest(sent.encode(errors="surrogatepass"), code.encode(errors="surrogatepass"))
+    return Secret.RIGHT if right else Secret.WRONG

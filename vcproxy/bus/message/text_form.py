@@ -1,0 +1,246 @@
+r"""The text form of messages: one line (eventdispatcher.md 1).
+
+    [<FROM_SERVER:FROM_SERVICE ] [[SERVER:]SERVICE/] COMMAND [ NAME=VALUE {;NAME=VALUE} [;]]
+
+`<snap:web other:cluckd/LOCK name=a;timeout=30` is an example. Blanks around the line are no part
+of it. A value ends with `;` or the line; it is in double quotes if it contains `;`, begins with `"`
+or ends with a blank. In a value, `\\` is a backslash, `\n` a new line and `\r` a carriage return;
+in quotes, `\"` is a double quote. Of two parameters of one name the last one counts.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from vcproxy.bus.message.invalid_message import InvalidMessage
+
+if TYPE_CHECKING:
+    from vcproxy.bus.message.bus_message import BusMessage
+
+LARGEST: Final = 65_536
+"""Limit of a message's bytes: the original's limit of Unix datagrams, here that of all messages."""
+
+BLANKS: Final = " \t\n\v\f\r"
+"""What is stripped around a line: the white space of C, as in the original."""
+
+_ADDRESSEE = re.compile(r"[A-Za-z0-9_.-]+|[*?]")
+"""Name of a server or service: host names too, and `.` (local), `*` (all), `?` (any)."""
+_COMMAND = re.compile(r"[A-Za-z0-9_]+")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
+_ESCAPED = re.compile(r"\\([\\nr])")
+_ESCAPED_IN_QUOTES = re.compile(r'\\([\\nr"])')
+_ESCAPES = {"\\": "\\", "n": "\n", "r": "\r", '"': '"'}
+
+
+Fields = tuple[str, dict[str, str], str, str, str, str]
+"""What a text consists of, in the order of the fields of BusMessage."""
+
+
+def parse_text(text: str) -> Fields:
+    """Return what a line consists of. Raises InvalidMessage with the reason and the column."""
+    check_size(text)
+    return _parse_carefully(text)
+
+
+def _parse_carefully(text: str) -> Fields:
+    end = len(text.rstrip(BLANKS))
+    at = len(text) - len(text.lstrip(BLANKS))
+    if at >= end:
+        raise InvalidMessage("the text is empty")
+    nul = text.find("\0", at, end)
+    if nul >= 0:
+        raise InvalidMessage("a message cannot contain a NUL character", nul + 1)
+    sent_from_server = sent_from_service = server = service = ""
+    if text[at] == "<":
+        blank = text.find(" ", at, end)
+        colon = text.find(":", at, end)
+        if blank >= 0 and not 0 <= colon < blank:
+            raise InvalidMessage("a blank in the name of the sending server", blank + 1)
+        if blank < 0:
+            raise InvalidMessage("no command follows the names of the sender", end + 1)
+        sent_from_server = _sender(text, at + 1, colon, "server")
+        sent_from_service = _sender(text, colon + 1, blank, "service")
+        at = blank + 1
+    blank = text.find(" ", at, end)
+    head_end = end if blank < 0 else blank
+    slash = text.find("/", at, head_end)
+    colon = text.find(":", at, head_end)
+    if colon >= 0:
+        if 0 <= slash < colon:
+            raise InvalidMessage('":" after "/": the server is named before the service', colon + 1)
+        server = _addressee(text, at, colon, "server", ":")
+        at = colon + 1
+        second = text.find(":", at, head_end)
+        if second >= 0:
+            raise InvalidMessage('a second ":" before the command', second + 1)
+    if slash >= 0:
+        service = _addressee(text, at, slash, "service", "/")
+        at = slash + 1
+        second = text.find("/", at, head_end)
+        if second >= 0:
+            raise InvalidMessage('a second "/" before the command', second + 1)
+    found = _COMMAND.match(text, at, head_end)
+    if at == head_end:
+        raise InvalidMessage("the command is missing", at + 1)
+    if found is None or found.end() < head_end:
+        wrong = at if found is None else found.end()
+        raise InvalidMessage(
+            f"a command consists of letters, digits and _, not of {text[wrong]!r}", wrong + 1
+        )
+    parameters = {} if blank < 0 else _parameters(text, blank + 1, end)
+    return found[0], parameters, server, service, sent_from_server, sent_from_service
+
+
+def _sender(text: str, start: int, end: int, kind: str) -> str:
+    found = _ADDRESSEE.match(text, start, end)
+    wrong = start if found is None else found.end()
+    if wrong < end:  # an empty name is valid: `<:web STOP`
+        raise InvalidMessage(
+            f"the name of the sending {kind} cannot contain {text[wrong]!r}", wrong + 1
+        )
+    return text[start:end]
+
+
+def _addressee(text: str, start: int, end: int, kind: str, mark: str) -> str:
+    if start == end:
+        raise InvalidMessage(f'the name of the {kind} before "{mark}" is missing', start + 1)
+    found = _ADDRESSEE.match(text, start, end)
+    wrong = start if found is None else found.end()
+    if wrong < end:
+        raise InvalidMessage(f"the name of a {kind} cannot contain {text[wrong]!r}", wrong + 1)
+    return text[start:end]
+
+
+def _parameters(text: str, at: int, end: int) -> dict[str, str]:
+    parameters = {}
+    while at < end:
+        found = _NAME.match(text, at, end)
+        equal = at if found is None else found.end()
+        if equal == end:
+            raise InvalidMessage(f'the parameter "{text[at:end]}" has no "="', end + 1)
+        if text[equal] != "=":
+            raise InvalidMessage(_why_no_name(text, at, equal, end), equal + 1)
+        if equal == at:
+            raise InvalidMessage('a parameter without a name before "="', at + 1)
+        name = text[at:equal]
+        at = equal + 1
+        if text.startswith('"', at, end):
+            quoted = _QUOTED.match(text, at, end)
+            if quoted is None:
+                raise InvalidMessage(f'the quoted value of "{name}" has no closing quote', at + 1)
+            value = quoted[1]
+            if "\\" in value:
+                value = _ESCAPED_IN_QUOTES.sub(_unescaped, value)
+            at = quoted.end()
+            if at < end and text[at] != ";":
+                raise InvalidMessage(
+                    f'{text[at]!r} after the closing quote of "{name}", not ";" or the end',
+                    at + 1,
+                )
+        else:
+            semicolon = text.find(";", at, end)
+            stop = end if semicolon < 0 else semicolon
+            value = text[at:stop]
+            if "\\" in value:
+                value = _ESCAPED.sub(_unescaped, value)
+            at = stop
+        parameters[name] = value
+        at += 1
+    return parameters
+
+
+def _why_no_name(text: str, start: int, wrong: int, end: int) -> str:
+    if wrong > start:
+        return f"the name of a parameter cannot contain {text[wrong]!r}"
+    if text[wrong] == ";":
+        return "an empty parameter"
+    if text[wrong] == " ":
+        return "a blank before the name of a parameter"
+    return f"the name of a parameter begins with a letter or _, not with {text[wrong]!r}"
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return _ESCAPES[found[1]]
+
+
+def to_text(message: BusMessage) -> str:
+    """Return the line, without a new line at its end; parameters in the order of their names.
+
+    Raises InvalidMessage if a name or the command has characters that the form does not have, a
+    value has a NUL character, or the line more than 64 KiB.
+    """
+    check_fields(
+        message.command,
+        message.parameters,
+        message.server,
+        message.service,
+        message.sent_from_server,
+        message.sent_from_service,
+    )
+    parts = []
+    if message.sent_from_server or message.sent_from_service:
+        parts.append(f"<{message.sent_from_server}:{message.sent_from_service} ")
+    if message.service:  # the server alone is not sent, as in the original
+        server = f"{message.server}:" if message.server else ""
+        parts.append(f"{server}{message.service}/")
+    parts.append(message.command)
+    mark = " "
+    for name, value in sorted(message.parameters.items()):
+        parts.append(f"{mark}{name}={_written(value)}")
+        mark = ";"
+    text = "".join(parts)
+    check_size(text)
+    return text
+
+
+def _written(value: str) -> str:
+    if not value:
+        return value
+    safe = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    if ";" in safe or safe[0] == '"' or safe[-1] in BLANKS:
+        return '"' + safe.replace('"', '\\"') + '"'
+    return safe
+
+
+def check_fields(
+    command: str,
+    parameters: dict[str, str],
+    server: str,
+    service: str,
+    sent_from_server: str,
+    sent_from_service: str,
+) -> None:
+    """Raise InvalidMessage if the command or a name has characters that no form of messages has,
+    or a value has a NUL character, with which the text would end for the original."""
+    if not command:
+        raise InvalidMessage("the command is missing")
+    if not _COMMAND.fullmatch(command):
+        raise InvalidMessage(f'"{command}": a command consists of letters, digits and _')
+    for kind, name in (
+        ("server", server),
+        ("service", service),
+        ("sending server", sent_from_server),
+        ("sending service", sent_from_service),
+    ):
+        if name and not _ADDRESSEE.fullmatch(name):
+            raise InvalidMessage(
+                f'"{name}" is not the name of a {kind}: '
+                "it consists of letters, digits, _, - and ., or is * or ?"
+            )
+    for name, value in parameters.items():
+        if not (name.isascii() and name.isidentifier()):
+            raise InvalidMessage(
+                f'"{name}" is not the name of a parameter: '
+                "it consists of letters, digits and _, and does not begin with a digit"
+            )
+        if "\0" in value:
+            raise InvalidMessage(f'the value of "{name}" contains a NUL character')
+
+
+def check_size(text: str) -> None:
+    """Raise InvalidMessage if a text has more than 64 KiB."""
+    size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+    if size > LARGEST:
+        raise InvalidMessage(f"a message has at most {LARGEST} bytes, this one has {size}")
