@@ -38,7 +38,14 @@ if TYPE_CHECKING:
         Launched,
         LaunchFailed,
     )
+    from vcproxy.engine.content_watch import (
+        ContentChanged,
+        ContentRead,
+        ContentWatch,
+        content_digest,
+    )
     from vcproxy.engine.datagrams import Arrived, BindFailed, Bound, Datagrams
+    from vcproxy.engine.file_changes import FileChanged, FileChanges, FileEvent
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.signals import Signal, Signals, signal_name
     from vcproxy.engine.vio import VIO
@@ -144,7 +151,14 @@ else:
             "Launched",
             "LaunchFailed",
         ),
+        "vcproxy.engine.content_watch": (
+            "ContentChanged",
+            "ContentRead",
+            "ContentWatch",
+            "content_digest",
+        ),
         "vcproxy.engine.datagrams": ("Arrived", "BindFailed", "Bound", "Datagrams"),
+        "vcproxy.engine.file_changes": ("FileChanged", "FileChanges", "FileEvent"),
         "vcproxy.engine.net": ("NetVConnection",),
         "vcproxy.engine.signals": ("Signal", "Signals", "signal_name"),
         "vcproxy.engine.vio": ("VIO",),
@@ -261,6 +275,9 @@ __all__ = [
     "ChildProcess",
     "ChildSpec",
     "ChildStopped",
+    "ContentChanged",
+    "ContentRead",
+    "ContentWatch",
     "Datagrams",
     "Decoder",
     "Defer",
@@ -270,6 +287,9 @@ __all__ = [
     "Event",
     "Failure",
     "Fields",
+    "FileChanged",
+    "FileChanges",
+    "FileEvent",
     "FilePath",
     "Filter",
     "Flow",
@@ -353,6 +373,7 @@ __all__ = [
     "Validator",
     "Verdict",
     "Wait",
+    "content_digest",
     "delimiter",
     "fixed",
     "json_lines",

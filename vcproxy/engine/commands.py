@@ -17,8 +17,10 @@ from vcproxy.engine.address import Address
 if TYPE_CHECKING:
     from vcproxy.engine.bridge import Bridge
     from vcproxy.engine.child_process import ChildProcess
+    from vcproxy.engine.content_watch import ContentWatch
     from vcproxy.engine.datagrams import Datagrams, HostPort
     from vcproxy.engine.fan import Fan
+    from vcproxy.engine.file_changes import FileChanges, Watch
     from vcproxy.engine.listener import Listener
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.outgoing import Outgoing
@@ -154,6 +156,30 @@ class SendDatagram:
 
 
 @dataclass(slots=True)
+class WatchPath:
+    """Watch a path for a source, in addition to what it watches already."""
+
+    source: FileChanges
+    watch: Watch
+
+
+@dataclass(slots=True)
+class UnwatchPath:
+    """Stop watching a path for a source."""
+
+    source: FileChanges
+    path: str
+
+
+@dataclass(slots=True)
+class WatchContent:
+    """Watch the content of these files for a source, and of no others."""
+
+    source: ContentWatch
+    paths: tuple[str, ...]
+
+
+@dataclass(slots=True)
 class Rescan:
     """Read the configuration and the plugins again, and apply them."""
 
@@ -181,6 +207,9 @@ Command = (
     | CloseSource
     | SignalChild
     | SendDatagram
+    | WatchPath
+    | UnwatchPath
+    | WatchContent
     | Rescan
     | Stop
 )

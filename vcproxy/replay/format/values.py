@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
+from enum import IntFlag
 from importlib import import_module
 from typing import NamedTuple, TypeAlias
 
@@ -82,9 +83,12 @@ class DataclassValue(NamedTuple):
 
     @classmethod
     def of(cls, thing: object) -> DataclassValue:
-        """Convert an instance."""
+        """Convert an instance. Flags become numbers: its class makes flags of them again."""
         kind = type(thing)
-        values = tuple(getattr(thing, field.name) for field in fields(thing))  # type: ignore[arg-type]
+        values = tuple(
+            int(value) if isinstance(value, IntFlag) else value
+            for value in (getattr(thing, field.name) for field in fields(thing))  # type: ignore[arg-type]
+        )
         return cls(kind.__module__, kind.__qualname__, values)
 
     def rebuild(self) -> object:

@@ -101,7 +101,10 @@ def _to_sources(texts: Iterable[list[str]]) -> Iterator[list[str]]:
     return (words for words in texts if words[0] in _SOURCE_COMMANDS)
 
 
-_SOURCE_COMMANDS = ("OpenSource", "CloseSource", "SignalChild", "SendDatagram")
+_SOURCE_COMMANDS = (
+    "OpenSource", "CloseSource", "SignalChild", "SendDatagram", "WatchPath", "UnwatchPath",
+    "WatchContent",
+)  # fmt: skip
 
 
 def excerpt(data: bytes, most: int) -> str:

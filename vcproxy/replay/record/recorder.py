@@ -29,6 +29,9 @@ from vcproxy.engine.commands import (
     Spread,
     Stop,
     Subscribe,
+    UnwatchPath,
+    WatchContent,
+    WatchPath,
 )
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.datagrams import show_peer
@@ -313,6 +316,12 @@ def command_text(command: Command) -> str:
             return f"{verb} {source.number} {number}"
         case SendDatagram(source, data, to):
             return f"{verb} {source.number} {show_peer(to)} {data!r}"
+        case WatchPath(source, watch):
+            return f"{verb} {source.number} {watch.text}"
+        case UnwatchPath(source, path):
+            return f"{verb} {source.number} {path}"
+        case WatchContent(source, paths):
+            return f"{verb} {source.number} {paths}"
         case Stop(status) if status:
             return f"{verb} {status}"
         case Spread() | Rescan() | Stop():

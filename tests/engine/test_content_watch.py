@@ -1,0 +1,37 @@
+"""ContentWatch on a bare engine: its request and its commands."""
+
+import pytest
+
+from vcproxy.engine.commands import OpenSource, WatchContent
+from vcproxy.engine.content_watch import ContentChanged, ContentWatch, content_digest
+
+from .world import EventRecorder, World
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_the_files_are_part_of_the_request(world: World) -> None:
+    recorder = EventRecorder(world.engine)
+    with recorder.mutex.hold(world.engine):
+        source = ContentWatch(recorder, "certificates", ["/a.pem", "/b.pem", "/a.pem"])
+        source.watch(["/c.pem"])
+    world.settle()
+    assert world.commands == [OpenSource(source), WatchContent(source, ("/c.pem",))]
+    assert source.request == "ContentWatch certificates ('/c.pem',)"
+
+
+def test_its_events_come_with_their_class_as_the_key(world: World) -> None:
+    recorder = EventRecorder(world.engine)
+    with recorder.mutex.hold(world.engine):
+        source = ContentWatch(recorder, "certificates", ["/a.pem"])
+    world.engine.happened(source, ContentChanged("certificates", ("/a.pem",)))
+    world.settle()
+    assert recorder.events == [ContentChanged]
+
+
+def test_a_digest_has_32_digits() -> None:
+    assert len(content_digest(b"")) == 32
+    assert content_digest(b"a") != content_digest(b"b")

@@ -1,0 +1,80 @@
+"""ContentWatch: a set of files whose content is compared, as a source of events.
+
+Tested in tests/engine/test_content_watch.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.commands import WatchContent
+from vcproxy.engine.source import Source
+
+if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
+
+QUIET_S = 0.2
+"""How long nothing must have happened to the files before they are read: programs that replace
+several files, such as a certificate and its key, need a few milliseconds between them."""
+
+
+def content_digest(data: bytes) -> str:
+    """Return the digest of the content of a file, as in ContentRead: 32 hexadecimal digits."""
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRead:
+    """All files were read for the first time since `watch`: each later change is reported."""
+
+    name: str
+    digests: dict[str, str]
+    """`content_digest` of each path; "": it is not there, or cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentChanged:
+    """The content of files is another than when they were read last."""
+
+    name: str
+    paths: tuple[str, ...]
+    """Those that changed, in the order of the watch; also one that has vanished or is back."""
+
+
+class ContentWatch(Source):
+    """Files that are read again when something happened to them.
+
+    Events: ContentRead once after each `watch`, then ContentChanged for each change of content,
+    after nothing has happened for `quiet_s`. Touching a file or writing the same again is no
+    change. It does not matter how a file is replaced: written in place, renamed, deleted and
+    created, or behind a symlink that gets another target, as in Kubernetes. Where nothing can be
+    watched, the files are read every 10 s, and a line in the log says why.
+
+    Who reads the files for a purpose of its own must compare `content_digest` of what it has read
+    with ContentRead, or read again after it: they may have changed in between.
+    """
+
+    __slots__ = ("paths", "quiet_s")
+
+    def __init__(
+        self, cont: Continuation, name: str, paths: Iterable[str], *, quiet_s: float = QUIET_S
+    ) -> None:
+        """See `watch` for `paths`."""
+        self.paths = tuple(dict.fromkeys(paths))
+        """The watched files."""
+        self.quiet_s = quiet_s
+        super().__init__(cont, name)
+
+    @property
+    def request(self) -> str:
+        """See Source."""
+        return f"{super().request} {self.paths}"
+
+    def watch(self, paths: Iterable[str]) -> None:
+        """Watch these files from now on, and no others; ContentRead follows."""
+        self.paths = tuple(dict.fromkeys(paths))
+        if self.live:
+            self.engine.command(WatchContent(self, self.paths))
