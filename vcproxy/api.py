@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.file_changes import FileChanged, FileChanges, FileEvent
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.signals import Signal, Signals, signal_name
+    from vcproxy.engine.ticks import Tick, Ticks
     from vcproxy.engine.vio import VIO
     from vcproxy.framing.framing import (
         Decoder,
@@ -161,6 +162,7 @@ else:
         "vcproxy.engine.file_changes": ("FileChanged", "FileChanges", "FileEvent"),
         "vcproxy.engine.net": ("NetVConnection",),
         "vcproxy.engine.signals": ("Signal", "Signals", "signal_name"),
+        "vcproxy.engine.ticks": ("Tick", "Ticks"),
         "vcproxy.engine.vio": ("VIO",),
         "vcproxy.framing.framing": (
             "Decoder",
@@ -362,6 +364,8 @@ __all__ = [
     "Supervision",
     "Supervisor",
     "Target",
+    "Tick",
+    "Ticks",
     "Transaction",
     "Transform",
     "Transmit",

@@ -99,7 +99,7 @@ class TestCalls:
             world.engine.call(recorder, max, deadline=2)
         world.settle(2)
         assert len(recorder.data) == 3
-        assert not world.engine._calls
+        assert not world.engine.pending_calls
 
     def test_calls_of_a_listener_have_their_own_lane(self, world: World) -> None:
         listener = Listener("db", acceptor=lambda _: None, engine=world.engine)

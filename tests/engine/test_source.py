@@ -1,14 +1,35 @@
 """Sources on a bare engine: opening, events, ends, and what closes them."""
 
-import pytest
+from dataclasses import dataclass
 
-from vcproxy.engine.child_process import ChildExited, ChildProcess, Launch, Launched, LaunchFailed
-from vcproxy.engine.commands import CloseSource, OpenSource, SendDatagram, SignalChild
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vcproxy.engine.child_process import (
+    ChildContinued,
+    ChildExited,
+    ChildProcess,
+    ChildStopped,
+    Launch,
+    Launched,
+    LaunchFailed,
+)
+from vcproxy.engine.commands import (
+    CloseSource,
+    DisableSource,
+    EnableSource,
+    OpenSource,
+    SendDatagram,
+    SignalChild,
+)
 from vcproxy.engine.datagrams import Arrived, BindFailed, Bound, Datagrams
-from vcproxy.engine.mutex import LockNotHeld
+from vcproxy.engine.mutex import LockNotHeld, Mutex
 from vcproxy.engine.signals import Signal, Signals
+from vcproxy.engine.source import PRIORITY, Source
 
 from .world import EventRecorder, World
+from .world import engine as world_engine
 
 LAUNCH = Launch("/bin/true", ("true",))
 
@@ -78,6 +99,244 @@ class TestSource:
         world.settle()
         assert world.commands[2:] == [CloseSource(child)]
         assert [source.cont for source in world.engine.sources.values()] == [other]
+
+
+class Numbers(Source):
+    """A source of plain numbers, fed by hand."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    name: str
+    number: int
+
+
+def numbers_of(world: World, name: str, priority: int = PRIORITY) -> tuple[EventRecorder, Numbers]:
+    recorder = EventRecorder(world.engine)
+    with recorder.mutex.hold(world.engine):
+        return recorder, Numbers(recorder, name, priority)
+
+
+class Order:
+    """Several sources, and the order in which their events are delivered."""
+
+    def __init__(self, world: World, **priorities: int) -> None:
+        self.world = world
+        self.mutex = Mutex()
+        self.recorder = EventRecorder(world.engine, self.mutex)
+        with self.mutex.hold(world.engine):
+            self.sources = {
+                name: Numbers(self.recorder, name, priority)
+                for name, priority in priorities.items()
+            }
+        world.settle()
+
+    def happen(self, *names: str) -> None:
+        for number, name in enumerate(names):
+            self.world.engine.happened(self.sources[name], Number(name, number))
+
+    @property
+    def delivered(self) -> list[str]:
+        return [event.name for event in self.recorder.data if isinstance(event, Number)]
+
+
+class TestPriority:
+    def test_the_default_is_100_and_events_stay_in_order(self, world: World) -> None:
+        order = Order(world, a=100, b=100)
+        assert numbers_of(world, "c")[1].priority == 100
+        order.happen("b", "a", "b", "a")
+        world.settle()
+        assert order.delivered == ["b", "a", "b", "a"]
+
+    def test_lower_ones_are_delivered_first_and_equal_ones_in_order(self, world: World) -> None:
+        order = Order(world, low=200, default=100, high=1, also_high=1)
+        order.happen("low", "default", "also_high", "high", "low", "high", "also_high")
+        world.settle()
+        assert order.delivered == [
+            *("also_high", "high", "high", "also_high"),
+            "default",
+            *("low", "low"),
+        ]
+
+    def test_it_may_change_and_holds_for_what_is_queued(self, world: World) -> None:
+        order = Order(world, a=100, b=100)
+        order.happen("a", "b")
+        order.sources["b"].priority = 0
+        order.happen("a")
+        world.settle()
+        assert order.delivered == ["b", "a", "a"]
+
+    def test_other_events_count_as_100(self, world: World) -> None:
+        order = Order(world, high=99, low=101)
+        order.happen("low")
+        with order.mutex.hold(world.engine):
+            world.engine.schedule(order.recorder, "scheduled", None)
+        order.happen("high")
+        world.settle()
+        assert order.recorder.events == [Number, "scheduled", Number]
+        assert order.delivered == ["high", "low"]
+
+    def test_what_comes_during_a_turn_is_ordered_in_the_next(self, world: World) -> None:
+        """So a source of low priority is delivered, however many others follow."""
+        order = Order(world, high=1, low=200)
+
+        def again() -> None:
+            if len(order.delivered) < 5:
+                order.happen("high")
+
+        order.recorder.on[Number] = again
+        order.happen("low", "high")
+        world.engine.clock(world.now)
+        world.engine.run()
+        assert order.delivered == ["high", "low"]
+        world.settle()
+        assert order.delivered == ["high", "low", "high", "high", "high", "high"]
+
+    @pytest.mark.parametrize("value", [-1, 256])
+    def test_it_is_0_to_255(self, world: World, value: int) -> None:
+        with pytest.raises(ValueError, match=f"a: {value} is no priority: they are 0 to 255"):
+            numbers_of(world, "a", value)
+        assert world.engine.sources == {}
+
+    @given(st.lists(st.sampled_from("abcd")), st.lists(st.integers(0, 255), min_size=4))
+    def test_it_is_a_stable_sort(self, names: list[str], priorities: list[int]) -> None:
+        given = dict(zip("abcd", priorities, strict=False))
+        world = World()
+        order = Order(world, **given)
+        order.happen(*names)
+        world.settle()
+        assert [(e.name, e.number) for e in order.recorder.data if isinstance(e, Number)] == sorted(
+            ((name, number) for number, name in enumerate(names)), key=lambda each: given[each[0]]
+        )
+
+
+class TestDisable:
+    def test_nothing_is_delivered_until_enable_and_nothing_is_lost(self, world: World) -> None:
+        order = Order(world, a=100)
+        source = order.sources["a"]
+        order.happen("a")  # passed in, not delivered yet
+        with order.mutex.hold(world.engine):
+            source.disable()
+            source.disable()
+        assert not source.enabled
+        order.happen("a", "a")  # the driver had seen them before it performed the command
+        world.settle()
+        assert order.delivered == []
+        with order.mutex.hold(world.engine):
+            source.enable()
+            source.enable()
+        order.happen("a")
+        world.settle()
+        assert source.enabled
+        assert [e.number for e in order.recorder.data if isinstance(e, Number)] == [0, 0, 1, 0]
+        assert world.commands == [OpenSource(source), DisableSource(source), EnableSource(source)]
+
+    def test_what_was_kept_is_delivered_before_what_is_queued(self, world: World) -> None:
+        """Also where it is disabled and enabled again between two events of one turn."""
+        order = Order(world, a=100, b=100)
+        a = order.sources["a"]
+        seen: list[bool] = []
+
+        def each() -> None:
+            seen.append(a.enabled)
+            if len(seen) == 1:
+                a.disable()
+            elif len(seen) == 2:
+                a.enable()
+
+        order.recorder.on[Number] = each
+        for number, name in enumerate("babab"):
+            world.engine.happened(order.sources[name], Number(name, number))
+        world.settle()
+        numbers = [e.number for e in order.recorder.data if isinstance(e, Number)]
+        assert numbers == [0, 2, 1, 3, 4]
+        assert order.delivered == ["b", "b", "a", "a", "b"]
+
+    def test_its_last_event_is_kept_too(self, world: World) -> None:
+        recorder, child = child_of(world)
+        with recorder.mutex.hold(world.engine):
+            child.disable()
+        world.engine.happened(child, Launched("alice", 7))
+        world.engine.happened(child, ChildExited("alice", 3))
+        world.settle()
+        assert recorder.events == []
+        assert world.engine.sources == {}
+        with recorder.mutex.hold(world.engine):
+            child.enable()
+        world.settle()
+        assert recorder.data == [Launched("alice", 7), ChildExited("alice", 3)]
+        assert world.commands == [OpenSource(child), DisableSource(child)]  # the driver forgot it
+
+    def test_a_closed_one_can_be_neither(self, world: World) -> None:
+        order = Order(world, a=100)
+        source = order.sources["a"]
+        with order.mutex.hold(world.engine):
+            source.disable()
+            order.happen("a")
+            world.settle()
+            source.close()
+            source.enable()
+            source.disable()
+        world.settle()
+        assert order.delivered == []
+        assert world.commands[2:] == [CloseSource(source)]
+
+    def test_both_need_the_mutex(self, world: World) -> None:
+        _, source = numbers_of(world, "a")
+        with pytest.raises(LockNotHeld, match=r"disable\(\) needs the mutex"):
+            source.disable()
+        with source.cont.mutex.hold(world.engine):  # type: ignore[union-attr]
+            source.disable()
+        with pytest.raises(LockNotHeld, match=r"enable\(\) needs the mutex"):
+            source.enable()
+
+    def test_of_signals_one_of_each_number_is_kept(self, world: World) -> None:
+        recorder = EventRecorder(world.engine)
+        with recorder.mutex.hold(world.engine):
+            signals = Signals(recorder, (15, 2))
+            signals.disable()
+        for signal in (Signal(15, 1), Signal(2, 2), Signal(15, 3), Signal(2, 4)):
+            world.engine.happened(signals, signal)
+        world.settle()
+        with recorder.mutex.hold(world.engine):
+            signals.enable()
+        world.settle()
+        assert recorder.data == [Signal(15, 1), Signal(2, 2)]
+
+    def test_of_stops_of_a_child_the_last_is_kept(self, world: World) -> None:
+        recorder, child = child_of(world)
+        with recorder.mutex.hold(world.engine):
+            child.disable()
+        world.engine.happened(child, Launched("alice", 7))
+        for _ in range(100):
+            world.engine.happened(child, ChildStopped("alice", 19))
+            world.engine.happened(child, ChildContinued("alice"))
+        world.engine.happened(child, ChildStopped("alice", 20))
+        world.settle()
+        with recorder.mutex.hold(world.engine):
+            child.enable()
+        world.settle()
+        assert recorder.data == [Launched("alice", 7), ChildStopped("alice", 20)]
+
+    def test_events_that_waited_for_the_mutex_come_after_the_kept_ones(self) -> None:
+        world = World()
+        other = world_engine(name="other")
+        order = Order(world, a=100)
+        a = order.sources["a"]
+        with order.mutex.hold(world.engine):
+            a.disable()
+        world.engine.happened(a, Number("a", 1))
+        world.settle()
+        with order.mutex.hold(other):  # it has the conversation at present
+            world.engine.happened(a, Number("a", 2))
+            world.settle()
+            other.clock(world.now)
+            a.enable()
+        world.engine.happened(a, Number("a", 3))
+        world.settle()
+        assert [e.number for e in order.recorder.data if isinstance(e, Number)] == [1, 2, 3]
 
 
 class TestChildProcess:

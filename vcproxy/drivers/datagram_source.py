@@ -40,8 +40,8 @@ class SourceSocket:
     BATCH, until one is not full.
     """
 
-    __slots__ = ("_batch", "_full", "_group", "_happened", "_name", "_recvfrom", "_source",
-                 "_stop", "drops", "sock")  # fmt: skip
+    __slots__ = ("_batch", "_full", "_group", "_happened", "_name", "_recvfrom",
+                 "_set_interest", "_source", "drops", "sock")  # fmt: skip
 
     def __init__(
         self, source: Datagrams, sock: DatagramSocket, drops: DropCounter, group: str = ""
@@ -55,12 +55,12 @@ class SourceSocket:
         self._group = group
         self._batch = 1
         self._full = 0  # full batches in turn
-        self._stop: SetInterest = _ignore
+        self._set_interest: SetInterest = _ignore
 
     def watch(self, interested: Interested) -> None:
         """Start to receive. Raises OSError at the limit of watched descriptors."""
-        self._stop = interested(self)
-        self._stop(True, False)
+        self._set_interest = interested(self)
+        self._set_interest(True, False)
 
     def on_readable(self) -> None:
         """Read a batch."""
@@ -87,9 +87,13 @@ class SourceSocket:
     def on_writable(self) -> None:
         """Never called: it does not wait for writing."""
 
+    def receive(self, enabled: bool) -> None:
+        """Receive, or leave what arrives in the socket's receive buffer."""
+        self._set_interest(enabled, False)
+
     def close(self) -> None:
         """Stop receiving; close the socket."""
-        self._stop(False, False)
+        self._set_interest(False, False)
         self.sock.close()
 
 
@@ -144,6 +148,11 @@ class DatagramSource:
         if len(self._known) >= REMEMBERED:
             self._known.clear()
         self._known.add(host)
+
+    def receive(self, enabled: bool) -> None:
+        """Receive at all its sockets, or at none."""
+        for each in self._sockets:
+            each.receive(enabled)
 
     def close(self) -> None:
         """Close all its sockets."""

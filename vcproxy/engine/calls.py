@@ -44,6 +44,11 @@ class PendingCalls:
     def __len__(self) -> int:
         return len(self._pending)
 
+    def waiting(self) -> list[tuple[str, float]]:
+        """Return the name of each call's function, and when the call was made."""
+        answers = [answer for answer, _ in self._pending.values()]
+        return [(getattr(each.data, "__qualname__", ""), each.when) for each in answers]
+
     def start(
         self,
         cont: Continuation,
@@ -58,7 +63,7 @@ class PendingCalls:
         if timeout:
             expire = OwnTimer(self._engine, partial(self._expire, number, timeout))
             expiry = self._engine.schedule_in(timeout, expire, Event.TIMEOUT, None)
-        self._pending[number] = (Action(cont, Called, None, 0.0, 0.0), expiry)
+        self._pending[number] = (Action(cont, Called, fn, self._engine.now, 0.0), expiry)
         self._engine.command(Call(number, fn, args, _listener_of(cont)))
 
     def finish(self, number: int, result: Called) -> None:

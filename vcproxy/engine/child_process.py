@@ -8,13 +8,13 @@ Tested in tests/engine/test_source.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from vcproxy.engine.commands import SignalChild
 from vcproxy.engine.signals import signal_name
-from vcproxy.engine.source import Source
+from vcproxy.engine.source import PRIORITY, Source
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
@@ -117,6 +117,9 @@ class ChildContinued:
     name: str
 
 
+_CHANGES = ChildStopped, ChildContinued
+
+
 class ChildProcess(Source):
     """A child process.
 
@@ -124,6 +127,9 @@ class ChildProcess(Source):
     ChildKilled; or LaunchFailed alone. `close()` before the end kills it and its process group
     (SIGKILL), so that nothing is left when its conversation fails; for an orderly end send SIGTERM
     and wait for the event.
+
+    While it is disabled, it is reaped as otherwise, and of ChildStopped and ChildContinued only the
+    last is kept.
     """
 
     __slots__ = ("launch",)
@@ -131,9 +137,11 @@ class ChildProcess(Source):
     last: ClassVar[tuple[type, ...]] = (LaunchFailed, ChildExited, ChildKilled)
     delays_stop: ClassVar[bool] = True
 
-    def __init__(self, cont: Continuation, name: str, launch: Launch) -> None:
+    def __init__(
+        self, cont: Continuation, name: str, launch: Launch, priority: int = PRIORITY
+    ) -> None:
         self.launch = launch
-        super().__init__(cont, name)
+        super().__init__(cont, name, priority)
 
     @property
     def request(self) -> str:
@@ -142,10 +150,21 @@ class ChildProcess(Source):
         parts = launch.executable, launch.arguments, launch.directory, dict(launch.environment)
         return f"{super().request} {parts} {launch.output} {launch.user}".rstrip()
 
+    @property
+    def detail(self) -> str:
+        """See Source."""
+        return self.launch.executable
+
+    def keep(self, key: Hashable, event: object) -> None:
+        """See Source. Of stops and continuations only the last is kept."""
+        if isinstance(event, _CHANGES):
+            self._kept = [each for each in self._kept if not isinstance(each[1], _CHANGES)]
+        super().keep(key, event)
+
     def signal(self, number: int) -> None:
         """Send a signal; a child that is being launched gets it afterwards, one that has ended
         never. Raises ValueError for a number that is no signal."""
         if not 1 <= number <= LARGEST_SIGNAL:
             raise ValueError(f"{number} is no signal: they are 1 to {LARGEST_SIGNAL}")
-        if self.live:
+        if self.cont is not None:
             self.engine.command(SignalChild(self, int(number)))

@@ -139,6 +139,23 @@ class CloseSource:
 
 
 @dataclass(slots=True)
+class DisableSource:
+    """Stop watching a source that has not ended, where that loses nothing; a socket stays open.
+
+    What is passed in nevertheless is kept by the engine.
+    """
+
+    source: Source
+
+
+@dataclass(slots=True)
+class EnableSource:
+    """Watch a source again that was disabled."""
+
+    source: Source
+
+
+@dataclass(slots=True)
 class SignalChild:
     """Send a signal to a child process that has not ended; if it is being launched, afterwards."""
 
@@ -205,6 +222,8 @@ Command = (
     | ResumeAccept
     | OpenSource
     | CloseSource
+    | DisableSource
+    | EnableSource
     | SignalChild
     | SendDatagram
     | WatchPath

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from vcproxy.engine.commands import SendDatagram
 from vcproxy.engine.mutex import current
-from vcproxy.engine.source import Source
+from vcproxy.engine.source import PRIORITY, Source
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
@@ -81,6 +81,7 @@ class Datagrams(Source):
         name: str,
         address: HostPort,
         groups: tuple[HostPort, ...] = (),
+        priority: int = PRIORITY,
     ) -> None:
         """`address`: port 0 is any free port. `groups`: each is joined on the interface of the
         address, and receives at its own port."""
@@ -88,7 +89,12 @@ class Datagrams(Source):
         self.groups = groups
         self.outlet: Callable[[bytes, HostPort], None] | None = None
         """Sends a datagram now; set by the driver that has opened the source."""
-        super().__init__(cont, name)
+        super().__init__(cont, name, priority)
+
+    @property
+    def detail(self) -> str:
+        """See Source."""
+        return show_peer(self.address)
 
     @property
     def request(self) -> str:
@@ -102,7 +108,7 @@ class Datagrams(Source):
         is too long (65,507 bytes), or the system does not take it.
         """
         engine = self.engine
-        if not self.live:
+        if self.cont is None:
             return
         if (
             self.outlet is None

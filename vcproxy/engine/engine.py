@@ -68,13 +68,13 @@ class Engine(EventDispatcher):
 
     __slots__ = (
         "_accept_warned",
-        "_calls",
         "_memory_pressure",
         "address_history",
         "bridges",
         "commands",
         "direct",
         "no_buffer",
+        "pending_calls",
         "random",
         "reads",
         "reported",
@@ -108,7 +108,7 @@ class Engine(EventDispatcher):
         self.direct = direct
         """Whether input may be passed on without a queued event, and output be written before the
         end of the turn: see DirectHandler, `VIO.at_once` and `NetVConnection.send_at_once`."""
-        self.reported: Callable[[NetVConnection], bool] = _nothing_reported
+        self.reported: Callable[[NetVConnection], bool] = lambda vc: False
         """Return whether the driver has an event of this VC in this turn, handled or not. Set by
         drivers. A VC with an event may have unread data, which may concern what is about to be
         sent."""
@@ -128,7 +128,7 @@ class Engine(EventDispatcher):
         """The buffer of all operations that read 0 bytes."""
         self._memory_pressure = MemoryPressure(self)
         self._accept_warned: dict[Listener, float] = {}
-        self._calls = PendingCalls(self)
+        self.pending_calls = PendingCalls(self)
 
     def __repr__(self) -> str:
         return f"<Engine {self.name} vcs={len(self.vcs)}>"
@@ -205,7 +205,7 @@ class Engine(EventDispatcher):
         the deadline is dropped. The call may wait for other calls of conversations at the same
         listener, and for no others.
         """
-        self._calls.start(cont, fn, args, deadline)
+        self.pending_calls.start(cont, fn, args, deadline)
 
     def schedule_at_date(
         self, when: float, cont: Continuation, key: Hashable, data: object
@@ -333,8 +333,8 @@ class Engine(EventDispatcher):
         last = self._accept_warned.get(listener)
         if last is None or self.now - last >= ACCEPT_WARNING_S:
             self._accept_warned[listener] = self.now
-            pause = show_duration(ACCEPT_PAUSE_S)
-            self.log("warning", f"{listener.name}: cannot accept: {error}; pausing for {pause}")
+            text = f"cannot accept: {error}; pausing for {show_duration(ACCEPT_PAUSE_S)}"
+            self.log("warning", f"{listener.name}: {text}")
         self.schedule_in(ACCEPT_PAUSE_S, OwnTimer(self, resume), Event.TIMEOUT, None)
 
     def make_room(self) -> bool:
@@ -346,7 +346,7 @@ class Engine(EventDispatcher):
 
     def called(self, number: int, value: object, error: Exception | None = None) -> None:
         """Deliver the result of a Call: a value or an exception."""
-        self._calls.finish(number, Called(value, error))
+        self.pending_calls.finish(number, Called(value, error))
 
     def happened(self, source: Source, event: object) -> None:
         """Queue an event of a source, with its class as the key, unless the source has ended.
@@ -359,6 +359,7 @@ class Engine(EventDispatcher):
         if (
             kind is source.at_once
             and self.direct
+            and not self.prioritized
             and not (self.queue or self.writes or self.commands or self.ran_in == self.turns)
         ):
             self.delivery -= 1  # no other call in this turn has that number
@@ -368,6 +369,8 @@ class Engine(EventDispatcher):
         if kind in source.last:
             del self.sources[source.number]
         self.queue.append((source, kind, event))
+        if self.prioritized:
+            self.unordered = True
 
     @property
     def busy(self) -> bool:
@@ -393,8 +396,3 @@ class Engine(EventDispatcher):
         """Take the commands for the driver."""
         taken, self.commands = self.commands, []
         return taken
-
-
-def _nothing_reported(vc: NetVConnection) -> bool:
-    """Return False: no driver reports which VCs have events."""
-    return False

@@ -16,6 +16,7 @@ from vcproxy.engine.inbox import Inbox
 from vcproxy.engine.mutex import Mutex, current
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.engine.scheduler import Action, Scheduler, Ticket
+from vcproxy.engine.source import PRIORITY, Source
 
 if TYPE_CHECKING:
     from vcproxy.engine.blocks import Block, Memory
@@ -50,12 +51,14 @@ class EventDispatcher:
         "name",
         "next_deadline",
         "now",
+        "prioritized",
         "queue",
         "ran_in",
         "reading",
         "running",
         "timers",
         "turns",
+        "unordered",
     )
 
     def __init__(self, name: str, memory: Memory, log: LogFunction) -> None:
@@ -81,6 +84,10 @@ class EventDispatcher:
         """The last turn whose events were delivered."""
         self.turns = 0
         """Turns begun so far."""
+        self.prioritized = False
+        """Whether there was a source with another priority than the default."""
+        self.unordered = False
+        """Whether the queue may have to be ordered by priority."""
         self._graced_at = -GRACE_EVERY_S
         self._missed: dict[Mutex, list[tuple[Ticket, Hashable, object]]] = {}
 
@@ -130,6 +137,16 @@ class EventDispatcher:
         else:
             self.inbox.post(partial(self.queue.append, (ticket, key, data)))
 
+    def deliver_first(self, mutex: Mutex, events: list[tuple[Ticket, Hashable, object]]) -> None:
+        """Put events of a conversation at the head of the queue: they came before the rest."""
+        if current.engine is not self:
+            self.inbox.post(partial(self.deliver_first, mutex, events))
+        elif mutex in self._missed:
+            self._missed[mutex][:0] = events
+        else:
+            self.queue.extendleft(reversed(events))
+            self.unordered = self.prioritized
+
     def end_conversation(self, mutex: Mutex, error: Exception) -> None:
         """Close every VC under a mutex, and drop all later events under it. The mutex is held."""
         mutex.ended = True
@@ -161,6 +178,8 @@ class EventDispatcher:
         timers = self.timers
         if timers and timers[0][0] <= self.now:
             self._scheduler.clock(self.now)
+        if self.unordered:
+            self._order()
         queue, deliver = self.queue, self._deliver
         for self.delivery in range(len(queue)):
             deliver(*queue.popleft())
@@ -182,6 +201,13 @@ class EventDispatcher:
         mutex.release(self)
 
     # -- inside ------------------------------------------------------------------------------
+
+    def _order(self) -> None:
+        """Order the queue by priority; events of one priority stay in their order."""
+        self.unordered = False
+        ordered = sorted(self.queue, key=_priority)
+        self.queue.clear()
+        self.queue.extend(ordered)
 
     def _check_delay(self, now: float) -> None:
         """Postpone all timers if this turn is delayed.
@@ -225,6 +251,8 @@ class EventDispatcher:
                 ticket.pending = False
                 self.running = cont
                 cont.handle_event(key, data)
+            elif isinstance(ticket, Source) and not mutex.ended:
+                ticket.keep(key, data)  # it is disabled
         except BaseException as mistake:
             self.crashed(cont, as_error(mistake))
         finally:
@@ -276,3 +304,9 @@ class EventDispatcher:
             mutex.release(self)
         else:
             mutex.park(self, partial(self._end_soon, mutex, error))
+
+
+def _priority(entry: tuple[Ticket, Hashable, object]) -> int:
+    """Return the priority of a queued event."""
+    ticket = entry[0]
+    return ticket.priority if isinstance(ticket, Source) else PRIORITY

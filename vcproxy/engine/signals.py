@@ -5,10 +5,11 @@ Tested in tests/engine/test_source.py.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.source import Source
+from vcproxy.engine.source import PRIORITY, Source
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
@@ -44,15 +45,31 @@ class Signals(Source):
     What else handles them goes on: SIGTERM stops a proxy. Several sources may take the same number:
     each gets it. Not all can be taken (SIGKILL, SIGSTOP), and only on the main thread, where
     programs run: otherwise there is an error in the log, and no signal.
+
+    While it is disabled, it still takes them; one of each number is kept, as the kernel does for a
+    blocked signal.
     """
 
     __slots__ = ("numbers",)
 
-    def __init__(self, cont: Continuation, numbers: tuple[int, ...]) -> None:
+    def __init__(
+        self, cont: Continuation, numbers: tuple[int, ...], priority: int = PRIORITY
+    ) -> None:
         self.numbers = tuple(map(int, numbers))  # not members of an enumeration: plain data
-        super().__init__(cont, "signals")
+        super().__init__(cont, "signals", priority)
 
     @property
     def request(self) -> str:
         """See Source."""
         return f"{super().request} {self.numbers}"
+
+    @property
+    def detail(self) -> str:
+        """See Source."""
+        return " ".join(map(signal_name, self.numbers))
+
+    def keep(self, key: Hashable, event: object) -> None:
+        """See Source. Of each number one is kept."""
+        assert isinstance(event, Signal)
+        if all(isinstance(kept, Signal) and kept.number != event.number for _, kept in self._kept):
+            super().keep(key, event)

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from vcproxy.drivers.datagram_source import DatagramSource
     from vcproxy.drivers.sim.network import Network
     from vcproxy.drivers.sim.port_driver import PortDriver
-    from vcproxy.engine.commands import CloseSource, OpenSource, SendDatagram, SignalChild
+    from vcproxy.engine.commands import (
+        CloseSource,
+        DisableSource,
+        EnableSource,
+        OpenSource,
+        SendDatagram,
+        SignalChild,
+    )
+    from vcproxy.engine.source import Source
 
 
 class SimSources:
@@ -34,7 +42,7 @@ class SimSources:
     def open(self, command: OpenSource) -> None:
         """Open a source."""
         source = command.source
-        if not source.live:
+        if source.cont is None:
             return  # closed in the same turn
         if isinstance(source, Datagrams):
             sockets = datagram_sources.opened(self._driver, self._network.datagrams, source)
@@ -54,6 +62,19 @@ class SimSources:
             sockets.close()
         if child is not None:
             child.kill()
+
+    def disable(self, command: DisableSource) -> None:
+        """Stop watching a source. Of signals and children the engine keeps what it is passed."""
+        self._watch(command.source, False)
+
+    def enable(self, command: EnableSource) -> None:
+        """Watch a source again."""
+        self._watch(command.source, True)
+
+    def _watch(self, source: Source, enabled: bool) -> None:
+        sockets = self._sockets.get(source.number)
+        if sockets is not None:
+            sockets.receive(enabled)
 
     def signal_child(self, command: SignalChild) -> None:
         """Send a signal to a child process."""

@@ -152,7 +152,7 @@ class AnnotatingEngine(ReplayEngine):
     ) -> None:
         """See Engine."""
         super().call(cont, fn, *args, deadline=deadline)
-        self.calls[self._calls.last] = self._mutexes.get(cont.mutex, 0)
+        self.calls[self.pending_calls.last] = self._mutexes.get(cont.mutex, 0)
 
 
 class AnnotatingReplay(Replay):

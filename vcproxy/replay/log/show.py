@@ -102,8 +102,8 @@ def _to_sources(texts: Iterable[list[str]]) -> Iterator[list[str]]:
 
 
 _SOURCE_COMMANDS = (
-    "OpenSource", "CloseSource", "SignalChild", "SendDatagram", "WatchPath", "UnwatchPath",
-    "WatchContent",
+    "OpenSource", "CloseSource", "DisableSource", "EnableSource", "SignalChild", "SendDatagram",
+    "WatchPath", "UnwatchPath", "WatchContent",
 )  # fmt: skip
 
 

@@ -20,6 +20,8 @@ from vcproxy.engine.commands import (
     CloseSource,
     Command,
     Connect,
+    DisableSource,
+    EnableSource,
     OpenSource,
     Rescan,
     Resolve,
@@ -310,7 +312,7 @@ def command_text(command: Command) -> str:
             return f"{verb} {number}"
         case OpenSource(source):
             return f"{verb} {source.number} {source.request}"
-        case CloseSource(source):
+        case CloseSource(source) | DisableSource(source) | EnableSource(source):
             return f"{verb} {source.number}"
         case SignalChild(source, number):
             return f"{verb} {source.number} {number}"

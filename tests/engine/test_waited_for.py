@@ -1,0 +1,45 @@
+"""What an engine waits for, as values and as lines."""
+
+from vcproxy.engine.child_process import ChildProcess, Launch
+from vcproxy.engine.datagrams import Datagrams
+from vcproxy.engine.ticks import Ticks
+from vcproxy.engine.waited_for import WaitedFor, waited_for
+
+from .world import EventRecorder, World
+
+
+def test_an_engine_that_waits_for_nothing() -> None:
+    assert waited_for(World().engine) == []
+
+
+def test_sources_connections_and_calls_in_the_order_of_opening() -> None:
+    world = World()
+    recorder = EventRecorder(world.engine)
+    with recorder.mutex.hold(world.engine):
+        ChildProcess(recorder, "alice", Launch("/bin/cat", ("cat",)))
+        Datagrams(recorder, "mail", ("::1", 4000)).disable()
+        Ticks(recorder, "clock", 60.0)
+        world.engine.call(recorder, sorted, [])
+    connecting = world.connecting(recorder)
+    open_vc, _ = world.vc(recorder.mutex)
+    world.now += 3.5
+    world.settle()
+    assert waited_for(world.engine) == [
+        WaitedFor("ChildProcess", "alice", 3.5, "/bin/cat"),
+        WaitedFor("Datagrams", "mail", 3.5, "[::1]:4000, disabled"),
+        WaitedFor("Ticks", "clock", 3.5, "every 1m"),
+        WaitedFor("connection", connecting.name, 3.5, "connecting"),
+        WaitedFor("connection", open_vc.name, 3.5, ""),
+        WaitedFor("call", "sorted", 3.5),
+    ]
+
+
+def test_its_text() -> None:
+    texts = [
+        str(WaitedFor("ChildProcess", "alice", 3.54, "/bin/cat")),
+        str(WaitedFor("connection", "web 127.0.0.1:9", 60.0)),
+    ]
+    assert texts == [
+        "ChildProcess alice (/bin/cat) for 3.5s",
+        "connection web 127.0.0.1:9 quiet for 60.0s",
+    ]

@@ -1,0 +1,60 @@
+"""waited_for: what an engine waits for, by name, as plain values.
+
+For operators: the answer to "why does it not end?". Asked by the control plane, and logged when a
+proxy drains for long.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.source import Source
+
+CONNECTION = "connection"
+
+
+class WaitedFor(NamedTuple):
+    """One thing that an engine waits for."""
+
+    kind: str
+    """The class of a source, such as "ChildProcess"; "connection"; "call"."""
+    name: str
+    """The name of the source or the connection; of a call, that of its function."""
+    since_s: float
+    """Seconds since it was opened; of a connection, since its bytes moved last."""
+    detail: str = ""
+    """What else identifies it: an address, a path, "disabled"; "": nothing."""
+
+    def __str__(self) -> str:
+        """One line, such as "ChildProcess alice (/bin/cat) for 3.5s"."""
+        detail = f" ({self.detail})" if self.detail else ""
+        quiet = "quiet for" if self.kind == CONNECTION else "for"
+        return f"{self.kind} {self.name}{detail} {quiet} {self.since_s:.1f}s"
+
+
+def waited_for(engine: Engine) -> list[WaitedFor]:
+    """Return the open sources, then the connections, then the calls, each in the order of opening.
+
+    To be called on the engine's thread, or while it does not run.
+    """
+    now = engine.now
+    sources = [
+        WaitedFor(type(each).__name__, each.name, now - each.opened_at, _detail(each))
+        for each in engine.sources.values()
+    ]
+    connections = [
+        WaitedFor(CONNECTION, vc.name, now - vc.moved_at, _state(vc)) for vc in engine.vcs
+    ]
+    calls = [WaitedFor("call", name, now - since) for name, since in engine.pending_calls.waiting()]
+    return [*sources, *connections, *calls]
+
+
+def _detail(source: Source) -> str:
+    return ", ".join(filter(None, (source.detail, "" if source.enabled else "disabled")))
+
+
+def _state(vc: NetVConnection) -> str:
+    return "closing" if vc.closed else "" if vc.open else "connecting"
