@@ -134,7 +134,7 @@ class Source:
             return
         self.cont.mutex.require("disable()")
         self.live = False
-        self.watch(False)
+        self.set_watched(False)
 
     def enable(self) -> None:
         """Deliver events again; those that were kept come first. May be repeated.
@@ -148,9 +148,9 @@ class Source:
         kept, self._kept = self._kept, []
         if kept:
             self.engine.deliver_first(self.cont.mutex, [(self, key, event) for key, event in kept])
-        self.watch(True)
+        self.set_watched(True)
 
-    def watch(self, enabled: bool) -> None:
+    def set_watched(self, enabled: bool) -> None:
         """Let the driver watch it, or not. Sources without a driver replace this."""
         if self.number in self.engine.sources:  # it has not ended
             self.engine.command((EnableSource if enabled else DisableSource)(self))

@@ -70,7 +70,7 @@ class Ticks(Source):
         """See Source."""
         return f"every {show_duration(self.every_s)}"
 
-    def watch(self, enabled: bool) -> None:
+    def set_watched(self, enabled: bool) -> None:
         """See Source: stop or start the timer."""
         self._timer.cancel()
         if enabled:
