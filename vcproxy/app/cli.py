@@ -7,8 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vcproxy.app import garbage, machine_command
-from vcproxy.app import log_command as log
+from vcproxy.app import (
+    garbage,
+    log_command,
+    machine_command,
+    replay_command,
+)
+from vcproxy.app.command_error import CommandError
 from vcproxy.app.standard_output import writes_standard_output
 from vcproxy.output_files import overwriting
 
@@ -103,62 +108,15 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     check.add_argument(
         "plugin", metavar="PLUGIN", help='"file.py", "file.py:Class", or a name as in a listener'
     )
-    replay = commands.add_parser(
-        "replay",
-        help="replay a recorded run",
-        description="Replay a run that --record has recorded, from its log alone, and compare: "
-        "exit status 0 only if everything is as recorded.",
-    )
-    replay.set_defaults(act=_replay)
-    replay.add_argument("log", metavar="LOG", type=Path, help="the log that --record has written")
-    replay.add_argument("--until", metavar="STEP", type=int, default=0, help="stop after this step")
-    replay.add_argument(
-        "--trace",
-        metavar="NAME",
-        default="",
-        help="print the events of a machine, or of a class of machines, by its name; Machine: all",
-    )
-    replay.add_argument(
-        "--break",
-        dest="breaks",
-        metavar="KEY",
-        default="",
-        help="call the debugger before each event with this key, for example READ_READY",
-    )
-    replay.add_argument(
-        "--record", dest="copy", metavar="COPY", type=Path, help="record the replay itself"
-    )
-    overwriting(replay)
-    replay.add_argument(
-        "--plugin",
-        metavar="PLUGIN",
-        default="",
-        help="what if: run the recorded clients and servers with this plugin instead, and print "
-        "the differences they would see: exit status 0 none, 1 some, 2 no comparison is possible",
-    )
-    replay.add_argument(
-        "--listener",
-        metavar="NAME",
-        default="",
-        help="with --plugin: the listener whose plugin is replaced; optional if there is only one",
-    )
-    replay.add_argument(
-        "--conversation",
-        metavar="N",
-        type=int,
-        help="with --plugin: show one conversation in full, by the number of its client",
-    )
-    logs = log.add_to(commands)
-    machines = machine_command.add_to(commands)
     return {
         "": options,
         "run": run,
         "diagram": diagram,
         "plugin new": new,
         "plugin check": check,
-        "replay": replay,
-        **logs,
-        **machines,
+        **replay_command.add_to(commands),
+        **log_command.add_to(commands),
+        **machine_command.add_to(commands),
     }
 
 
@@ -205,26 +163,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     try:
         status = chosen.act(chosen)
-    except log.CommandFailed as error:
-        print(error, file=sys.stderr)
-        return 1
     except CommandError as error:
         print(error, file=sys.stderr)
         return error.status
     return int(status or 0)
-
-
-class CommandError(Exception):
-    """A command failed; the text is printed on standard error."""
-
-    status = 1
-    """The exit status."""
-
-
-class NoComparison(CommandError):
-    """Two runs cannot be compared: exit status 2, as for `diff` and `grep`."""
-
-    status = 2
 
 
 def _run(chosen: argparse.Namespace) -> int:
@@ -322,69 +264,6 @@ def _plugin_check(chosen: argparse.Namespace) -> None:
         print(inspect_plugin(chosen.plugin), end="")
     except PluginError as error:
         raise CommandError(error) from None
-
-
-def _replay(chosen: argparse.Namespace) -> bool:
-    if chosen.plugin:
-        return _what_if(chosen)
-    _replay_recorded(chosen)
-    return False
-
-
-def _what_if(chosen: argparse.Namespace) -> bool:
-    """Replay a log with another plugin and print the differences; return whether there are any."""
-    from vcproxy.drivers.sim import Stuck
-    from vcproxy.replay.playback.progress import ProgressBar
-    from vcproxy.replay.playback.replay import LogError, RecordingLog, differences
-    from vcproxy.replay.record.recording import with_hash_seed
-    from vcproxy.replay.what_if.comparison import compare
-    from vcproxy.replay.what_if.report import in_full, table
-    from vcproxy.replay.what_if.substitution import NotSubstituted
-
-    bar = ProgressBar()
-    try:
-        log = RecordingLog(chosen.log)
-        with_hash_seed(log.header.hash_seed)
-        compared = compare(chosen.log, chosen.plugin, chosen.listener, bar.draw)
-    except (LogError, NotSubstituted, OSError, Stuck) as error:
-        raise NoComparison(error) from None
-    finally:
-        bar.clear()
-    for note in (*(f"{chosen.log}: {each}" for each in differences(log)), *compared.notes):
-        print(note, file=sys.stderr)
-    if chosen.conversation is None:
-        print(table(compared))
-        return compared.differs
-    for conversation in compared.conversations:
-        if conversation.number == chosen.conversation:
-            print(in_full(conversation))
-            return conversation.differs
-    numbers = ", ".join(str(each.number) for each in compared.conversations) or "none"
-    raise NoComparison(
-        f"{chosen.log}: it has no conversation {chosen.conversation}, only {numbers}"
-    )
-
-
-def _replay_recorded(chosen: argparse.Namespace) -> None:
-    from vcproxy.replay.playback.replay import Divergence, LogError, RecordingLog, replay
-    from vcproxy.replay.record.recording import with_hash_seed
-
-    try:
-        with_hash_seed(RecordingLog(chosen.log).header.hash_seed)
-        print(
-            replay(
-                chosen.log,
-                until=chosen.until,
-                trace=chosen.trace,
-                breaks=chosen.breaks,
-                copy=chosen.copy,
-                force=chosen.force,
-            )
-        )
-    except LogError as error:
-        raise CommandError(error) from None
-    except Divergence as error:
-        raise CommandError(f"{chosen.log}: {error}") from None
 
 
 def _version() -> str:

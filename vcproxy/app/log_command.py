@@ -14,6 +14,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vcproxy.app.command_error import CommandError
 from vcproxy.engine.units import duration
 from vcproxy.output_files import Exists, overwriting, refuse_existing, written
 
@@ -80,10 +81,6 @@ with the recorded plugin, and fails if the plugin behaves differently.
   vcproxy log to-test LOG --conversation 7 -o test_seven.py
   python -m pytest test_seven.py
 """
-
-
-class CommandFailed(Exception):
-    """A command has failed or stopped early; the text gives the reason to the user."""
 
 
 def add_to(
@@ -199,9 +196,9 @@ def _show(chosen: argparse.Namespace) -> None:
     span = Span(chosen.begin, chosen.end)
     number: int | None = chosen.conversation
     if chosen.mermaid and number is None:
-        raise CommandFailed("--mermaid draws one conversation: choose it with --conversation N")
+        raise CommandError("--mermaid draws one conversation: choose it with --conversation N")
     if chosen.sources and number is not None:
-        raise CommandFailed("--sources lists those of all conversations: omit --conversation")
+        raise CommandError("--sources lists those of all conversations: omit --conversation")
     with _annotated(chosen) as (annotated, progress):
         if chosen.sources:
             lines = source_events(annotated, span)
@@ -234,12 +231,12 @@ def _cut(chosen: argparse.Namespace) -> None:
 
     span = Span(chosen.begin, chosen.end)
     if not chosen.conversation and span == Span():
-        raise CommandFailed("nothing to cut: choose with --conversation N, or --from T and --to T")
+        raise CommandError("nothing to cut: choose with --conversation N, or --from T and --to T")
     with _annotated(chosen) as (annotated, progress), written(chosen.out, chosen.force) as out:
         every = _read(annotated, progress)
         kept = choose(every, chosen.conversation, span)
         if not kept.all:
-            raise CommandFailed(f"{chosen.log}: no such conversation was open at that time")
+            raise CommandError(f"{chosen.log}: no such conversation was open at that time")
         count = f"{len(kept.all)} of {len(every.all)} conversations"
         if annotated.sound and len(kept.all) == len(every.all):
             import shutil
@@ -277,7 +274,7 @@ def _to_test(chosen: argparse.Namespace) -> None:
         try:
             text = to_test(annotated, chosen.conversation, chosen.out, progress)
         except NotRepeatable as error:
-            raise CommandFailed(
+            raise CommandError(
                 f"{chosen.log}: conversation {chosen.conversation} cannot become a test: {error}"
             ) from None
         if chosen.out is None:
@@ -308,7 +305,7 @@ def _opened(chosen: argparse.Namespace) -> AnnotatedLog:
     annotated = AnnotatedLog(log)
     if out is not None:
         if out.exists() and out.samefile(log):
-            raise CommandFailed(f"{out} is the log itself: choose another file")
+            raise CommandError(f"{out} is the log itself: choose another file")
         refuse_existing(out, chosen.force)
     with_hash_seed(annotated.log.header.hash_seed)
     return annotated
@@ -335,9 +332,9 @@ def _bar(reading: LogPass) -> Iterator[Callable[[], None]]:
 
 
 def _report_problem(reading: LogPass) -> None:
-    """Print the problem of a log, if it has one. Raises CommandFailed if the log is not sound."""
+    """Print the problem of a log, if it has one. Raises CommandError if the log is not sound."""
     if not reading.sound:
-        raise CommandFailed(reading.problem)
+        raise CommandError(reading.problem)
     if reading.problem:
         print(reading.problem, file=sys.stderr)
 
@@ -350,11 +347,11 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except (LogError, NoConversation, Exists) as error:
-        raise CommandFailed(error) from None
+        raise CommandError(error) from None
     except OSError as error:
         if error.filename is None:  # standard output: see vcproxy.app.standard_output
             raise
-        raise CommandFailed(f"{error.filename}: {error.strerror}") from None
+        raise CommandError(f"{error.filename}: {error.strerror}") from None
 
 
 def _read(annotated: AnnotatedLog, progress: Callable[[], None]) -> Conversations:
