@@ -85,6 +85,13 @@ How to use them: [look at recordings](../how-to/logs.md).
 
 The messages, files and exit statuses: [machine servers](machine.md).
 
+## vcproxy stop-process
+
+```text
+{stop}```
+
+How to use it: [small tools](../how-to/tools.md#end-a-process).
+
 ## While it runs
 
 Standard error gets one line `listening NAME URI` for each address, with its real port (for an
@@ -154,6 +161,7 @@ def command_line() -> str:
         machines="\n".join(
             parser.format_help() for name, parser in parsers.items() if name.startswith("machine")
         ),
+        stop=parsers["stop-process"].format_help(),
     )
 
 

@@ -12,6 +12,7 @@ from vcproxy.app import (
     log_command,
     machine_command,
     replay_command,
+    stop_process_command,
 )
 from vcproxy.app.command_error import CommandError
 from vcproxy.app.standard_output import writes_standard_output
@@ -117,6 +118,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         **replay_command.add_to(commands),
         **log_command.add_to(commands),
         **machine_command.add_to(commands),
+        **stop_process_command.add_to(commands),
     }
 
 
