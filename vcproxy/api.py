@@ -12,10 +12,16 @@ from typing import TYPE_CHECKING
 from vcproxy.engine.event import Event
 
 if TYPE_CHECKING:
+    from vcproxy.bus.dispatch.dispatcher import Dispatcher, DispatchResult, Match, Matching
+    from vcproxy.bus.dispatch.message_receiver import MessageReceiver
+    from vcproxy.bus.dispatch.on_message import on_message
+    from vcproxy.bus.dispatch.received_message import ReceivedMessage
     from vcproxy.bus.mailbox.letter import Letter
     from vcproxy.bus.mailbox.mailbox import GivenUp, MailboxFull
     from vcproxy.bus.mailbox.peer import Peer, parse_peer, show_peer
     from vcproxy.bus.mailbox.profile import PATIENT, README, WINK, Profile
+    from vcproxy.bus.message.bus_message import BusMessage
+    from vcproxy.bus.message.invalid_message import InvalidMessage
     from vcproxy.config.tables.upstream import UpstreamTls
     from vcproxy.config.values import (
         Duration,
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
         UpstreamName,
     )
     from vcproxy.engine.address import Address
+    from vcproxy.engine.bus_messages import BusMessages, BusReceived
     from vcproxy.engine.calls import Called
     from vcproxy.engine.child_process import (
         ChildContinued,
@@ -117,6 +124,13 @@ else:
     from importlib import import_module
 
     _MODULES = {
+        "vcproxy.bus.dispatch.dispatcher": ("Dispatcher", "Match", "Matching", "DispatchResult"),
+        "vcproxy.engine.bus_messages": ("BusMessages", "BusReceived"),
+        "vcproxy.bus.message.invalid_message": ("InvalidMessage",),
+        "vcproxy.bus.message.bus_message": ("BusMessage",),
+        "vcproxy.bus.dispatch.received_message": ("ReceivedMessage",),
+        "vcproxy.bus.dispatch.on_message": ("on_message",),
+        "vcproxy.bus.dispatch.message_receiver": ("MessageReceiver",),
         "vcproxy.bus.mailbox.letter": ("Letter",),
         "vcproxy.bus.mailbox.mailbox": ("GivenUp", "MailboxFull"),
         "vcproxy.bus.mailbox.peer": (
@@ -268,6 +282,9 @@ __all__ = [
     "BadMessage",
     "BindFailed",
     "Bound",
+    "BusMessage",
+    "BusMessages",
+    "BusReceived",
     "Called",
     "Child",
     "ChildContinued",
@@ -283,6 +300,8 @@ __all__ = [
     "Datagrams",
     "Decoder",
     "Defer",
+    "DispatchResult",
+    "Dispatcher",
     "Dropped",
     "Duration",
     "Endpoint",
@@ -302,6 +321,7 @@ __all__ = [
     "GivenUp",
     "HttpProxy",
     "Intensity",
+    "InvalidMessage",
     "Launch",
     "LaunchFailed",
     "Launched",
@@ -310,9 +330,12 @@ __all__ = [
     "MachinePool",
     "MachineSpec",
     "MailboxFull",
+    "Match",
+    "Matching",
     "Message",
     "MessageLimits",
     "MessageQueue",
+    "MessageReceiver",
     "Mirroring",
     "NetVConnection",
     "OneWayMultiTunnel",
@@ -329,6 +352,7 @@ __all__ = [
     "ProgramCommand",
     "Reason",
     "Receive",
+    "ReceivedMessage",
     "Reconnected",
     "ReconnectingConnection",
     "RefusingOptions",
@@ -384,6 +408,7 @@ __all__ = [
     "length_prefix",
     "lines",
     "netstring",
+    "on_message",
     "parse_json",
     "parse_peer",
     "parse_request",

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 import pytest
 
 from tests.engine.world import EventRecorder, engine
+from vcproxy.drivers.bus_exchange import BusExchange
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.sim import Simulation
 from vcproxy.drivers.sim.process import Program
@@ -41,6 +42,7 @@ class SourceWorld(Protocol):
     kind: str
     engine: Engine
     log: list[str]
+    bus: BusExchange
 
     def alive(self, pid: int) -> bool:
         """Whether a process exists, or is a zombie."""
@@ -64,6 +66,7 @@ class EpollWorld:
         self.log: list[str] = []
         self.driver = EpollDriver(engine(self.log))
         self.engine = self.driver.engine
+        self.bus = self.driver.bus
 
     def alive(self, pid: int) -> bool:
         """See SourceWorld."""
@@ -95,6 +98,7 @@ class SimWorld:
         self.sim = Simulation(0)
         self.driver = self.sim.attach(engine(self.log))
         self.engine = self.driver.engine
+        self.bus = self.sim.network.bus
         self.sim.programs["/bin/sh"] = lambda process: SCRIPTS[process.argv[-1]](process)
 
     def alive(self, pid: int) -> bool:

@@ -9,6 +9,7 @@ from signal import SIGCONT, SIGHUP, SIGKILL, SIGSTOP, SIGTERM, SIGUSR1
 import pytest
 
 from tests.engine.world import EventRecorder
+from vcproxy.engine.bus_messages import KEPT, NO_ROUTE, BusMessages, BusReceived
 from vcproxy.engine.child_process import (
     ChildContinued,
     ChildExited,
@@ -197,6 +198,92 @@ class TestDates:
         world.run(lambda: recorder.events)
         assert recorder.events == ["date"]
         assert date <= world.engine.wall <= date + 1
+
+
+class TestBusMessages:
+    def test_each_source_gets_the_commands_that_it_takes(self, world: SourceWorld) -> None:
+        one, _ = opened(world, lambda recorder: BusMessages(recorder, "one", ("OPEN", "CLOSE")))
+        two, _ = opened(world, lambda recorder: BusMessages(recorder, "two", ("OPEN",)))
+        world.run(lambda: world.bus.names() == ["one", "two"])
+        assert world.bus.deliver("OPEN", "OPEN door=3", route=7) == 2
+        assert world.bus.deliver("CLOSE", "CLOSE") == 1
+        assert world.bus.deliver("LOCK", "LOCK") == 0
+        world.run(lambda: len(one.data) == 2 and two.data)
+        assert one.data == [BusReceived("one", "OPEN door=3", 7), BusReceived("one", "CLOSE")]
+        assert two.data == [BusReceived("two", "OPEN door=3", 7)]
+
+    def test_one_by_name(self, world: SourceWorld) -> None:
+        one, _ = opened(world, lambda recorder: BusMessages(recorder, "one", ("OPEN",)))
+        two, _ = opened(world, lambda recorder: BusMessages(recorder, "two", ("OPEN",)))
+        world.run(lambda: world.bus.names() == ["one", "two"])
+        assert world.bus.deliver("OPEN", "OPEN", name="two") == 1
+        world.run(lambda: two.data)
+        assert one.data == []
+
+    def test_replies_go_back_in_order(self, world: SourceWorld) -> None:
+        replies: list[tuple[int, str]] = []
+        world.bus.on_reply = lambda route, text: replies.append((route, text))
+        recorder, source = opened(world, lambda recorder: BusMessages(recorder, "one", ("OPEN",)))
+
+        def answer() -> None:
+            source.reply(7, "OPENING")
+            source.reply(NO_ROUTE, "UNSEEN")
+            source.reply(7, "OPENED")
+
+        recorder.on[BusReceived] = answer
+        world.run(lambda: world.bus.names())
+        world.bus.deliver("OPEN", "OPEN", route=7)
+        world.run(lambda: len(replies) == 2)
+        assert replies == [(7, "OPENING"), (7, "OPENED")]
+
+    def test_a_closed_source_gets_none_and_replies_no_more(self, world: SourceWorld) -> None:
+        replies: list[tuple[int, str]] = []
+        world.bus.on_reply = lambda route, text: replies.append((route, text))
+        one, source = opened(world, lambda recorder: BusMessages(recorder, "one", ("OPEN",)))
+        two, other = opened(world, lambda recorder: BusMessages(recorder, "two", ("OPEN",)))
+        world.run(lambda: world.bus.names() == ["one", "two"])
+        world.bus.deliver("OPEN", "OPEN")
+        with one.mutex.hold(world.engine):
+            source.close()
+        source.reply(7, "UNSEEN")
+        other.reply(7, "SEEN")
+        world.run(lambda: two.data and replies and world.bus.names() == ["two"])
+        assert one.data == []
+        assert replies == [(7, "SEEN")]
+
+    def test_messages_wait_for_a_disabled_source(self, world: SourceWorld) -> None:
+        one, source = opened(world, lambda recorder: BusMessages(recorder, "one", ("OPEN",)))
+        two, _ = opened(world, lambda recorder: BusMessages(recorder, "two", ("OPEN",)))
+        world.run(lambda: world.bus.names() == ["one", "two"])
+        with one.mutex.hold(world.engine):
+            source.disable()
+        for number in range(KEPT):
+            world.bus.deliver("OPEN", f"OPEN door={number}")
+        world.run(lambda: len(two.data) == KEPT)
+        while world.bus.deliver("OPEN", "OPEN", name="one"):  # the first may have been passed in
+            pass
+        assert one.data == []
+        with one.mutex.hold(world.engine):
+            source.enable()
+        world.run(lambda: len(one.data) >= KEPT and world.bus.deliver("OPEN", "OPEN", name="one"))
+        texts = [each.text for each in one.data if isinstance(each, BusReceived)]
+        assert texts[:KEPT] == [f"OPEN door={number}" for number in range(KEPT)]
+
+    def test_many_come_in_order(self, world: SourceWorld) -> None:
+        one, _ = opened(world, lambda recorder: BusMessages(recorder, "one", ("OPEN",)))
+        world.run(lambda: world.bus.names())
+        for number in range(1000):
+            world.bus.deliver("OPEN", f"OPEN door={number}")
+        world.run(lambda: len(one.data) == 1000)
+        texts = [each.text for each in one.data if isinstance(each, BusReceived)]
+        assert texts == [f"OPEN door={number}" for number in range(1000)]
+
+    def test_the_end_of_the_driver_takes_them_from_the_bus(self, world: SourceWorld) -> None:
+        opened(world, lambda recorder: BusMessages(recorder, "one", ("OPEN",)))
+        world.run(lambda: world.bus.names())
+        world.close()
+        assert world.bus.names() == []
+        assert world.bus.deliver("OPEN", "OPEN") == 0
 
 
 class Box:

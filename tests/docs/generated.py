@@ -141,6 +141,7 @@ Other keys are message classes, with an instance as data, and tags:
 | `Signal` | `Signals` | a signal to this process |
 | `Bound`, `BindFailed` | `Datagrams` | the socket is bound, or why not |
 | `Arrived` | `Datagrams` | a datagram has arrived |
+| `BusReceived` | `BusMessages` | a message of the bus has arrived |
 """
 
 

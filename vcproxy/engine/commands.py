@@ -16,6 +16,7 @@ from vcproxy.engine.address import Address
 
 if TYPE_CHECKING:
     from vcproxy.engine.bridge import Bridge
+    from vcproxy.engine.bus_messages import BusMessages
     from vcproxy.engine.child_process import ChildProcess
     from vcproxy.engine.content_watch import ContentWatch
     from vcproxy.engine.datagrams import Datagrams, HostPort
@@ -197,6 +198,15 @@ class WatchContent:
 
 
 @dataclass(slots=True)
+class SendBusReply:
+    """Send a message of the bus, in text form, the way of a BusReceived."""
+
+    source: BusMessages
+    route: int
+    text: str
+
+
+@dataclass(slots=True)
 class Rescan:
     """Read the configuration and the plugins again, and apply them."""
 
@@ -229,6 +239,7 @@ Command = (
     | WatchPath
     | UnwatchPath
     | WatchContent
+    | SendBusReply
     | Rescan
     | Stop
 )

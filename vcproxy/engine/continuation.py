@@ -6,12 +6,22 @@ Tested in tests/engine/test_engine.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vcproxy.engine.mutex import Mutex
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
+
+
+class ClassDeclaration:
+    """What is declared in the body of a class, and checks the class when it is made."""
+
+    __slots__ = ()
+
+    def class_made(self, cls: type) -> None:
+        """Raise TypeError for a class that is wrong."""
+        raise NotImplementedError
 
 
 class Continuation:
@@ -22,6 +32,13 @@ class Continuation:
     """
 
     __slots__ = ("engine", "mutex")
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Let the declarations in the body of a class check it: those with a `class_made`."""
+        super().__init_subclass__(**keywords)
+        for declared in tuple(vars(cls).values()):
+            if isinstance(declared, ClassDeclaration):
+                declared.class_made(cls)
 
     def __init__(self, engine: Engine, mutex: Mutex) -> None:
         self.engine = engine

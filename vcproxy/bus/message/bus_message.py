@@ -63,7 +63,7 @@ class BusMessage:
         a value is not text (not UTF-8 on the wire)."""
         return to_json(self)
 
-    def reply(self, command: str, **parameters: str | int) -> BusMessage:
+    def reply(self, command: str, /, **parameters: str | int) -> BusMessage:
         """Return a new message to the sender of this one: reply_to in the original."""
         return BusMessage(
             command,

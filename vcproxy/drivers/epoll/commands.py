@@ -32,6 +32,7 @@ from vcproxy.engine.commands import (
     Rescan,
     Resolve,
     ResumeAccept,
+    SendBusReply,
     SendDatagram,
     ShutdownWrite,
     SignalChild,
@@ -74,6 +75,7 @@ class Commands:
             EnableSource: self._sources.enable,
             SignalChild: self._sources.signal_child,
             SendDatagram: self._sources.send,
+            SendBusReply: driver.bus.reply,
             Rescan: lambda _: driver.on_rescan(),
             Stop: lambda command: driver.on_stop(command.status),
         }

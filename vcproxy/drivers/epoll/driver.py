@@ -14,6 +14,7 @@ from functools import partial
 from threading import get_ident
 from time import monotonic, time
 
+from vcproxy.drivers.bus_exchange import BusExchange
 from vcproxy.drivers.datagrams import DatagramPort
 from vcproxy.drivers.epoll.accepting import AcceptPort
 from vcproxy.drivers.epoll.commands import Commands
@@ -52,6 +53,7 @@ class EpollDriver:
         engine: Engine,
         offload: Offload | None = None,
         descriptors: Descriptors | None = None,
+        bus: BusExchange | None = None,
     ) -> None:
         self.engine = engine
         self.group: list[EpollDriver] = [self]
@@ -62,6 +64,8 @@ class EpollDriver:
         """The threads for work that blocks."""
         self.descriptors = descriptors or Descriptors()
         """How many descriptors clients, sessions and pipes may use."""
+        self.bus = bus or BusExchange()
+        """The BusMessages sources of the process, shared by its drivers."""
         self._epoll = select.epoll()
         self._poll = self._epoll.poll
         self._events: list[tuple[int, int]] = []  # of the current turn

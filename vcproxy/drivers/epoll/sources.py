@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.drivers.epoll import datagram_sources
 from vcproxy.drivers.epoll.process_signals import PROCESS_SIGNALS
+from vcproxy.engine.bus_messages import BusMessages
 from vcproxy.engine.child_process import ChildProcess
 from vcproxy.engine.datagrams import Datagrams
 from vcproxy.engine.signals import Signals
@@ -36,6 +37,7 @@ class Sources:
         self._sockets: dict[int, DatagramSource] = {}
         self._children: dict[int, Child] = {}
         self._signals: dict[int, Signals] = {}
+        self._messages: dict[int, BusMessages] = {}
 
     def open(self, command: OpenSource) -> None:
         """Open a source."""
@@ -53,6 +55,9 @@ class Sources:
         elif isinstance(source, Signals):
             self._signals[source.number] = source
             PROCESS_SIGNALS.open(source)
+        elif isinstance(source, BusMessages):
+            self._messages[source.number] = source
+            self._driver.bus.open(source, self._driver.engine.inbox.feed)
 
     def _ended(self, number: int) -> None:
         """Forget a child that has ended."""
@@ -68,6 +73,8 @@ class Sources:
             self._children[number].kill()
         elif number in self._signals:
             PROCESS_SIGNALS.close(self._signals.pop(number))
+        elif number in self._messages:
+            self._driver.bus.close(self._messages.pop(number))
 
     def disable(self, command: DisableSource) -> None:
         """Stop watching a source. Of signals and children the engine keeps what it is passed."""
@@ -81,6 +88,8 @@ class Sources:
         sockets = self._sockets.get(source.number)
         if sockets is not None:
             sockets.receive(enabled)
+        elif source.number in self._messages:
+            self._driver.bus.watch(self._messages[source.number], enabled)
 
     def signal_child(self, command: SignalChild) -> None:
         """Send a signal to a child process."""
@@ -106,3 +115,6 @@ class Sources:
         for source in self._signals.values():
             PROCESS_SIGNALS.close(source)
         self._signals.clear()
+        for messages in self._messages.values():
+            self._driver.bus.close(messages)
+        self._messages.clear()

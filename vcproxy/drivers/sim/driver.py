@@ -34,6 +34,7 @@ from vcproxy.engine.commands import (
     Rescan,
     Resolve,
     ResumeAccept,
+    SendBusReply,
     SendDatagram,
     ShutdownWrite,
     SignalChild,
@@ -133,6 +134,7 @@ class SimDriver:
             EnableSource: self.sources.enable,
             SignalChild: self.sources.signal_child,
             SendDatagram: self.sources.send,
+            SendBusReply: network.bus.reply,
             Rescan: self._rescan,
             Stop: self._stop,
         }

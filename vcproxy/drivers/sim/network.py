@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from vcproxy.drivers.bus_exchange import BusExchange
 from vcproxy.drivers.sim.conditions import Conditions
 from vcproxy.drivers.sim.datagram_network import DatagramNetwork
 from vcproxy.drivers.sim.link import Endpoint, Link, do_nothing
@@ -66,6 +67,8 @@ class Network(Conditions):
         """The programs and the processes of the simulation, which sets it."""
         self.datagrams = DatagramNetwork(self)
         """The datagram sockets of the simulation."""
+        self.bus = BusExchange()
+        """The BusMessages sources of the simulation."""
         self._acceptors: dict[tuple[str, int, str], Acceptor] = {}
 
     # -- time --------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.drivers.sim import datagram_sources
 from vcproxy.drivers.sim.child_processes import SimChild
+from vcproxy.engine.bus_messages import BusMessages
 from vcproxy.engine.child_process import ChildProcess
 from vcproxy.engine.datagrams import Datagrams
 from vcproxy.engine.signals import Signal, Signals
@@ -38,6 +39,7 @@ class SimSources:
         self._sockets: dict[int, DatagramSource] = {}
         self._children: dict[int, SimChild] = {}
         self._signals: dict[int, Signals] = {}
+        self._messages: dict[int, BusMessages] = {}
 
     def open(self, command: OpenSource) -> None:
         """Open a source."""
@@ -52,6 +54,9 @@ class SimSources:
             self._children[source.number] = SimChild(self._driver, self._network, source)
         elif isinstance(source, Signals):
             self._signals[source.number] = source
+        elif isinstance(source, BusMessages):
+            self._messages[source.number] = source
+            self._network.bus.open(source, self._driver.complete)
 
     def close_source(self, command: CloseSource) -> None:
         """Close a source."""
@@ -62,6 +67,8 @@ class SimSources:
             sockets.close()
         if child is not None:
             child.kill()
+        if number in self._messages:
+            self._network.bus.close(self._messages.pop(number))
 
     def disable(self, command: DisableSource) -> None:
         """Stop watching a source. Of signals and children the engine keeps what it is passed."""
@@ -75,6 +82,8 @@ class SimSources:
         sockets = self._sockets.get(source.number)
         if sockets is not None:
             sockets.receive(enabled)
+        elif source.number in self._messages:
+            self._network.bus.watch(self._messages[source.number], enabled)
 
     def signal_child(self, command: SignalChild) -> None:
         """Send a signal to a child process."""
@@ -105,3 +114,6 @@ class SimSources:
         for sockets in self._sockets.values():
             sockets.close()
         self._sockets.clear()
+        for messages in self._messages.values():
+            self._network.bus.close(messages)
+        self._messages.clear()

@@ -25,6 +25,7 @@ from vcproxy.engine.commands import (
     OpenSource,
     Rescan,
     Resolve,
+    SendBusReply,
     SendDatagram,
     ShutdownWrite,
     SignalChild,
@@ -324,6 +325,8 @@ def command_text(command: Command) -> str:
             return f"{verb} {source.number} {path}"
         case WatchContent(source, paths):
             return f"{verb} {source.number} {paths}"
+        case SendBusReply(source, route, text):
+            return f"{verb} {source.number} {route} {text}"
         case Stop(status) if status:
             return f"{verb} {status}"
         case Spread() | Rescan() | Stop():

@@ -1,0 +1,1 @@
+"""The dispatcher: which callback receives which message of the bus."""

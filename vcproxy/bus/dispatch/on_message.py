@@ -1,0 +1,127 @@
+"""on_message: declares which messages of the bus a method receives.
+
+    class Doors(Program):
+        @on_message("DOOR<number>")
+        def door(self, received: ReceivedMessage) -> None:
+            self.log(f"door {received.captured['number']}")
+            received.reply("DONE")
+
+It works in every subclass of Continuation: sessions, programs, machines, processes. The class is
+checked when it is made: TypeError for a pattern that is declared twice, for a method that cannot be
+called with one ReceivedMessage, and for one that hides a method of a base class. A subclass may
+override the method, without declaring it again.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from vcproxy.bus.dispatch.dispatcher import DEFAULT_PRIORITY, Dispatcher
+from vcproxy.bus.dispatch.pattern import InvalidPattern, Pattern
+from vcproxy.engine.continuation import ClassDeclaration, Continuation
+
+if TYPE_CHECKING:
+    from vcproxy.bus.dispatch.received_message import ReceivedMessage
+
+F = TypeVar("F", bound="Callable[[Any, ReceivedMessage], None]")
+
+NOT_CALLED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+"""The flags of functions whose body does not run when they are called."""
+
+
+def on_message(pattern: str, *patterns: str, priority: int = DEFAULT_PRIORITY) -> Callable[[F], F]:
+    """Declare the decorated method, called as method(self, received), to receive these messages.
+
+    Patterns: see Pattern. Raises TypeError for one that is none.
+    """
+    frame = sys._getframe(1)
+    place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    for each in (pattern, *patterns):
+        try:
+            Pattern(each)
+        except InvalidPattern as error:
+            raise TypeError(f"{place}: on_message: {error}") from None
+
+    def declare(function: F) -> F:
+        declared = MessageMethod(function, (pattern, *patterns), priority, place)
+        return cast(F, declared)
+
+    return declare
+
+
+class MessageMethod(ClassDeclaration):
+    """A method with its patterns: what on_message makes. Called on an object, it is the method."""
+
+    __slots__ = ("function", "name", "patterns", "place", "priority")
+
+    def __init__(
+        self, function: Callable[..., object], patterns: tuple[str, ...], priority: int, place: str
+    ) -> None:
+        self.function = function
+        self.patterns = patterns
+        self.priority = priority
+        self.place = place
+        """FILE:LINE of the declaration."""
+        self.name = getattr(function, "__name__", "")
+
+    def __get__(self, instance: object, owner: type) -> object:
+        return self if instance is None else self.function.__get__(instance, owner)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Raise TypeError in a class that receives no events: nothing would call the method."""
+        if not issubclass(owner, Continuation):
+            raise TypeError(
+                f"{self.place}: {owner.__qualname__}.{name} on {', '.join(self.patterns)}: "
+                f"{owner.__name__} is not a Session, Program, Machine, Process or another "
+                "Continuation: no message reaches it"
+            )
+
+    def class_made(self, cls: type) -> None:
+        """Check it in the class that declares it. Raises TypeError."""
+        where = f"{self.place}: {cls.__qualname__}.{self.name} on {', '.join(self.patterns)}"
+        function = self.function
+        if not inspect.isfunction(function):
+            raise TypeError(f"{where}: it is not a method: decorate `def {self.name}(self, ...)`")
+        if function.__code__.co_flags & NOT_CALLED:
+            raise TypeError(f"{where}: it is a generator or async: a call would not run it")
+        try:
+            inspect.signature(function).bind(None, None)
+        except TypeError:
+            raise TypeError(
+                f"{where}: it is called as {self.name}(self, received): "
+                f"it takes {inspect.signature(function)}"
+            ) from None
+        bases = [base for base in cls.__mro__[1:] if self.name in vars(base)]
+        if bases and not any(isinstance(vars(base)[self.name], MessageMethod) for base in bases):
+            raise TypeError(f"{where}: it hides {bases[0].__qualname__}.{self.name}: rename it")
+        declared: dict[str, str] = {}
+        for name, method in message_methods(cls).items():
+            for each in method.patterns:
+                if each in declared:
+                    raise TypeError(
+                        f'{where}: "{each}" is declared twice, by {declared[each]} and {name}: '
+                        "one method receives it"
+                    )
+                declared[each] = name
+
+
+def message_methods(cls: type) -> dict[str, MessageMethod]:
+    """Return the declarations of a class and its bases, by the names of the methods.
+
+    Those of bases come first, each in the order of declaration.
+    """
+    found: dict[str, MessageMethod] = {}
+    for base in reversed(cls.__mro__):
+        own = vars(base).items()
+        found |= {name: value for name, value in own if isinstance(value, MessageMethod)}
+    return found
+
+
+def add_methods(dispatcher: Dispatcher, receiver: object, *, tag: int = 0) -> None:
+    """Add the methods that the class of an object declares, called on that object."""
+    for name, method in message_methods(type(receiver)).items():
+        for pattern in method.patterns:
+            dispatcher.add(pattern, getattr(receiver, name), priority=method.priority, tag=tag)

@@ -1,0 +1,57 @@
+"""ReceivedMessage: a message of the bus as callbacks get it, with the way back to its sender.
+
+Tested in tests/bus/dispatch/test_dispatcher.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from vcproxy.bus.message.bus_message import BusMessage
+
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class ReceivedMessage:
+    """A message, what its pattern has captured, and the way to reply.
+
+    It may be kept: `reply` works later too, once or more. A reply is dropped if its connection is
+    closed, or if it came by a way without one, as by UDP.
+    """
+
+    __slots__ = ("captured", "message", "send_back")
+
+    def __init__(
+        self,
+        message: BusMessage,
+        reply: Callable[[BusMessage], None],
+        captured: Mapping[str, str] = NOTHING,
+    ) -> None:
+        self.message = message
+        self.send_back = reply
+        """Sends any message to the sender, as it is: see `reply`."""
+        self.captured = captured
+        """What the pattern has captured: {"number": "5"} of EVENT5 by EVENT<number>."""
+
+    def __repr__(self) -> str:
+        return f"<ReceivedMessage {self.message.command} from {self.name or 'unnamed'}>"
+
+    @property
+    def command(self) -> str:
+        """The command of the message."""
+        return self.message.command
+
+    @property
+    def name(self) -> str:
+        """The sender as "server:service", in traces and histories; empty: it gave no name."""
+        message = self.message
+        if not (message.sent_from_server or message.sent_from_service):
+            return ""
+        return f"{message.sent_from_server}:{message.sent_from_service}"
+
+    def reply(self, command: str, /, **parameters: str | int) -> None:
+        """Send a message to the sender: addressed to the service that it was sent from."""
+        self.send_back(self.message.reply(command, **parameters))

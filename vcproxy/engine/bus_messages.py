@@ -1,0 +1,77 @@
+"""BusMessages: messages of the bus to this process, as a source of events.
+
+The door of the control plane receives them, with an engine of its own; see BusExchange. They are
+recorded, replayed and simulated as those of all sources. Methods declared with `on_message` need
+no source of their own: see MessageReceiver.
+
+Tested in tests/engine/test_source.py and tests/conformance/test_sources.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vcproxy.engine.commands import SendBusReply
+from vcproxy.engine.source import PRIORITY, Source
+
+if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
+
+KEPT = 1000
+"""Messages that wait for a source which is disabled. Each has at most 64 KiB."""
+
+NO_ROUTE = 0
+"""The route of messages that cannot be answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class BusReceived:
+    """A message of the bus."""
+
+    name: str
+    text: str
+    """The message in text form: BusMessage.parse reads it."""
+    route: int = NO_ROUTE
+    """Which way replies go, for `BusMessages.reply`: a number that its door has chosen."""
+
+
+class BusMessages(Source):
+    """The messages of some commands. The event: BusReceived.
+
+    Several sources may take the same command: each gets the message. While it is disabled, up to
+    KEPT messages wait for it; more are not taken.
+    """
+
+    __slots__ = ("commands", "takes")
+
+    def __init__(
+        self,
+        cont: Continuation,
+        name: str,
+        commands: tuple[str, ...],
+        takes: Callable[[str], bool] | None = None,
+        priority: int = PRIORITY,
+    ) -> None:
+        """`commands`: commands and patterns, as shown to those who ask for HELP. `takes` returns
+        whether it takes a command, and is called on any thread; None: those in `commands`."""
+        self.commands = commands
+        self.takes = takes or commands.__contains__
+        super().__init__(cont, name, priority)
+
+    @property
+    def request(self) -> str:
+        """See Source."""
+        return f"{super().request} {' '.join(self.commands)}"
+
+    @property
+    def detail(self) -> str:
+        """See Source."""
+        return " ".join(self.commands)
+
+    def reply(self, route: int, text: str) -> None:
+        """Send a message, in text form, to the sender of a BusReceived. It may be called later, and
+        several times. Dropped for NO_ROUTE, and if the sender's connection is closed."""
+        if self.cont is not None and route != NO_ROUTE:
+            self.engine.command(SendBusReply(self, route, text))
