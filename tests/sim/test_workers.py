@@ -21,23 +21,30 @@ from vcproxy.workers.actions import (
     Drop,
     Exit,
     Kill,
+    KillLeaving,
+    KillSuccessor,
     Load,
+    NotRestarted,
     Offer,
     Ready,
     Reloaded,
+    Restarted,
     Send,
+    SendLeaving,
     Spawn,
+    StartSuccessor,
+    Succeed,
 )
-from vcproxy.workers.master import (
+from vcproxy.workers.limits import (
     EXHAUSTED_STATUS,
     EXITED_0,
     GRACE_S,
     PREPARE_S,
     STACKS_S,
-    Master,
-    Phase,
 )
+from vcproxy.workers.master import Master
 from vcproxy.workers.messages import Message, Verb
+from vcproxy.workers.phases import Phase
 from vcproxy.workers.silence import LATE_S
 
 SEEDS = list(seeds(300))
@@ -81,6 +88,10 @@ class World:
         self.paused_until = 0.0
         """The master and its workers are stopped until then."""
         self.live: dict[int, Worker] = {}
+        self.successor: Worker | None = None
+        self.leaving: Worker | None = None
+        self.restarted = 0
+        """How many restarts of all workers were carried out."""
         self.failures: list[float] = []
         """When the master was informed of each failure."""
         self.adopted = self.loads = 1
@@ -146,6 +157,37 @@ class World:
                         ending = self.ending or self.master.phase is Phase.STARTING
                         assert worker.hung or ending, f"worker {number} works, and is killed"
                         self.die(worker, "was killed by SIGKILL")
+                case StartSuccessor(number, generation):
+                    assert self.successor is None
+                    assert self.leaving is None, "one after the other"
+                    assert number in self.live, "the old process serves meanwhile"
+                    self.successor = Worker(number, self.now)
+                    self.prepare(self.successor, generation, self.adopted)
+                case Succeed(number):
+                    assert self.successor is not None
+                    self.leaving = self.live[number]
+                    self.live[number], self.successor = self.successor, None
+                case KillSuccessor():
+                    if self.successor is not None:
+                        self.successor.dead = True
+                        self.successor = None
+                case SendLeaving(message):
+                    if self.leaving is not None:
+                        worker = self.leaving
+                        self.after(self.latency(), lambda w=worker, m=message: self.deliver(w, m))  # type: ignore[misc]
+                case KillLeaving():
+                    assert self.leaving is not None
+                    paused = self.now < self.paused_until + LATE_S
+                    assert self.leaving.hung or paused, "a process that leaves works, is killed"
+                    self.die(self.leaving, "was killed by SIGKILL")
+                case Restarted(count):
+                    assert count == self.count
+                    assert self.leaving is None
+                    for worker in self.live.values():
+                        assert worker.uses == self.adopted
+                    self.restarted += 1
+                case NotRestarted(reason):
+                    self.log.append(f"{self.now:.3f} not restarted: {reason}")
                 case Load():
                     self.after(self.random.uniform(0.01, 1.0), lambda: self.event(self.loaded))
                 case Adopt():
@@ -229,7 +271,15 @@ class World:
     def send(self, worker: Worker, verb: Verb, generation: int = 0) -> None:
         """A message goes to the master."""
         message = Message(verb, generation, pid=worker.number)
-        self.arrive(worker, lambda: list(self.master.received(worker.number, message, self.now)))
+
+        def received() -> list[Action]:
+            if worker is self.live.get(worker.number):
+                return self.master.received(worker.number, message, self.now)
+            if worker is self.successor:
+                return self.master.successor_received(message, self.now)
+            return []
+
+        self.arrive(worker, received)
 
     def arrive(self, worker: Worker, event: Callable[[], list[Action]]) -> None:
         """Something of a worker arrives, after what it has sent before."""
@@ -243,6 +293,14 @@ class World:
         worker.dead = True
 
         def ended() -> list[Action]:
+            if worker is self.successor:
+                self.successor = None
+                return self.master.successor_ended(how, self.now)
+            if worker is self.leaving:
+                self.leaving = None
+                return self.master.left(how, self.now)
+            if worker is not self.live.get(worker.number):
+                return []  # a successor that was killed
             del self.live[worker.number]
             before = self.master.phase
             if not (self.ending or before is Phase.STARTING):
@@ -256,7 +314,9 @@ class World:
     def trouble(self) -> None:
         """One thing that goes wrong, or that an operator does."""
         choice = self.random.random()
-        victims = [worker for worker in self.live.values() if not worker.dead]
+        others = (self.successor, self.leaving)
+        running = [*self.live.values(), *(each for each in others if each is not None)]
+        victims = [worker for worker in running if not worker.dead]
         victim = self.random.choice(victims) if victims else None
         if choice < 0.6 and victim is not None:
             self.die(victim, "was killed by SIGKILL")
@@ -264,8 +324,16 @@ class World:
             victim.hung = True  # it loops, or was stopped
         elif choice < 0.9:
             self.event(lambda: self.master.reload(self.now))
-        elif choice < 0.95:
+        elif choice < 0.94:
+            self.event(self.restart)
+        elif choice < 0.97:
             self.pause(self.random.uniform(0.5, 3 * TIMEOUT_S))
+
+    def restart(self) -> list[Action]:
+        """RESTART, some workers being alone."""
+        if self.master.rolling.running or self.master.phase is Phase.STARTING:
+            return []
+        return self.master.restart((1,) if self.random.random() < 0.5 else (), self.now)
 
     def pause(self, seconds: float) -> None:
         """The whole proxy is stopped, as on a suspended machine: nothing of it moves."""
@@ -294,10 +362,13 @@ class World:
         """Without further troubles all workers serve, and the end is orderly."""
         self.hangs = self.refuses = self.crashes = 0.0
         quiet_s = TIMEOUT_S + PREPARE_S + 2 * STACKS_S + LATE_S + 3 * TIMEOUT_S + 32.0
+        quiet_s += self.count * (PREPARE_S + DRAIN_S + GRACE_S)  # a restart goes on
         self.run(self.now + 2 * quiet_s)
         if self.exit is None and not self.ending:
             assert self.master.phase is Phase.SERVING
             assert self.candidate is None
+            assert not self.master.rolling.running
+            assert self.successor is self.leaving is None
             assert {number: worker.uses for number, worker in self.live.items()} == dict.fromkeys(
                 range(1, self.count + 1), self.adopted
             )
@@ -307,6 +378,7 @@ class World:
         self.run(self.now + DRAIN_S + GRACE_S + 2 * STACKS_S + LATE_S)
         assert self.exit is not None, "it does not exit"
         assert not self.live, "nothing is left running"
+        assert self.leaving is None
         assert (self.exit.status == EXHAUSTED_STATUS) == self.too_many()
 
 
@@ -324,7 +396,7 @@ def test_workers_are_replaced_as_the_intensity_allows(batch: list[int]) -> None:
 
 def test_the_storms_reach_what_they_are_for() -> None:
     """Restarts, hangs, reloads and exhausted intensities occur."""
-    statuses, lines, reloads = set(), "", 0
+    statuses, lines, reloads, restarts = set(), "", 0, 0
     for seed in range(40):
         world = World(seed)
         world.storm()
@@ -333,9 +405,14 @@ def test_the_storms_reach_what_they_are_for() -> None:
         statuses.add(world.exit.status)
         lines += "\n".join(world.log)
         reloads += world.adopted - 1
+        restarts += world.restarted
     assert statuses == {0, 1, EXHAUSTED_STATUS}
     assert "it is started again in" in lines
     assert "has sent no heartbeat for 6s: it is killed" in lines
     assert "has not loaded the configuration within 30s: it is killed" in lines
     assert "has not ended in time" in lines
     assert reloads > 40
+    assert restarts > 10
+    assert "while its successor loaded the configuration" in lines
+    assert "not restarted: " in lines
+    assert "after it was replaced: it is killed" in lines

@@ -25,16 +25,16 @@ from vcproxy.workers.actions import (
     Spawn,
     Unlisten,
 )
-from vcproxy.workers.master import (
+from vcproxy.workers.limits import (
     EXHAUSTED_STATUS,
     EXITED_0,
     GRACE_S,
     PREPARE_S,
     STACKS_S,
-    Master,
-    Phase,
 )
+from vcproxy.workers.master import Master
 from vcproxy.workers.messages import Message, Verb
+from vcproxy.workers.phases import Phase
 
 DRAIN_S = 10.0
 TIMEOUT_S = 30.0

@@ -51,6 +51,52 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
+class StartSuccessor:
+    """Start another process for a worker, as for Spawn, beside the one that serves."""
+
+    worker: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Succeed:
+    """The successor is the process of the worker from now on; the old one is leaving."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillSuccessor:
+    """End the successor with SIGKILL, if there is one, and forget it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendLeaving:
+    """Send a message to the process that is leaving."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class KillLeaving:
+    """End the process that is leaving with SIGKILL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """Log that a number of workers were replaced, and all serve."""
+
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotRestarted:
+    """Log that a restart has ended early: the remaining workers are as before."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """Read the configuration file again and bind the new addresses; then call `loaded`."""
 
@@ -107,6 +153,13 @@ Action = (
     | Send
     | AskStacks
     | Kill
+    | StartSuccessor
+    | Succeed
+    | KillSuccessor
+    | SendLeaving
+    | KillLeaving
+    | Restarted
+    | NotRestarted
     | Load
     | Adopt
     | Drop

@@ -3,16 +3,7 @@
 Each call is an event; it returns the actions to carry out, in order. `deadline` is when `elapsed`
 must be called. Times are seconds of a clock that never goes back.
 
-The phases of the master, and what all workers have reached when one ends:
-
-    STARTING --all PREPARED--> COMMITTING --all SERVING--> SERVING
-    SERVING --SIGHUP--> LOADING --loaded, all SERVING--> PREPARING
-    PREPARING --all PREPARED--> COMMITTING --all SERVING--> SERVING
-    PREPARING --one refuses, ends, or is late--> SERVING, with the configuration as before
-    any --SIGTERM--> DRAINING --SIGTERM--> STOPPING
-    DRAINING, STOPPING --all ENDED--> Exit
-
-So a configuration is used by all workers or by none.
+Its phases are in `phases`. A configuration is used by all workers or by none.
 
 A worker that ends although it should serve is started again, in any phase, with the configuration
 in use; when, and when no more, a Supervisor decides. If a worker ends while the proxy starts, the
@@ -25,8 +16,7 @@ A worker that serves sends PULSED while all of its net threads turn. If it is si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from enum import Enum, auto
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.units import show_duration
@@ -34,73 +24,26 @@ from vcproxy.supervise.actions import KillChild, Log, StartChild, SupervisorActi
 from vcproxy.supervise.child_spec import ChildSpec
 from vcproxy.supervise.strategy import Strategy
 from vcproxy.supervise.supervisor import Supervisor
-from vcproxy.workers.actions import (
-    Action,
-    Adopt,
-    AskStacks,
-    Drop,
-    Exit,
-    Kill,
-    Load,
-    NotReloaded,
-    Offer,
-    Ready,
-    Reloaded,
-    Reopen,
-    Send,
-    Spawn,
-    Unlisten,
+from vcproxy.workers import actions as do
+from vcproxy.workers.actions import Action
+from vcproxy.workers.limits import (
+    EXHAUSTED_STATUS,
+    EXITED_0,
+    GRACE_S,
+    NOT_LOADED,
+    PREPARE_S,
+    SIGTERM,
+    STACKS_S,
 )
 from vcproxy.workers.messages import Message, Verb
+from vcproxy.workers.phases import Phase, State
+from vcproxy.workers.rolling_restart import RollingRestart
 from vcproxy.workers.silence import Silence
 
 if TYPE_CHECKING:
     from random import Random
 
     from vcproxy.supervise.intensity import Intensity
-
-EXHAUSTED_STATUS = 3
-"""Exit status after more restarts of workers than the intensity allows. 1 is an error at the start
-or at the end, and 2 a wrong command line."""
-
-PREPARE_S = 30.0
-"""How long a worker may take to load a configuration. It takes less than a second, except on a
-machine that is out of memory, or behind a plugin that blocks."""
-
-GRACE_S = 5.0
-"""How long a worker may take to end after the time for its end. One that takes longer hangs in a
-plugin."""
-
-STACKS_S = 1.0
-"""How long a worker that hangs may take to write its stacks: it takes milliseconds, except on a
-machine that swaps."""
-
-SIGTERM = 15
-"""The number of the signal, the same on every Linux."""
-
-
-class Phase(Enum):
-    """What the master is doing."""
-
-    STARTING = auto()
-    SERVING = auto()
-    LOADING = auto()
-    PREPARING = auto()
-    COMMITTING = auto()
-    DRAINING = auto()
-    STOPPING = auto()
-
-
-class State(Enum):
-    """What a worker has reached."""
-
-    PREPARING = auto()
-    """The worker loads the configuration of its generation, for a reload or because it was just
-    started."""
-    PREPARED = auto()
-    COMMITTING = auto()
-    SERVING = auto()
-    ENDED = auto()
 
 
 class Master:
@@ -130,6 +73,7 @@ class Master:
         self._timeout_s = timeout_s
         self._silence = Silence()
         self._asked: set[int] = set()  # workers that were asked for their stacks
+        self.rolling = RollingRestart()
         # Their ends are limited by the phase, and their starts as their silence is.
         children = [ChildSpec(str(each), shutdown_s=None, start_s=None) for each in self._states]
         self._supervisor = Supervisor(
@@ -140,7 +84,7 @@ class Master:
     @property
     def deadline(self) -> float | None:
         """When `elapsed` must be called; None: it need not be called."""
-        times = [self._deadline]
+        times = [self._deadline, self.rolling.deadline]
         if not self._ending:
             times += [self._supervisor.deadline, self._silence.deadline]
         return min((time for time in times if time is not None), default=None)
@@ -197,6 +141,9 @@ class Master:
         if self.phase is Phase.STARTING:
             return self._give_up(1, f"worker {worker} {how} before it was ready")
         actions: list[Action] = []
+        if self.rolling.replaces(worker):
+            reason = f"it {how} while its successor loaded the configuration"
+            actions += self._after(self.rolling.fail(reason), now)
         if self.phase is Phase.PREPARING:
             reason = f"worker {worker} {how} while it loaded the configuration"
             actions += self._roll_back(reason, now)
@@ -211,10 +158,10 @@ class Master:
         """Handle the end of Load. `error`: why there is no candidate; empty: there is a candidate,
         which lets the workers drain for `drain_s`."""
         if self._ending:
-            return [Drop()]
+            return [do.Drop()]
         if error:
             self.phase = Phase.SERVING
-            return [NotReloaded(error), *self._advance(now)]
+            return [do.NotReloaded(error), *self._advance(now)]
         self._loaded, self._candidate_drain_s = True, drain_s
         return self._advance(now)
 
@@ -225,9 +172,56 @@ class Master:
         self._reload = True
         return self._advance(now)
 
+    # -- a restart ---------------------------------------------------------------------------
+
+    def restart(self, alone: Collection[int], now: float) -> list[Action]:
+        """Replace all workers one by one, unless `rolling.running`. `alone`: see RollingRestart."""
+        if self._ending:
+            return [do.NotRestarted("the proxy ends")]
+        self.rolling.request(self._states, alone)
+        return self._advance(now)
+
+    def successor_received(self, message: Message, now: float) -> list[Action]:
+        """Handle a message from a process that is to take the place of a worker."""
+        if not self.rolling.loading:
+            return []
+        if message.verb is Verb.REFUSED:
+            return self._after(self.rolling.fail(message.text), now)
+        if message.verb is not Verb.PREPARED:
+            return []
+        worker, at_once, actions = self.rolling.prepared(now, self._drain_s)
+        self._states[worker] = State.PREPARED
+        self._silence.allow(worker)
+        return [*actions, *([self._commit(worker, now)] if at_once else [])]
+
+    def successor_ended(self, how: str, now: float) -> list[Action]:
+        """Handle the end of a process that was to take the place of a worker."""
+        if not self.rolling.loading:
+            return []
+        return self._after(self.rolling.fail(f"its successor {how}"), now)
+
+    def left(self, how: str, now: float) -> list[Action]:
+        """Handle the end of a process whose worker has a successor."""
+        worker, waits, actions = self.rolling.left(how)
+        if self._ending:
+            return [*actions, *self._exit_if_all_ended()]
+        prepared = self._states[worker] is State.PREPARED and worker not in self._replacing
+        if waits and prepared and self.phase is Phase.RESTARTING:
+            actions.append(self._commit(worker, now))
+        return [*actions, *self._advance(now)]
+
+    def _after(self, actions: list[Action], now: float) -> list[Action]:
+        """Return actions of a restart; if they have ended it early, also what follows."""
+        if self.phase is not Phase.RESTARTING or not actions or self.rolling.busy:
+            return actions
+        self.phase = Phase.SERVING
+        return [*actions, *self._advance(now)]
+
+    # -- other events ------------------------------------------------------------------------
+
     def reopen(self) -> list[Action]:
         """Handle SIGUSR1."""
-        return [Reopen(), *self._send_all(Message(Verb.REOPEN))]
+        return [do.Reopen(), *self._send_all(Message(Verb.REOPEN))]
 
     def end(self, signal: int, pid: int, now: float) -> list[Action]:
         """Handle a signal that ends the proxy, from the process `pid`. The second signal ends it at
@@ -237,17 +231,17 @@ class Master:
         if self.phase is Phase.DRAINING:
             self.phase = Phase.STOPPING
             self._deadline = now + GRACE_S
-            return self._send_all(Message(Verb.STOP))
+            return [*self._send_all(Message(Verb.STOP)), *self.rolling.stop(now)]
         return self._drain(signal, pid, now)
 
     def elapsed(self, now: float) -> list[Action]:
         """Handle the deadline, if it has passed."""
+        actions = self._after(self.rolling.elapsed(now), now)
         if self._ending:
-            return self._not_ended(now)
-        actions: list[Action] = []
+            return [*actions, *self._not_ended(now)]
         if self._deadline is not None and now >= self._deadline:
             late = next(each for each, at in self._states.items() if at is State.PREPARING)
-            actions += self._roll_back(f"worker {late} {_NOT_LOADED}", now)
+            actions += self._roll_back(f"worker {late} {NOT_LOADED}", now)
         actions += self._supervise(self._supervisor.elapsed(now), now)
         for worker in self._silence.late(now):
             actions += self._silent(worker, now)
@@ -273,19 +267,27 @@ class Master:
             self._deadline = now + PREPARE_S
             self._generation += 1
             self._states = dict.fromkeys(self._states, State.PREPARING)
-            actions += [Offer(worker, self._generation) for worker in self._states]
+            actions += [do.Offer(worker, self._generation) for worker in self._states]
         elif self.phase is Phase.PREPARING and self._all(State.PREPARED):
             self.phase = Phase.COMMITTING
             self._deadline = None
             self._loaded, self._drain_s = False, self._candidate_drain_s
-            actions += [Adopt(), *(self._commit(worker, now) for worker in self._states)]
+            actions += [do.Adopt(), *(self._commit(worker, now) for worker in self._states)]
         elif self.phase is Phase.COMMITTING and self._all(State.SERVING):
             self.phase = Phase.SERVING
-            actions.append(Ready() if self._generation == 1 else Reloaded())
+            actions.append(do.Ready() if self._generation == 1 else do.Reloaded())
+        elif (
+            self.phase is Phase.RESTARTING and self._all(State.SERVING) and not self.rolling.loading
+        ):
+            self.phase = Phase.SERVING
         if self._reload and self.phase is Phase.SERVING:
             self._reload = False
             self.phase = Phase.LOADING
-            actions.append(Load())
+            actions.append(do.Load())
+        if self.phase is Phase.SERVING and self._all(State.SERVING):
+            actions += self.rolling.next(self._generation, now)
+            if self.rolling.loading:
+                self.phase = Phase.RESTARTING
         return actions
 
     def _supervise(self, decided: Sequence[SupervisorAction], now: float) -> list[Action]:
@@ -297,17 +299,17 @@ class Master:
                     actions.append(self._spawn(int(name), now))
                     actions += self._supervise(self._supervisor.started(name, now), now)
                 case KillChild(name):
-                    actions.append(Kill(int(name)))
+                    actions.append(do.Kill(int(name)))
                 case Log():
                     actions.append(each)
         return actions
 
-    def _spawn(self, worker: int, now: float) -> Spawn:
+    def _spawn(self, worker: int, now: float) -> do.Spawn:
         self._states[worker] = State.PREPARING
         if self.phase is not Phase.STARTING:
             self._replacing.add(worker)
         self._silence.expect(worker, now + PREPARE_S)
-        return Spawn(worker, self._generation)
+        return do.Spawn(worker, self._generation)
 
     def _expect_pulse(self, worker: int, now: float) -> None:
         self._asked.discard(worker)
@@ -321,11 +323,11 @@ class Master:
         if worker not in self._asked:
             self._asked.add(worker)
             self._silence.expect(worker, now + STACKS_S)
-            return [AskStacks(worker)]
+            return [do.AskStacks(worker)]
         self._silence.allow(worker)
         text = f"has sent no heartbeat for {show_duration(self._timeout_s)}"
         if self._states[worker] is State.PREPARING:
-            text = _NOT_LOADED
+            text = NOT_LOADED
         if self.phase is Phase.STARTING:
             return self._give_up(1, f"worker {worker} {text}")
         return self._supervise(self._supervisor.hung(str(worker), text, now), now)
@@ -338,15 +340,16 @@ class Master:
         if unasked := [each for each in late if each not in self._asked]:
             self._asked.update(unasked)
             self._deadline = now + STACKS_S
-            return [AskStacks(each) for each in unasked]
+            return [do.AskStacks(each) for each in unasked]
         self._deadline = None
         text = "worker {} has not ended in time: it is killed"
-        return [action for each in late for action in (Log("error", text.format(each)), Kill(each))]
+        logged = [Log("error", text.format(each)) for each in late]
+        return [*logged, *(do.Kill(each) for each in late)]
 
-    def _commit(self, worker: int, now: float) -> Send:
+    def _commit(self, worker: int, now: float) -> do.Send:
         self._states[worker] = State.COMMITTING
         self._expect_pulse(worker, now)
-        return Send(worker, Message(Verb.COMMIT, self._generation))
+        return do.Send(worker, Message(Verb.COMMIT, self._generation))
 
     def _refused(self, worker: int, reason: str, now: float) -> list[Action]:
         if worker in self._replacing:
@@ -362,12 +365,12 @@ class Master:
         self._deadline = None
         self._generation += 1  # so answers about the candidate that arrive later are ignored
         self._loaded = False
-        actions: list[Action] = [NotReloaded(reason)]
+        actions: list[Action] = [do.NotReloaded(reason)]
         for worker, state in self._states.items():
             if state is not State.ENDED:
                 self._states[worker] = State.SERVING
-                actions.append(Send(worker, message))
-        return [*actions, Drop(), *self._advance(now)]
+                actions.append(do.Send(worker, message))
+        return [*actions, do.Drop(), *self._advance(now)]
 
     def _drain(self, signal: int, pid: int, now: float) -> list[Action]:
         self.phase = Phase.DRAINING
@@ -375,25 +378,21 @@ class Master:
         # Unlisten comes first: a socket that only the master holds would take connections that
         # nobody accepts.
         actions = self._send_all(Message(Verb.DRAIN, signal=signal, pid=pid))
-        return [Unlisten(), Drop(), *actions, *self._exit_if_all_ended()]
+        rolling = self.rolling.end("the proxy ends")
+        return [do.Unlisten(), do.Drop(), *rolling, *actions, *self._exit_if_all_ended()]
 
     def _give_up(self, status: int, reason: str) -> list[Action]:
         """End the start: no worker serves yet."""
         live = [each for each, state in self._states.items() if state is not State.ENDED]
-        return [*(Kill(worker) for worker in live), Exit(status, reason)]
+        return [*(do.Kill(worker) for worker in live), do.Exit(status, reason)]
 
     def _exit_if_all_ended(self) -> list[Action]:
-        return [Exit(self._status)] if self._all(State.ENDED) else []
+        ended = self._all(State.ENDED) and not self.rolling.busy
+        return [do.Exit(self._status)] if ended else []
 
     def _send_all(self, message: Message) -> list[Action]:
         return [
-            Send(worker, message)
+            do.Send(worker, message)
             for worker, state in self._states.items()
             if state is not State.ENDED
         ]
-
-
-EXITED_0 = "exited with status 0"
-"""How a worker ends when it was asked to end."""
-
-_NOT_LOADED = f"has not loaded the configuration within {show_duration(PREPARE_S)}"

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from select import EPOLLIN
 from time import monotonic
 from typing import Protocol
 
@@ -32,13 +31,13 @@ from vcproxy.listeners.service_manager import ServiceManager
 from vcproxy.supervise.actions import Log
 from vcproxy.supervise.intensity import Intensity
 from vcproxy.workers import actions as do
-from vcproxy.workers.channel import MAX_DESCRIPTORS
 from vcproxy.workers.content import packed
 from vcproxy.workers.master import Master
 from vcproxy.workers.messages import Message, Verb
 from vcproxy.workers.orphans import Orphans, adopt_orphans
-from vcproxy.workers.sockets import Change, HandedOn, ListeningSockets, new_sockets
-from vcproxy.workers.worker_process import Stdio, WorkerProcess
+from vcproxy.workers.processes import Role, WorkerProcesses
+from vcproxy.workers.sockets import Change, ListeningSockets, new_sockets
+from vcproxy.workers.worker_process import Stdio
 
 SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
 """The signals that the master waits for. Workers ignore them: a terminal sends SIGINT to both, and
@@ -56,17 +55,6 @@ class MasterLog(Protocol):
 
     def reopen(self) -> None:
         """Reopen the log file."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """Calls a function while a descriptor is readable. A Watcher."""
-
-    call: Callable[[], None]
-
-    def ready(self, mask: int) -> None:
-        """Call it."""
-        self.call()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +84,6 @@ class MasterProcess:
         channel and its stacks. `activated`: sockets that are bound already.
         """
         self._workers = workers
-        self._command = command
         self._log = log
         self._sockets = ListeningSockets(workers, activated)
         change = self._sockets.prepare(configuration)
@@ -104,9 +91,8 @@ class MasterProcess:
         self._current = _Loaded(configuration, change, packed(configuration))
         self._candidate: _Loaded | None = None
         bound = (address for entry in configuration.settings.listener for address in entry.bind)
-        self._stdio = Stdio(used=any(address.scheme == "stdio" for address in bound))
+        stdio = Stdio(used=any(address.scheme == "stdio" for address in bound))
         self._replaced: Configuration | None = None  # in use before a reload that is not logged yet
-        self._running: dict[int, WorkerProcess] = {}
         settings = configuration.settings
         self._master = Master(
             workers,
@@ -116,7 +102,8 @@ class MasterProcess:
             Random(),
         )
         self._driver = EpollDriver(Engine("master", memory=0, random=Random(), log=log))
-        self._orphans = Orphans(self._pids, self._driver.after)
+        self._processes = WorkerProcesses(self._driver, command, stdio, self._received, self._ended)
+        self._orphans = Orphans(lambda: self._processes.pids, self._driver.after)
         self._deadline: float | None = None  # when the next call of `_elapsed` is due
         self._service_manager = ServiceManager(log)
         self._exit: do.Exit | None = None
@@ -134,7 +121,7 @@ class MasterProcess:
         if (address := self._current.configuration.settings.supervise.bind) is not None:
             from vcproxy.workers.list_server import list_processes  # seldom used
 
-            list_processes(self._driver.engine, address, self._processes)
+            list_processes(self._driver.engine, address, self._listed)
         self._perform(self._master.start(monotonic()))
         if limit_s := self._service_manager.watchdog_s:
             Heartbeat([self._driver], limit_s, self._service_manager.pulsed).start()
@@ -143,17 +130,13 @@ class MasterProcess:
             assert self._exit is not None
             return self._exit
         finally:
-            for worker in self._running.values():
-                worker.end()
+            self._processes.end()
             self._sockets.close()
             self._service_manager.close()
 
-    def _pids(self) -> set[int]:
-        return {worker.pid for worker in self._running.values()}
-
-    def _processes(self) -> Iterator[tuple[str, int]]:
+    def _listed(self) -> Iterator[tuple[str, int]]:
         yield "vcproxy/master", os.getpid()
-        for number, worker in sorted(self._running.items()):
+        for number, worker in sorted(self._processes.running.items()):
             yield f"vcproxy/worker#{number}", worker.pid
 
     # -- events ------------------------------------------------------------------------------
@@ -176,31 +159,37 @@ class MasterProcess:
     def _signalled(self, number: int, pid: int) -> Sequence[do.Action]:
         return self._master.end(number, pid, monotonic())
 
-    def _read(self, number: int, worker: WorkerProcess) -> None:
-        for message, _ in worker.channel.receive_all():
-            self._perform(self._master.received(number, message, monotonic()))
-        if worker.channel.ended:
-            self._driver.unwatch(worker.channel.fileno())  # forgotten when its process ends
+    def _received(self, number: int, role: Role, message: Message) -> None:
+        """Pass on a message from a process of a worker."""
+        now = monotonic()
+        if role is Role.WORKER or message.verb is Verb.ERRORED:
+            self._perform(self._master.received(number, message, now))
+        elif role is Role.SUCCESSOR:
+            self._perform(self._master.successor_received(message, now))
 
-    def _ended(self, number: int, worker: WorkerProcess) -> None:
-        self._read(number, worker)  # the worker may have sent why it ends
-        how = worker.how_ended()
-        if not how:
-            return  # a late event: the number of its descriptor is in use again
-        self._driver.unwatch(worker.channel.fileno())
-        self._driver.unwatch(worker.pidfd)
-        worker.close()
-        del self._running[number]
+    def _ended(self, number: int, role: Role, how: str) -> None:
+        """Pass on the end of a process of a worker."""
         if left := self._orphans.kill():
             pids = ", ".join(map(str, left))
             self._log(
                 "warning", f"worker {number}: the programs that it has left are killed: {pids}"
             )
-        self._perform(self._master.ended(number, how, monotonic()))
+        now = monotonic()
+        match role:
+            case Role.WORKER:
+                self._perform(self._master.ended(number, how, now))
+            case Role.SUCCESSOR:
+                self._perform(self._master.successor_ended(how, now))
+            case Role.LEAVING:
+                self._perform(self._master.left(how, now))
 
     def _elapsed(self) -> None:
         self._deadline = None
         self._perform(self._master.elapsed(monotonic()))
+
+    @property
+    def _pids(self) -> str:
+        return ", ".join(str(each.pid) for _, each in sorted(self._processes.running.items()))
 
     @property
     def _status(self) -> str:
@@ -224,14 +213,28 @@ class MasterProcess:
             case do.Offer(number, generation):
                 assert self._candidate is not None
                 offered = new_sockets(self._candidate.change, number)
-                self._prepare(number, generation, self._candidate, offered)
+                self._processes.offer(number, generation, self._candidate.content, offered)
             case do.Send(number, message):
-                self._send(number, message)
+                self._processes.send(number, message)
             case do.AskStacks(number):
-                if number in self._running:
-                    self._running[number].ask_stacks()
+                if number in self._processes.running:
+                    self._processes.running[number].ask_stacks()
             case do.Kill(number):
                 self._kill(number)
+            case do.StartSuccessor(number, generation):
+                self._spawn(number, generation, Role.SUCCESSOR)
+            case do.Succeed(number):
+                self._processes.succeed(number)
+            case do.KillSuccessor():
+                self._processes.kill_successor()
+            case do.SendLeaving(message):
+                self._processes.send_leaving(message)
+            case do.KillLeaving():
+                self._processes.kill_leaving()
+            case do.Restarted(count):
+                self._log("info", f"{count} workers restarted, processes {self._pids}")
+            case do.NotRestarted(reason):
+                self._log("error", f"workers not restarted: {reason}")
             case do.Load():
                 self._service_manager.reloading()
                 threading.Thread(target=self._load, daemon=True).start()
@@ -241,8 +244,7 @@ class MasterProcess:
                 self._drop()
             case do.Ready():
                 self._announce()
-                pids = ", ".join(str(each.pid) for each in self._running.values())
-                self._log("info", f"{self._workers} workers, processes {pids}")
+                self._log("info", f"{self._workers} workers, processes {self._pids}")
                 self._log.print("ready")
                 self._service_manager.ready(self._status)
             case do.Reloaded():
@@ -263,44 +265,23 @@ class MasterProcess:
                 self._exit = action
                 self._driver.stop()
 
-    def _spawn(self, number: int, generation: int) -> None:
+    def _spawn(self, number: int, generation: int, role: Role = Role.WORKER) -> None:
+        content, sockets = self._current.content, self._sockets.of(number)
         try:
-            worker = WorkerProcess(partial(self._command, number), *self._stdio.of(number))
+            self._processes.start(number, role, generation, content, sockets)
         except OSError as error:
             why = f"could not be started: {(error.strerror or str(error)).lower()}"
-            self._post(lambda: self._master.ended(number, why, monotonic()))
-            return
-        self._stdio.given_to(number)
-        self._running[number] = worker
-        channel, pidfd = worker.channel.fileno(), worker.pidfd
-        self._driver.watch(channel, _Call(partial(self._read, number, worker)), EPOLLIN)
-        self._driver.watch(pidfd, _Call(partial(self._ended, number, worker)), EPOLLIN)
-        self._prepare(number, generation, self._current, self._sockets.of(number))
+            master = self._master
+            ended = partial(master.ended, number) if role is Role.WORKER else master.successor_ended
+            self._post(lambda: ended(why, monotonic()))
 
     def _kill(self, number: int) -> None:
-        worker = self._running.get(number)
+        worker = self._processes.running.get(number)
         if worker is not None:
             worker.kill()
             if worker.asked:
                 stacks = worker.stacks.read() or "none: it is stopped, or waits in the kernel"
                 self._log("error", f"worker {number}: the stacks of its threads:\n{stacks}")
-
-    def _prepare(
-        self, number: int, generation: int, loaded: _Loaded, sockets: Sequence[HandedOn]
-    ) -> None:
-        """Send a worker sockets and a configuration."""
-        for first in range(0, len(sockets), MAX_DESCRIPTORS):
-            some = sockets[first : first + MAX_DESCRIPTORS]
-            places = tuple((name, str(address)) for name, address, _ in some)
-            message = Message(Verb.SOCKETS, generation, places=places)
-            self._send(number, message, [sock.fileno() for _, _, sock in some])
-        self._send(number, Message(Verb.PREPARE, generation), [loaded.content])
-
-    def _send(self, number: int, message: Message, descriptors: Sequence[int] = ()) -> None:
-        worker = self._running.get(number)
-        if worker is not None and not worker.channel.send(message, descriptors):
-            # The worker has ended, which its pidfd will report, or it hangs and never reads.
-            worker.kill()
 
     def _load(self) -> None:
         """Read the configuration again, in a thread of its own, because that may take long."""

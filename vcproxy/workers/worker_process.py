@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 
 from vcproxy.workers.channel import Channel
-from vcproxy.workers.master import EXITED_0
+from vcproxy.workers.limits import EXITED_0
 from vcproxy.workers.stacks import SIGNAL, Stacks
 
 
