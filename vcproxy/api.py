@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.signals import Signal, Signals, signal_name
     from vcproxy.engine.ticks import Tick, Ticks
+    from vcproxy.engine.unix_datagrams import UnixArrived, UnixBound, UnixDatagrams
     from vcproxy.engine.vio import VIO
     from vcproxy.framing.framing import (
         Decoder,
@@ -177,6 +178,7 @@ else:
         "vcproxy.engine.net": ("NetVConnection",),
         "vcproxy.engine.signals": ("Signal", "Signals", "signal_name"),
         "vcproxy.engine.ticks": ("Tick", "Ticks"),
+        "vcproxy.engine.unix_datagrams": ("UnixArrived", "UnixBound", "UnixDatagrams"),
         "vcproxy.engine.vio": ("VIO",),
         "vcproxy.framing.framing": (
             "Decoder",
@@ -396,6 +398,9 @@ __all__ = [
     "TunnelDone",
     "TwoWayTunnel",
     "Tx",
+    "UnixArrived",
+    "UnixBound",
+    "UnixDatagrams",
     "UpstreamName",
     "UpstreamTls",
     "Validator",

@@ -142,6 +142,7 @@ Other keys are message classes, with an instance as data, and tags:
 | `Bound`, `BindFailed` | `Datagrams` | the socket is bound, or why not |
 | `Arrived` | `Datagrams` | a datagram has arrived |
 | `BusReceived` | `BusMessages` | a message of the bus has arrived |
+| `UnixBound`, `BindFailed`, `UnixArrived` | `UnixDatagrams` | the same for a Unix socket |
 """
 
 

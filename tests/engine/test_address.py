@@ -35,17 +35,49 @@ nats = st.builds(
     subjects,
     st.from_regex(r"[a-z0-9_]{0,5}", fullmatch=True),
 )
-paths = st.text(st.characters(codec="utf-8"), min_size=1, max_size=100).filter(
-    lambda path: len(path.encode()) <= 107
+paths = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=100
+).filter(lambda path: len(path.encode()) <= 107)
+files = st.fixed_dictionaries(
+    {},
+    optional={
+        "group": st.sampled_from(("adm", "a b&c", "0")),
+        "mode": st.sampled_from(("600", "0660")),
+        "owner": st.sampled_from(("daemon", "1000")),
+    },
 )
-unix = st.builds(lambda path: Address("unix", path=path), paths)
-addresses = st.one_of(inet, groups, nats, unix, st.just(Address("stdio")))
+unix = st.builds(
+    lambda scheme, path, file: Address(scheme, path=path, file=tuple(sorted(file.items()))),
+    st.sampled_from(("unix", "unixgram", "unixpacket", "fifo")),
+    paths,
+    files,
+)
+lines = st.builds(
+    lambda path, settings: Address("serial", path=path, parameters=tuple(sorted(settings.items()))),
+    paths,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "baud": st.sampled_from(("9600", "4000000")),
+            "bits": st.sampled_from("5678"),
+            "flow": st.sampled_from(("none", "hardware", "software")),
+            "parity": st.sampled_from(("none", "even", "odd")),
+            "stop": st.sampled_from("12"),
+        },
+    ),
+)
+terminals = st.sampled_from(
+    (Address("stdio"), Address("terminal"), Address("terminal", parameters=(("raw", "true"),)))
+)
+addresses = st.one_of(inet, groups, nats, unix, lines, terminals)
 
 
 @given(addresses)
 @example(Address("unix", path="//run/app.sock"))
 def test_an_address_survives_printing_and_parsing(address: Address) -> None:
-    assert Address.parse(str(address)) == address
+    parsed = Address.parse(str(address))
+    assert (parsed, parsed.file) == (address, address.file)
+    assert (Address.parse(address.text), hash(parsed)) == (address, hash(address))
 
 
 @given(st.one_of(st.text(), st.text().map("tcp://".__add__), st.text().map("unix:".__add__)))
@@ -70,6 +102,21 @@ def test_any_text_is_an_address_or_a_value_error_that_names_it(text: str) -> Non
         ("tcp://[::1]:0", Address("tcp", "::1", 0)),
         ("unix:///run/app.sock", Address("unix", path="/run/app.sock")),
         ("unix:app.sock", Address("unix", path="app.sock")),
+        ("unix:a%3fb%25", Address("unix", path="a?b%")),
+        (
+            "unix:/run/app.sock?mode=0660&group=web",
+            Address("unix", path="/run/app.sock", file=(("group", "web"), ("mode", "0660"))),
+        ),
+        ("unixgram:/dev/log", Address("unixgram", path="/dev/log")),
+        ("unixpacket:app.sock", Address("unixpacket", path="app.sock")),
+        ("fifo:/run/app.fifo", Address("fifo", path="/run/app.fifo")),
+        (
+            "serial:///dev/ttyUSB0?baud=9600&parity=none",
+            Address(
+                "serial", path="/dev/ttyUSB0", parameters=(("baud", "9600"), ("parity", "none"))
+            ),
+        ),
+        ("terminal:?raw=true", Address("terminal", parameters=(("raw", "true"),))),
         ("stdio:", Address("stdio")),
         ("udp://127.0.0.1:53", Address("udp", "127.0.0.1", 53)),
         (
@@ -90,7 +137,7 @@ def test_spellings(uri: str, address: Address) -> None:
 @pytest.mark.parametrize(
     ("uri", "why"),
     [
-        ("localhost:80", "must begin with one of tcp:, tls:, unix:, stdio:"),
+        ("localhost:80", "must begin with one of tcp:, tls:, unix:, unixgram:"),
         ("udp://127.0.0.1:53?ttl=1", "ttl is for multicast groups, and 127.0.0.1 is not one"),
         ("udp://239.1.1.1:53?ttl=256", "ttl must have a number of hops from 0 to 255"),
         ("udp://239.1.1.1:53?iface=lo", "iface: udp:// has interface, source, ttl"),
@@ -111,6 +158,22 @@ def test_spellings(uri: str, address: Address) -> None:
         ("tcp://[::1:80", "Invalid IPv6 URL"),
         ("unix:", "names no socket path"),
         ("unix:" + "x" * 108, "at most 107 bytes"),
+        ("unixgram:" + "x" * 108, "at most 107 bytes"),
+        ("unixpacket:", "names no path"),
+        ("unix:a%00b", "contains no NUL byte"),
+        ("unix:app.sock?mode=0999", "mode must be an octal number, as 0660"),
+        ("unix:app.sock?mode=rw", "mode must be an octal number, as 0660"),
+        ("unix:app.sock?owner=", "owner must have a value"),
+        ("unix:app.sock?user=bob", "unknown parameter user: unix: has group, mode, owner"),
+        ("serial:", "names no path"),
+        ("serial:/dev/ttyS0?baud=9601", "baud must be a speed of termios"),
+        ("serial:/dev/ttyS0?bits=9", "bits must be 5, 6, 7 or 8"),
+        ("serial:/dev/ttyS0?parity=mark", "parity must be none, even or odd"),
+        ("serial:/dev/ttyS0?stop=1.5", "stop must be 1 or 2"),
+        ("serial:/dev/ttyS0?flow=dtr", "flow must be none, hardware or software"),
+        ("fifo:a?baud=9600", "unknown parameter baud: fifo: has group, mode, owner"),
+        ("terminal:?raw=1", "raw must be true or false"),
+        ("terminal:/dev/tty", "nothing may follow terminal:"),
         ("stdio:0", "nothing may follow stdio:"),
     ],
 )

@@ -20,7 +20,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from vcproxy.engine.address import Address
+from vcproxy.engine.address import CHILD, PATHS, Address
 from vcproxy.engine.units import duration, show_duration, show_size, size
 
 T = TypeVar("T")
@@ -49,9 +49,11 @@ def _file(value: object, info: ValidationInfo) -> Path:
 def endpoint(value: object, info: ValidationInfo) -> Address:
     """Return an address, read like an Endpoint. Raises ValueError."""
     address = _from_text(Address.parse, "an address", "tcp://127.0.0.1:8080")(value)
-    if address.scheme != "unix":
+    if address.scheme == CHILD:
+        raise ValueError(f'"{address}": only a ChildProcess has such addresses')
+    if address.scheme not in PATHS:
         return address
-    return Address.parse(f"unix:{_relative_to_file(address.path, info)}")
+    return address.at_path(str(_relative_to_file(address.path, info)))
 
 
 def _server(address: Address) -> Address:

@@ -16,7 +16,7 @@ import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.drop_counter import DropCounter
@@ -54,19 +54,23 @@ SetInterest: TypeAlias = Callable[[bool, bool], None]
 """Called as `(reads, writes)`: set the directions in which a port waits for events."""
 
 
+SocketPlace: TypeAlias = Any
+"""The address of a socket: host and port, or of a Unix socket its path."""
+
+
 class DatagramSocket(Protocol):
     """The methods of a non-blocking socket that ports use."""
 
     def recv(self, size: int, /) -> bytes:
         """Read one datagram. Raises BlockingIOError, OSError."""
 
-    def recvfrom(self, size: int, /) -> tuple[bytes, tuple[str, int]]:
+    def recvfrom(self, size: int, /) -> tuple[bytes, SocketPlace]:
         """Read one datagram; return it and its source's address."""
 
     def send(self, data: Block, /) -> int:
         """Send one datagram to the connected peer."""
 
-    def sendto(self, data: Block, peer: tuple[str, int], /) -> int:
+    def sendto(self, data: Block, peer: SocketPlace, /) -> int:
         """Send one datagram to an address."""
 
     def sendmsg(
@@ -74,7 +78,7 @@ class DatagramSocket(Protocol):
         buffers: Iterable[Block],
         ancdata: Iterable[tuple[int, int, bytes]] = ...,
         flags: int = ...,
-        address: tuple[str, int] | None = ...,
+        address: SocketPlace = ...,
         /,
     ) -> int:
         """Send bytes as several datagrams, of the segment size in `ancdata`."""
@@ -105,7 +109,7 @@ class DatagramPort:
         sock: DatagramSocket,
         set_interest: SetInterest,
         send: Callable[[Block], int],
-        peer: tuple[str, int] | None = None,
+        peer: SocketPlace = None,
     ) -> None:
         """`peer`: the destination, for a socket that is not connected."""
         self.writable = True

@@ -1,71 +1,135 @@
-"""Addresses as URIs: tcp, tls and udp://host:port, unix:path, stdio:, nats://host:port/subject."""
+"""Addresses as URIs: where to listen, or what to connect to.
+
+| URI | what it is |
+|---|---|
+| tcp://HOST:PORT, tls://HOST:PORT | a stream of bytes, with TLS |
+| udp://HOST:PORT | datagrams of a host or of a multicast group |
+| unix:PATH | a Unix socket with streams of bytes |
+| unixgram:PATH, unixpacket:PATH | one with datagrams, and one with connections of messages |
+| fifo:PATH | a named pipe, which moves bytes in one direction (fifo(7)) |
+| serial:PATH | a serial line (termios(3)) |
+| terminal:, stdio: | the terminal of this process; its standard input and output |
+| nats://HOST:PORT/SUBJECT | messages of NATS servers |
+"""
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from ipaddress import IPv6Address
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
-SCHEMES = ("tcp", "tls", "unix", "stdio", "udp", "nats")
+from vcproxy.engine.address_parameters import (
+    FILE_PARAMETERS,
+    Pairs,
+    is_address,
+    is_group,
+    parameters,
+)
+
+SCHEMES = (
+    "tcp", "tls", "unix", "unixgram", "unixpacket", "fifo", "serial", "terminal", "stdio", "udp",
+    "nats",
+)  # fmt: skip
+"""The schemes of addresses in a configuration."""
+
+UNIX = ("unix", "unixgram", "unixpacket")
+"""The schemes of Unix sockets: stream, datagram and seqpacket (unix(7))."""
+
+PATHS = (*UNIX, "fifo", "serial")
+"""The schemes of addresses that are paths of files."""
+
+STANDARD = ("stdio", "terminal")
+"""The schemes of what a process has only one of."""
+
+CHILD = "child"
+"""The scheme of the pipes of child processes: child:NUMBER/stdin. For the engine only: see
+ChildProcess."""
+
+LOCAL = (*PATHS, *STANDARD, CHILD)
+"""The schemes of addresses in this host, which have no host and no port."""
+
+MESSAGES = ("udp", "nats", "unixgram", "unixpacket")
+"""The schemes whose connections carry messages."""
 
 NATS_PORT = 4222
 """The default port of NATS servers."""
 
-PARAMETERS = {"udp": ("interface", "source", "ttl"), "nats": ("stream", "durable")}
-"""The query parameters by scheme. udp://, for multicast groups only: the interface to join or send
-on (its name or an address of it), the only source to receive from, and the most hops of a datagram.
-nats://, for JetStream: the stream, and the durable consumer, which keeps the position in it."""
+LONGEST_SOCKET_PATH = 107
+"""Bytes: sun_path holds 108 with its final NUL (unix(7))."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where to listen or connect to.
 
-    `host` and `port` belong to tcp, tls, udp and nats, `path` to unix, and to nats, as its subject;
-    stdio has none of them. A host is a name, an IPv4 address or an IPv6 address without its
-    brackets.
+    `host` and `port` belong to tcp, tls, udp and nats, `path` to the schemes of PATHS, and to nats,
+    as its subject. A host is a name, an IPv4 address or an IPv6 address without its brackets.
     """
 
     scheme: str
     host: str = ""
     port: int = 0
     path: str = ""
-    parameters: tuple[tuple[str, str], ...] = ()
-    """The query parameters (see PARAMETERS), in alphabetical order."""
+    parameters: Pairs = ()
+    """The query parameters (see PARAMETERS) but those of `file`, in alphabetical order."""
     user: str = ""
     """The credentials for nats, "name:password" or a token. They are not shown."""
+    file: Pairs = field(default=(), compare=False)
+    """FILE_PARAMETERS of the file to make. Addresses that differ in them alone are equal: they are
+    one place."""
     text: str = field(init=False, repr=False, compare=False)
-    """The address as a URI; its hash is that of the address. Each connection needs both."""
+    """The address as a URI, without `file`; its hash is that of the address. Each connection needs
+    both."""
     numeric: bool = field(init=False, repr=False, compare=False)
     """Whether the address can be connected to without a look-up of its name."""
     message_oriented: bool = field(init=False, repr=False, compare=False)
     """Whether connections to the address carry messages, not a stream of bytes."""
 
     def __post_init__(self) -> None:
-        # unix: needs none; nats: the NATS client library does its own look-up
-        numeric = self.scheme in ("unix", "nats") or _is_address(self.host)
+        # nats: the NATS client library does its own look-up
+        numeric = self.scheme in LOCAL or self.scheme == "nats" or _is_address(self.host)
         object.__setattr__(self, "text", self._uri())
         object.__setattr__(self, "numeric", numeric)
-        object.__setattr__(self, "message_oriented", self.scheme in ("udp", "nats"))
+        object.__setattr__(self, "message_oriented", self.scheme in MESSAGES)
 
     @classmethod
     def parse(cls, uri: str) -> "Address":
         """Return the Address of a URI. Raises ValueError with the reason if it is not valid."""
         scheme, colon, rest = uri.partition(":")
-        if not colon or scheme not in SCHEMES:
+        if not colon or (scheme not in SCHEMES and scheme != CHILD):
             known = ", ".join(f"{name}:" for name in SCHEMES)
             raise ValueError(f'"{uri}" is not an address: it must begin with one of {known}')
-        if scheme == "stdio":
-            if rest.strip("/"):
-                raise ValueError(f'"{uri}": nothing may follow stdio:')
-            return cls("stdio")
-        if scheme == "unix":
-            path = rest[2:] if rest.startswith("//") else rest
-            if not path:
-                raise ValueError(f'"{uri}" names no socket path, as in "unix:/run/app.sock"')
-            if len(path.encode()) > 107:  # sun_path holds 108 bytes with its final NUL (unix(7))
-                raise ValueError(f'"{uri}": a Unix socket path holds at most 107 bytes')
-            return cls("unix", path=path)
+        if scheme in LOCAL:
+            return cls._parse_local(uri, scheme, rest)
         return cls._parse_net(uri, scheme)
+
+    @classmethod
+    def _parse_local(cls, uri: str, scheme: str, rest: str) -> "Address":
+        """A path is percent-encoded where it contains "?" or "%", as in any URI."""
+        path, _, query = rest.partition("?")
+        path = unquote(path.removeprefix("//"))
+        if scheme in STANDARD and path.strip("/"):
+            raise ValueError(f'"{uri}": nothing may follow {scheme}:')
+        pairs = parameters(uri, scheme, "", query)
+        file = tuple(pair for pair in pairs if pair[0] in FILE_PARAMETERS)
+        others = tuple(pair for pair in pairs if pair not in file)
+        if scheme in STANDARD:
+            return cls(scheme, parameters=others)
+        address = cls(scheme, path=path, parameters=others, file=file)
+        address.check_path(uri)
+        return address
+
+    def check_path(self, shown: str) -> None:
+        """Raise ValueError unless the path can be one. `shown`: the address as it was written."""
+        path, scheme = self.path, self.scheme
+        if not path:
+            what = "socket path" if scheme == "unix" else "path"
+            example = {"serial": "/dev/ttyUSB0"}.get(scheme, "/run/app.sock")
+            raise ValueError(f'"{shown}" names no {what}, as in "{scheme}:{example}"')
+        if "\0" in path:
+            raise ValueError(f'"{shown}": a path contains no NUL byte')
+        if scheme in UNIX and len(path.encode()) > LONGEST_SOCKET_PATH:
+            most = LONGEST_SOCKET_PATH
+            raise ValueError(f'"{shown}": a Unix socket path holds at most {most} bytes')
 
     @classmethod
     def _parse_net(cls, uri: str, scheme: str) -> "Address":
@@ -94,13 +158,13 @@ class Address:
             host=host,
             port=NATS_PORT if port is None else port,
             path=path,
-            parameters=_parameters(uri, scheme, host, parts.query),
+            parameters=parameters(uri, scheme, host, parts.query),
             user=unquote(user),
         )
 
     def parameter(self, name: str) -> str:
         """Return the value of a parameter; "" if it is not given."""
-        return dict(self.parameters).get(name, "")
+        return dict(self.parameters + self.file).get(name, "")
 
     @property
     def secure(self) -> bool:
@@ -115,26 +179,35 @@ class Address:
     @property
     def multicast(self) -> bool:
         """Whether the address is a multicast group (RFC 1112, RFC 4291)."""
-        return self.scheme == "udp" and _is_group(self.host)
+        return self.scheme == "udp" and is_group(self.host)
 
     def with_port(self, port: int) -> "Address":
         """Return a copy with another port: the assigned port in place of port 0."""
         return replace(self, port=port)
 
+    def at_path(self, path: str) -> "Address":
+        """Return a copy with another path. Raises ValueError if it cannot be one."""
+        moved = replace(self, path=path)
+        moved.check_path(str(moved))
+        return moved
+
     def __str__(self) -> str:
-        return self.text
+        """The address as a URI, with all parameters."""
+        if not self.file:
+            return self.text
+        joint = "&" if self.parameters else "?"
+        return f"{self.text}{joint}{urlencode(self.file)}"
 
     def __hash__(self) -> int:
         return hash(self.text)
 
     def _uri(self) -> str:
-        if self.scheme == "stdio":
-            return "stdio:"
-        if self.scheme == "unix":
-            return f"unix:{'//' if self.path.startswith('//') else ''}{self.path}"
+        query = f"?{urlencode(self.parameters, safe=':')}" if self.parameters else ""
+        if self.scheme in LOCAL:
+            path = self.path.replace("%", "%25").replace("?", "%3F")
+            return f"{self.scheme}:{'//' if path.startswith('//') else ''}{path}{query}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         subject = f"/{quote(self.path)}" if self.path else ""
-        query = f"?{urlencode(self.parameters, safe=':')}" if self.parameters else ""
         return f"{self.scheme}://{host}:{self.port}{subject}{query}"
 
 
@@ -151,39 +224,6 @@ def unmapped(place: str) -> str:
     return place if mapped is None else f"{mapped}{port}"
 
 
-def _is_group(host: str) -> bool:
-    try:
-        return ip_address(host).is_multicast
-    except ValueError:
-        return False
-
-
-def _parameters(uri: str, scheme: str, host: str, query: str) -> tuple[tuple[str, str], ...]:
-    known = PARAMETERS.get(scheme, ())
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
-    except ValueError:
-        pairs = [(query, "")]
-    for name, value in pairs:
-        if name not in known:
-            names = ", ".join(known) or "none"
-            raise ValueError(f'"{uri}": unknown parameter {name}: {scheme}:// has {names}')
-        if not value or (name == "ttl" and not (value.isdecimal() and int(value) < 256)):
-            meant = "a number of hops from 0 to 255" if name == "ttl" else "a value"
-            raise ValueError(f'"{uri}": {name} must have {meant}')
-        if name == "source" and not _is_address(value):
-            raise ValueError(f'"{uri}": source must be an IP address')
-    if pairs and scheme == "udp" and not _is_group(host):
-        raise ValueError(f'"{uri}": {pairs[0][0]} is for multicast groups, and {host} is not one')
-    if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError(f'"{uri}": each parameter may be given once')
-    return tuple(sorted(pairs))
-
-
 @lru_cache  # called for each connection
 def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return is_address(text)

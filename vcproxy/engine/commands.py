@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vcproxy.engine.address import Address
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.bus_messages import BusMessages
     from vcproxy.engine.child_process import ChildProcess
     from vcproxy.engine.content_watch import ContentWatch
-    from vcproxy.engine.datagrams import Datagrams, HostPort
+    from vcproxy.engine.datagrams import SendingSource
     from vcproxy.engine.fan import Fan
     from vcproxy.engine.file_changes import FileChanges, Watch
     from vcproxy.engine.listener import Listener
@@ -168,9 +168,10 @@ class SignalChild:
 class SendDatagram:
     """Send a datagram from the socket of a source, or drop it."""
 
-    source: Datagrams
+    source: SendingSource[Any]
     data: bytes
-    to: HostPort
+    to: Any
+    """A HostPort, or the path of a Unix socket."""
 
 
 @dataclass(slots=True)

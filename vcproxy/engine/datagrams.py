@@ -1,7 +1,7 @@
 """Datagrams: a UDP socket that exchanges datagrams with any peer, as a source of events.
 
 Connections over UDP are VCs: see `Engine.connect` and listeners. This is for protocols with their
-own rules for each peer, such as the mailbox.
+own rules for each peer, such as the mailbox. For Unix sockets there is UnixDatagrams.
 
 Tested in tests/engine/test_source.py.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeAlias, TypeVar
 
 from vcproxy.engine.commands import SendDatagram
 from vcproxy.engine.mutex import current
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 HostPort: TypeAlias = tuple[str, int]
 """A numeric IPv4 or IPv6 address without brackets, and a port."""
+
+Peer = TypeVar("Peer", bound=HostPort | str)
+"""What identifies a peer: a HostPort, or the path of a Unix socket."""
 
 
 @lru_cache(maxsize=4096)  # as many as a mailbox has peers: each message shows its peer in a log
@@ -62,15 +65,46 @@ class Arrived:
     """The multicast group that it was sent to; "": it was sent to the address of the socket."""
 
 
-class Datagrams(Source):
+class SendingSource(Source, Generic[Peer]):
+    """A socket that also sends datagrams, to any peer."""
+
+    __slots__ = ("outlet",)
+
+    def __init__(self, cont: Continuation, name: str, priority: int = PRIORITY) -> None:
+        self.outlet: Callable[[bytes, Peer], None] | None = None
+        """Sends a datagram now; set by the driver that has opened the source."""
+        super().__init__(cont, name, priority)
+
+    def send(self, data: bytes, to: Peer) -> None:
+        """Send a datagram to a peer, before or after the socket is bound.
+
+        It is dropped, counted and logged at intervals, if it is too long, the address is not one to
+        which such a socket can send, or the system does not take it.
+        """
+        engine = self.engine
+        if self.cont is None:
+            return
+        if (
+            self.outlet is None
+            or not engine.direct
+            or engine.commands  # they must not be overtaken
+            or current.engine is not engine
+        ):
+            engine.command(SendDatagram(self, data, to))
+        else:
+            self.outlet(data, to)
+
+
+class Datagrams(SendingSource[HostPort]):
     """A UDP socket at an address; it also receives what is sent to multicast groups.
 
     Events: Bound or BindFailed, then Arrived for each datagram, as they come: lost ones are
     missing, and there may be duplicates. Without backpressure: what the socket's receive buffer
-    cannot hold is lost, as in a network.
+    cannot hold is lost, as in a network. `send` takes up to 65,507 bytes, to a numeric address or a
+    multicast group.
     """
 
-    __slots__ = ("address", "groups", "outlet")
+    __slots__ = ("address", "groups")
 
     last: ClassVar[tuple[type, ...]] = (BindFailed,)
     at_once: ClassVar[type | None] = Arrived
@@ -87,8 +121,6 @@ class Datagrams(Source):
         address, and receives at its own port."""
         self.address = address
         self.groups = groups
-        self.outlet: Callable[[bytes, HostPort], None] | None = None
-        """Sends a datagram now; set by the driver that has opened the source."""
         super().__init__(cont, name, priority)
 
     @property
@@ -100,22 +132,3 @@ class Datagrams(Source):
     def request(self) -> str:
         """See Source."""
         return f"{super().request} {self.address} {self.groups}"
-
-    def send(self, data: bytes, to: HostPort) -> None:
-        """Send a datagram to a peer or a multicast group, before or after Bound.
-
-        It is dropped, counted and logged at intervals, if the address is not numeric, the datagram
-        is too long (65,507 bytes), or the system does not take it.
-        """
-        engine = self.engine
-        if self.cont is None:
-            return
-        if (
-            self.outlet is None
-            or not engine.direct
-            or engine.commands  # they must not be overtaken
-            or current.engine is not engine
-        ):
-            engine.command(SendDatagram(self, data, to))
-        else:
-            self.outlet(data, to)

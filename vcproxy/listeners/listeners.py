@@ -160,7 +160,10 @@ class Listeners:
                 self._host.unlisten(old.listener, old.address)
                 del self._bound[place]
                 continue
-            listener = self._named[planned.addresses[place][0]]
+            name, address = planned.addresses[place]
+            listener = self._named[name]
+            if address.file != old.address.file:  # `renew` sets its mode, owner and group
+                self._bound[place] = old = Binding(old.listener, address, address)
             if listener is not old.listener:
                 self._host.hand_over(old.address, old.listener, listener)
                 changed[place] = Binding(listener, old.address, old.real)
@@ -169,7 +172,7 @@ class Listeners:
             self._host.renew(each.address, each.listener)
         if self._announce:
             for each in changed.values():
-                self._write(f"listening {each.listener.name} {each.real}")
+                self._write(f"listening {each.listener.name} {each.real.text}")
 
     def _create(self, name: str, tcp: TcpOptions) -> Listener:
         return self._first.listening(name, acceptor=_reject, engine=self._first, tcp=tcp)

@@ -322,7 +322,7 @@ class MasterProcess:
 
     def _announce(self) -> None:
         for name, address in self._announced:
-            self._log.print(f"listening {name} {address}")
+            self._log.print(f"listening {name} {address.text}")
         self._announced.clear()
 
     def _reloaded(self) -> None:

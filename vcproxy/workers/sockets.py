@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from vcproxy.config.workers import only_in_worker_1
 from vcproxy.drivers.epoll.accepting import bind
 from vcproxy.drivers.epoll.datagram import bound
+from vcproxy.drivers.epoll.unix_socket import set_permissions
 from vcproxy.engine.address import Address
 from vcproxy.listeners.plan import Place, addresses_of, place_of
 
@@ -62,7 +63,8 @@ class Change:
     made: dict[Place, Group] = field(default_factory=dict)
     """New sockets. The Group of a Unix address whose file was removed replaces the one before."""
     warnings: list[str] = field(default_factory=list)
-    """Addresses that could not be bound again, each with the reason."""
+    """What could not be changed, with the listener and the reason: addresses that could not be
+    bound again, or whose files cannot get their mode, owner and group."""
 
 
 class ListeningSockets:
@@ -130,7 +132,8 @@ class ListeningSockets:
         return made
 
     def adopt(self, change: Change) -> list[tuple[str, Address]]:
-        """Keep what a configuration needs, and close the rest.
+        """Keep what a configuration needs, and close the rest. What fails is added to the warnings
+        of the change.
 
         Return name and address of each listener that is at a new address, or under a new name at
         its address.
@@ -149,6 +152,14 @@ class ListeningSockets:
                 group = self._groups[place] = made
             elif made is not None:
                 group.sockets.update(made.sockets)
+            if group.inode and group.real.file != wanted.address.file:
+                group.real = wanted.address
+                try:
+                    set_permissions(wanted.address)
+                except OSError as error:
+                    why = (error.strerror or str(error)).lower()
+                    at = f"cannot set mode, owner and group of {wanted.address}: {why}"
+                    change.warnings.append(f"{wanted.name}: {at}")
             if group.name != wanted.name:
                 group.name = wanted.name
                 announced.append((wanted.name, group.real))

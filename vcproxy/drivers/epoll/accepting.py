@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import errno
-import os
 import select
 import socket
-import stat
-from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from vcproxy.drivers.epoll.poller import Poller
 from vcproxy.drivers.epoll.tcp import set_tcp
-from vcproxy.engine.address import Address, unmapped
+from vcproxy.engine.address import UNIX, Address, unmapped
 from vcproxy.engine.failures import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vcproxy.drivers.epoll.descriptors import Descriptors
+    from vcproxy.drivers.epoll.unix_socket import SocketFile
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.listener import Listener
 
@@ -41,21 +39,19 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 def bind(address: Address, divided: Divided = None) -> socket.socket:
     """Return a listening socket. Raises OSError.
 
-    A Unix socket file whose process has ended is replaced; one that accepts connections is not.
-    `divided`: see Divided; not for Unix sockets.
+    `divided`: see Divided; not for Unix sockets (see `bound_unix`).
     """
-    if address.scheme == "unix":
-        sock = socket.socket(socket.AF_UNIX)
-        where: object = address.path
-        _remove_stale(address.path)
-    else:
-        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        info = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        family, _, _, _, where = info[0]
-        sock = socket.socket(family)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if address.scheme in UNIX:
+        from vcproxy.drivers.epoll.unix_socket import bound_unix  # many proxies have none
+
+        sock = bound_unix(address)
+        sock.listen(BACKLOG)
+        return sock
+    family, _, _, _, where = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.setblocking(False)
         bind_divided(sock, where, divided)
@@ -80,21 +76,10 @@ def bind_divided(sock: socket.socket, where: object, divided: Divided) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
-def _remove_stale(path: str) -> None:
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return  # another kind of file: bind() fails, "address already in use"
-    except FileNotFoundError:
-        return
-    probe = socket.socket(socket.AF_UNIX)
-    probe.setblocking(False)  # a blocking connect would wait while a live server's backlog is full
-    with probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-        except OSError:
-            return
+def _file_of(address: Address) -> SocketFile:
+    from vcproxy.drivers.epoll.unix_socket import SocketFile
+
+    return SocketFile(address.path)
 
 
 def show(sockaddr: object) -> str:
@@ -139,17 +124,17 @@ class AcceptPort:
         self._turn = 0  # the engine's turn in which a whole batch was accepted
         self._inherited = inherited is not None
         self._sock = sock = bind(address) if inherited is None else inherited
-        self._inet = address.scheme != "unix"
-        self._family = int(sock.family)
+        self._inet = address.scheme not in UNIX
+        self._family, self._type = int(sock.family), int(sock.type)
         self.requested = address
         self.address = address.with_port(sock.getsockname()[1]) if self._inet else address
-        owns_file = not (self._inet or self._inherited)
-        self._inode = os.stat(address.path).st_ino if owns_file else 0
-        self.renew()
+        self._file = _file_of(address) if not (self._inet or self._inherited) else None
+        self.renew(address)
         self.resume()
 
-    def renew(self, inherited: socket.socket | None = None) -> None:
-        """Apply the listener's TCP options; bind a Unix socket again if its file was removed.
+    def renew(self, address: Address, inherited: socket.socket | None = None) -> None:
+        """Apply the listener's TCP options; bind a Unix socket again if its file was removed, and
+        set the mode, owner and group of `address`.
 
         `inherited`: a Unix socket that is bound again already. Raises OSError.
         """
@@ -157,9 +142,15 @@ class AcceptPort:
             set_tcp(self._sock, self.listener.tcp)
         elif inherited is not None:
             self._replace(inherited)
-        elif not (self._inherited or self._file_is_ours()):
-            self._replace(bind(self.address))
-            self._inode = os.stat(self.address.path).st_ino
+        elif self._file is not None and not self._file.present:
+            self._replace(bind(address))
+            self._file = _file_of(address)
+        elif self._file is not None and address.file != self.address.file:
+            from vcproxy.drivers.epoll.unix_socket import set_permissions
+
+            set_permissions(address)
+        if not self._inet:
+            self.address = address
 
     def _replace(self, sock: socket.socket) -> None:
         for _ in range(BACKLOG):  # accept the connections in the old socket's backlog
@@ -168,12 +159,6 @@ class AcceptPort:
         self._sock.close()
         self._sock = sock
         self.resume()
-
-    def _file_is_ours(self) -> bool:
-        try:
-            return os.stat(self.address.path).st_ino == self._inode
-        except OSError:
-            return False
 
     def resume(self) -> None:
         """Resume accepting."""
@@ -210,7 +195,7 @@ class AcceptPort:
                 failure = kind_of(error.errno)(str(error.strerror).lower())
                 self._driver.engine.accept_failed(listener, failure)
                 return
-            sock = socket.SocketType(self._family, socket.SOCK_STREAM, 0, fd)
+            sock = socket.SocketType(self._family, self._type, 0, fd)
             sock.setblocking(False)
             listener.count_accepted()
             tls = listener.tls if self.address.secure else None
@@ -221,6 +206,5 @@ class AcceptPort:
         """Close the socket; remove a Unix socket's file, unless another process has replaced it."""
         self._pause()
         self._sock.close()
-        if not (self._inet or self._inherited) and self._file_is_ours():
-            with suppress(OSError):  # already removed
-                os.unlink(self.address.path)
+        if self._file is not None:
+            self._file.remove()

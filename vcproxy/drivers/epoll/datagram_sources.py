@@ -1,6 +1,6 @@
-"""Datagrams sources of the epoll driver: their sockets, and watching them with epoll.
+"""Datagrams and UnixDatagrams sources of the epoll driver: their sockets, and watching them.
 
-Tested in tests/conformance/test_sources.py.
+Tested in tests/conformance/test_sources.py and tests/conformance/test_unix_datagrams.py.
 """
 
 from __future__ import annotations
@@ -17,13 +17,41 @@ from vcproxy.drivers.epoll.multicast import NoGroupRoute, send_on
 if TYPE_CHECKING:
     from vcproxy.drivers.datagrams import SetInterest
     from vcproxy.drivers.epoll.accepting import AcceptDriver
+    from vcproxy.drivers.unix_datagram_source import UnixDatagramSource
     from vcproxy.engine.address import Address
     from vcproxy.engine.datagrams import Datagrams, HostPort
+    from vcproxy.engine.unix_datagrams import UnixDatagrams
 
 
 def opened(driver: AcceptDriver, source: Datagrams) -> DatagramSource | None:
     """Open a source; its event is Bound, or BindFailed, then None is returned."""
     return open_datagrams(source, _bound, partial(_interested, driver))
+
+
+def opened_unix(driver: AcceptDriver, source: UnixDatagrams) -> UnixDatagramSource | None:
+    """Open a source; its event is UnixBound, or BindFailed, then None is returned."""
+    from vcproxy.drivers.unix_datagram_source import open_unix_datagrams  # few proxies need it
+
+    return open_unix_datagrams(source, partial(_bound_unix, source), partial(_interested, driver))
+
+
+def _bound_unix(source: UnixDatagrams) -> tuple[UnixDatagramSource, str]:
+    from vcproxy.drivers.epoll.unix_socket import SocketFile, bound_unix, shown, sockaddr
+    from vcproxy.drivers.unix_datagram_source import UnixDatagramSource
+
+    address = source.address
+    if address is None:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        sock.bind("")  # the kernel chooses a name of the abstract namespace (unix(7))
+        removed = _nothing
+    else:
+        sock = bound_unix(address)
+        removed = SocketFile(address.path).remove
+    return UnixDatagramSource(source, sock, shown, sockaddr, removed), shown(sock.getsockname())
+
+
+def _nothing() -> None:
+    """Do nothing: there is no file to remove."""
 
 
 def _bound(address: Address) -> tuple[socket.socket, HostPort]:

@@ -299,19 +299,19 @@ class EpollDriver:
     def renew(
         self, address: Address, listener: Listener, inherited: socket.socket | None = None
     ) -> None:
-        """Apply a listener's TCP options at an address; bind a removed Unix socket file again.
+        """Apply a listener's TCP options at an address; bind a removed Unix socket file again, and
+        set its mode, owner and group.
 
         `inherited`: a Unix socket that is bound again already.
         """
         for port in self._listening.get(listener, []):
             if port.requested == address and isinstance(port, AcceptPort):
                 try:
-                    port.renew(inherited)
+                    port.renew(address, inherited)
                 except OSError as error:
                     why = (error.strerror or str(error)).lower()
-                    self.engine.log(
-                        "error", f"{listener.name}: cannot listen at {address} again: {why}"
-                    )
+                    text = f"{listener.name}: cannot listen at {address} again: {why}"
+                    self.engine.log("error", text)
 
     def resume_accept(self, listener: Listener) -> None:
         """Resume accepting at all addresses of a listener."""

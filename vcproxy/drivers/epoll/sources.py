@@ -13,11 +13,13 @@ from vcproxy.engine.bus_messages import BusMessages
 from vcproxy.engine.child_process import ChildProcess
 from vcproxy.engine.datagrams import Datagrams
 from vcproxy.engine.signals import Signals
+from vcproxy.engine.unix_datagrams import UnixDatagrams
 
 if TYPE_CHECKING:
     from vcproxy.drivers.datagram_source import DatagramSource
     from vcproxy.drivers.epoll.child_processes import Child
     from vcproxy.drivers.epoll.driver import EpollDriver
+    from vcproxy.drivers.unix_datagram_source import UnixDatagramSource
     from vcproxy.engine.commands import (
         CloseSource,
         DisableSource,
@@ -34,7 +36,7 @@ class Sources:
 
     def __init__(self, driver: EpollDriver) -> None:
         self._driver = driver
-        self._sockets: dict[int, DatagramSource] = {}
+        self._sockets: dict[int, DatagramSource | UnixDatagramSource] = {}
         self._children: dict[int, Child] = {}
         self._signals: dict[int, Signals] = {}
         self._messages: dict[int, BusMessages] = {}
@@ -48,6 +50,10 @@ class Sources:
             sockets = datagram_sources.opened(self._driver, source)
             if sockets is not None:
                 self._sockets[source.number] = sockets
+        elif isinstance(source, UnixDatagrams):
+            unix_socket = datagram_sources.opened_unix(self._driver, source)
+            if unix_socket is not None:
+                self._sockets[source.number] = unix_socket
         elif isinstance(source, ChildProcess):
             from vcproxy.drivers.epoll.child_processes import Child  # most proxies need no children
 

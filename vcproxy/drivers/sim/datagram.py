@@ -15,6 +15,7 @@ from vcproxy.engine.address import Address
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.datagram_network import SimSocket
     from vcproxy.drivers.sim.port_driver import PortDriver
+    from vcproxy.drivers.sim.unix_network import SimUnixSocket
     from vcproxy.engine.datagrams import HostPort
     from vcproxy.engine.listener import Listener
 
@@ -32,7 +33,7 @@ class SimWatch:
 
     handler: SimHandler
 
-    def __init__(self, driver: PortDriver, sock: SimSocket) -> None:
+    def __init__(self, driver: PortDriver, sock: SimSocket | SimUnixSocket) -> None:
         self._driver = driver
         self._sock = sock
         self._reads = self._writes = False

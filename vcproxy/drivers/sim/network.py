@@ -16,6 +16,7 @@ from vcproxy.drivers.bus_exchange import BusExchange
 from vcproxy.drivers.sim.conditions import Conditions
 from vcproxy.drivers.sim.datagram_network import DatagramNetwork
 from vcproxy.drivers.sim.link import Endpoint, Link, do_nothing
+from vcproxy.drivers.sim.unix_network import UnixNetwork
 from vcproxy.engine.address import Address
 from vcproxy.engine.failures import NotResolved, Unroutable
 
@@ -69,6 +70,9 @@ class Network(Conditions):
         """The datagram sockets of the simulation."""
         self.bus = BusExchange()
         """The BusMessages sources of the simulation."""
+        """The UDP sockets of the simulation."""
+        self.unix = UnixNetwork()
+        """Its Unix datagram sockets."""
         self._acceptors: dict[tuple[str, int, str], Acceptor] = {}
 
     # -- time --------------------------------------------------------------------------------

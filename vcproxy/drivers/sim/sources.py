@@ -14,11 +14,13 @@ from vcproxy.engine.bus_messages import BusMessages
 from vcproxy.engine.child_process import ChildProcess
 from vcproxy.engine.datagrams import Datagrams
 from vcproxy.engine.signals import Signal, Signals
+from vcproxy.engine.unix_datagrams import UnixDatagrams
 
 if TYPE_CHECKING:
     from vcproxy.drivers.datagram_source import DatagramSource
     from vcproxy.drivers.sim.network import Network
     from vcproxy.drivers.sim.port_driver import PortDriver
+    from vcproxy.drivers.unix_datagram_source import UnixDatagramSource
     from vcproxy.engine.commands import (
         CloseSource,
         DisableSource,
@@ -36,7 +38,7 @@ class SimSources:
     def __init__(self, driver: PortDriver, network: Network) -> None:
         self._driver = driver
         self._network = network
-        self._sockets: dict[int, DatagramSource] = {}
+        self._sockets: dict[int, DatagramSource | UnixDatagramSource] = {}
         self._children: dict[int, SimChild] = {}
         self._signals: dict[int, Signals] = {}
         self._messages: dict[int, BusMessages] = {}
@@ -50,6 +52,10 @@ class SimSources:
             sockets = datagram_sources.opened(self._driver, self._network.datagrams, source)
             if sockets is not None:
                 self._sockets[source.number] = sockets
+        elif isinstance(source, UnixDatagrams):
+            unix_socket = datagram_sources.opened_unix(self._driver, self._network.unix, source)
+            if unix_socket is not None:
+                self._sockets[source.number] = unix_socket
         elif isinstance(source, ChildProcess):
             self._children[source.number] = SimChild(self._driver, self._network, source)
         elif isinstance(source, Signals):

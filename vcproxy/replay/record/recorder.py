@@ -318,7 +318,8 @@ def command_text(command: Command) -> str:
         case SignalChild(source, number):
             return f"{verb} {source.number} {number}"
         case SendDatagram(source, data, to):
-            return f"{verb} {source.number} {show_peer(to)} {data!r}"
+            peer = to if isinstance(to, str) else show_peer(to)
+            return f"{verb} {source.number} {peer} {data!r}"
         case WatchPath(source, watch):
             return f"{verb} {source.number} {watch.text}"
         case UnwatchPath(source, path):
