@@ -9,14 +9,13 @@ from typing import Final, TypeVar
 from vcproxy.bus.message.invalid_message import InvalidMessage
 from vcproxy.bus.message.json_form import parse_json, to_json
 from vcproxy.bus.message.parameter_values import address, integer, timespec, written
-from vcproxy.bus.message.text_form import BLANKS, parse_text, to_text
+from vcproxy.bus.message.text_form import BLANKS, check_fields, parse_plain, parse_text, to_text
 from vcproxy.engine.address import Address
 
 VERSION: Final = 1
 """The version of the message protocol, for the parameter `version` (REGISTER sends it)."""
 
 _Typed = TypeVar("_Typed")
-_BLANKS_AND_BRACE = (*BLANKS, "{")
 
 
 @dataclass(slots=True)
@@ -46,9 +45,14 @@ class BusMessage:
         Raises InvalidMessage with the reason and the column if it is not a message, or has more
         than 64 KiB.
         """
-        if text.startswith(_BLANKS_AND_BRACE) and text.lstrip(BLANKS).startswith("{"):
-            return cls(*parse_json(text))
-        return cls(*parse_text(text))
+        fields = parse_plain(text)
+        if fields is not None:
+            return cls(*fields)
+        if not text.lstrip(BLANKS).startswith("{"):
+            return cls(*parse_text(text))
+        message = cls(*parse_json(text))
+        check_fields(message)
+        return message
 
     def to_text(self) -> str:
         """Return the line, without a new line at its end; parameters in the order of their names.

@@ -130,17 +130,23 @@ def load(directories: Iterable[Path] = (), *, builtin: bool = True) -> Definitio
     for directory in directories:
         try:
             files = sorted(file for file in directory.iterdir() if file.suffix == ".conf")
-            texts = [(str(file), file.stem, file.read_text(encoding="utf-8")) for file in files]
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{directory}: the definitions of messages cannot be read: {error}")
+        except OSError as error:
+            problems.append(
+                f"{directory}: the definitions of messages cannot be read: {error.strerror}"
+            )
             continue
-        for place, command, text in texts:
-            _add(definitions, problems, place, command, text)
+        for file in files:
+            try:
+                text = file.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+                problems.append(f"{file}: the file cannot be read: {reason}")
+            else:
+                _add(definitions, problems, str(file), file.stem, text)
     if builtin:
-        for file in (resources.files("vcproxy.bus.message") / "builtin").iterdir():
-            if file.name.endswith(".conf"):
-                command = file.name.removesuffix(".conf")
-                _add(definitions, problems, file.name, command, file.read_text(encoding="utf-8"))
+        for entry in (resources.files("vcproxy.bus.message") / "builtin").iterdir():
+            command = entry.name.removesuffix(".conf")
+            _add(definitions, problems, entry.name, command, entry.read_text(encoding="utf-8"))
     if problems:
         raise InvalidDefinitions(problems)
     return definitions
@@ -192,6 +198,8 @@ def parse(command: str, text: str, place: str = "") -> Definition:
             if found["key"] not in known:
                 names = ", ".join(known)
                 problems.append(f'{place}:{number}: unknown key "{found["key"]}": here is {names}')
+            elif found["key"] in sections[section]:
+                problems.append(f'{place}:{number}: "{found["key"]}" is given twice')
             sections[section][found["key"]] = (number, found["value"].strip())
     general = sections.pop("")
     parameters = []

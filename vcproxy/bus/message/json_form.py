@@ -14,7 +14,7 @@ from json import JSONDecodeError
 from typing import TYPE_CHECKING
 
 from vcproxy.bus.message.invalid_message import InvalidMessage
-from vcproxy.bus.message.text_form import LARGEST, Fields, check_fields, check_size
+from vcproxy.bus.message.text_form import BLANKS, LARGEST, Fields, check_fields, check_size
 
 if TYPE_CHECKING:
     from vcproxy.bus.message.bus_message import BusMessage
@@ -33,9 +33,10 @@ class _Number(str):
 def parse_json(text: str) -> Fields:
     """Return what the JSON text of a message consists of.
 
-    Raises InvalidMessage with the reason, and the column where it is not JSON.
+    Raises InvalidMessage with the reason, and the column where it is not JSON. The caller checks
+    the names, which may contain everything here (`check_fields`).
     """
-    check_size(text)
+    check_size(text.strip(BLANKS))
     try:
         found = json.loads(
             text, parse_int=_integer, parse_float=_decimal, parse_constant=_no_constant
@@ -52,7 +53,7 @@ def parse_json(text: str) -> Fields:
     for key, value in found.items():
         if not isinstance(value, str) or isinstance(value, _Number):
             raise InvalidMessage(f'the value of "{key}" is not a string')
-    fields = (
+    return (
         found.get("command", ""),
         {name: _text(name, value) for name, value in parameters.items()},
         found.get("server", ""),
@@ -60,8 +61,6 @@ def parse_json(text: str) -> Fields:
         found.get("sent-from-server", ""),
         found.get("sent-from-service", ""),
     )
-    check_fields(*fields)
-    return fields
 
 
 def _integer(text: str) -> _Number:
@@ -104,14 +103,7 @@ def to_json(message: BusMessage) -> str:
     Raises InvalidMessage if names or values have characters that no message can have, a value is
     not Unicode text, or the line has more than 64 KiB.
     """
-    check_fields(
-        message.command,
-        message.parameters,
-        message.server,
-        message.service,
-        message.sent_from_server,
-        message.sent_from_service,
-    )
+    check_fields(message)
     fields: dict[str, object] = {}
     if message.sent_from_server:
         fields["sent-from-server"] = message.sent_from_server

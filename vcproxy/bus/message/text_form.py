@@ -28,6 +28,12 @@ _ADDRESSEE = re.compile(r"[A-Za-z0-9_.-]+|[*?]")
 """Name of a server or service: host names too, and `.` (local), `*` (all), `?` (any)."""
 _COMMAND = re.compile(r"[A-Za-z0-9_]+")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HEAD = re.compile(
+    r"(?:<([A-Za-z0-9_.-]*):([A-Za-z0-9_.-]*) )?"
+    r"(?:(?:([A-Za-z0-9_.-]+|[*?]):)?([A-Za-z0-9_.-]+|[*?])/)?"
+    r"([A-Za-z0-9_]+)(?: |\Z)"
+)
+"""What precedes the parameters of an ordinary line."""
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _ESCAPED = re.compile(r"\\([\\nr])")
 _ESCAPED_IN_QUOTES = re.compile(r'\\([\\nr"])')
@@ -38,13 +44,33 @@ Fields = tuple[str, dict[str, str], str, str, str, str]
 """What a text consists of, in the order of the fields of BusMessage."""
 
 
+def parse_plain(text: str) -> Fields | None:
+    """Return what a line consists of, if it is an ordinary one: ASCII, without quotes and
+    backslashes. None for all others, and for texts that are no message.
+
+    It takes half the time of `parse_text`, and returns the same (a property test).
+    """
+    text = text.strip(BLANKS)
+    head = _HEAD.match(text)
+    if head is None or not text.isascii() or len(text) > LARGEST:
+        return None
+    sent_from_server, sent_from_service, server, service, command = head.groups("")
+    parameters = {}
+    rest = text[head.end() :]
+    if rest:
+        if '"' in rest or "\\" in rest or "\0" in rest:
+            return None
+        for parameter in rest.split(";"):
+            name, equal, value = parameter.partition("=")
+            if not equal or not name.isidentifier():
+                return None
+            parameters[name] = value
+    return command, parameters, server, service, sent_from_server, sent_from_service
+
+
 def parse_text(text: str) -> Fields:
     """Return what a line consists of. Raises InvalidMessage with the reason and the column."""
-    check_size(text)
-    return _parse_carefully(text)
-
-
-def _parse_carefully(text: str) -> Fields:
+    check_size(text.strip(BLANKS))
     end = len(text.rstrip(BLANKS))
     at = len(text) - len(text.lstrip(BLANKS))
     if at >= end:
@@ -171,66 +197,47 @@ def to_text(message: BusMessage) -> str:
     Raises InvalidMessage if a name or the command has characters that the form does not have, a
     value has a NUL character, or the line more than 64 KiB.
     """
-    check_fields(
-        message.command,
-        message.parameters,
-        message.server,
-        message.service,
-        message.sent_from_server,
-        message.sent_from_service,
-    )
-    parts = []
-    if message.sent_from_server or message.sent_from_service:
-        parts.append(f"<{message.sent_from_server}:{message.sent_from_service} ")
+    check_fields(message)
+    text = message.command
     if message.service:  # the server alone is not sent, as in the original
-        server = f"{message.server}:" if message.server else ""
-        parts.append(f"{server}{message.service}/")
-    parts.append(message.command)
-    mark = " "
-    for name, value in sorted(message.parameters.items()):
-        parts.append(f"{mark}{name}={_written(value)}")
-        mark = ";"
-    text = "".join(parts)
+        text = f"{message.service}/{text}"
+        if message.server:
+            text = f"{message.server}:{text}"
+    if message.sent_from_server or message.sent_from_service:
+        text = f"<{message.sent_from_server}:{message.sent_from_service} {text}"
+    if message.parameters:
+        values = sorted(message.parameters.items())
+        text += " " + ";".join([f"{name}={_written(value)}" for name, value in values])
     check_size(text)
     return text
 
 
 def _written(value: str) -> str:
-    if not value:
+    if value.isalnum() or not value:
         return value
-    safe = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-    if ";" in safe or safe[0] == '"' or safe[-1] in BLANKS:
-        return '"' + safe.replace('"', '\\"') + '"'
-    return safe
+    if "\\" in value or "\n" in value or "\r" in value:
+        value = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    if ";" in value or value[0] == '"' or value[-1] in BLANKS:
+        return '"' + value.replace('"', '\\"') + '"'
+    return value
 
 
-def check_fields(
-    command: str,
-    parameters: dict[str, str],
-    server: str,
-    service: str,
-    sent_from_server: str,
-    sent_from_service: str,
-) -> None:
+def check_fields(message: BusMessage) -> None:
     """Raise InvalidMessage if the command or a name has characters that no form of messages has,
     or a value has a NUL character, with which the text would end for the original."""
-    if not command:
-        raise InvalidMessage("the command is missing")
-    if not _COMMAND.fullmatch(command):
-        raise InvalidMessage(f'"{command}": a command consists of letters, digits and _')
-    for kind, name in (
-        ("server", server),
-        ("service", service),
-        ("sending server", sent_from_server),
-        ("sending service", sent_from_service),
-    ):
+    if not _COMMAND.fullmatch(message.command):
+        if not message.command:
+            raise InvalidMessage("the command is missing")
+        raise InvalidMessage(f'"{message.command}": a command consists of letters, digits and _')
+    names = (message.server, message.service, message.sent_from_server, message.sent_from_service)
+    for name in names:
         if name and not _ADDRESSEE.fullmatch(name):
             raise InvalidMessage(
-                f'"{name}" is not the name of a {kind}: '
+                f'"{name}" is not the name of a server or service: '
                 "it consists of letters, digits, _, - and ., or is * or ?"
             )
-    for name, value in parameters.items():
-        if not (name.isascii() and name.isidentifier()):
+    for name, value in message.parameters.items():
+        if not (name.isidentifier() and name.isascii()):
             raise InvalidMessage(
                 f'"{name}" is not the name of a parameter: '
                 "it consists of letters, digits and _, and does not begin with a digit"
