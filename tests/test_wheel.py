@@ -39,6 +39,7 @@ def test_wheel_contains_every_module_and_py_typed(installed: Path) -> None:
     assert Path("vcproxy/tunnels/two_way.py") in here
     assert Path("vcproxy/plugins/echo.py") in here
     assert (installed / "vcproxy" / "py.typed").exists()
+    assert (installed / "vcproxy/bus/message/builtin/STOP.conf").exists()
 
 
 def modules(package: Path) -> Iterator[Path]:

@@ -21,7 +21,7 @@ from typing import Any, get_args, get_type_hints
 import tomli_w
 from pydantic import TypeAdapter
 
-from tests.docs import log_lines
+from tests.docs import bus_messages, log_lines
 from vcproxy.app import cli
 from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
@@ -284,6 +284,7 @@ def _phases(table: re.Match[str]) -> str:
 
 
 PAGES: dict[Path, Callable[[], str]] = {
+    ROOT / "docs/reference/bus-messages.md": bus_messages.page,
     ROOT / "docs/reference/command-line.md": command_line,
     ROOT / "docs/reference/configuration.md": configuration,
     ROOT / "docs/reference/events.md": events,
