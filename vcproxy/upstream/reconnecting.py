@@ -3,11 +3,14 @@
     CONNECTING --CONNECTED--> UP --lost() by the owner--> WAITING --RETRY--> CONNECTING
         +--- ERROR: refused, or timed out -------------------^
 
-The delays are those of Backoff. While it is not up, no data is kept for it.
+The delays are those of Backoff or Pauses. While it is not up, no data is kept for it. Several
+addresses are tried in turn: the next one after each failure and each loss, with a delay when each
+has failed once, and after a loss.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.scheduler import Action
+    from vcproxy.upstream.pauses import Pauses
 
 LOST, RETRY = "LOST", "RETRY"
 """Tags: the owner has given the connection back; start the next attempt."""
@@ -45,8 +49,8 @@ class ReconnectingConnection(Machine):
 
     Args:
         owner: receives Reconnected.
-        target: the address to connect to.
-        name: its name in logs; the address if left out.
+        target: the address to connect to, or several.
+        name: its name in logs; the addresses if left out.
         tls: the driver's TLS context, for a target on tls://.
         subscribe: receive from the target: of udp:// and nats:// subscribe to it instead of
             connecting.
@@ -55,8 +59,8 @@ class ReconnectingConnection(Machine):
     """
 
     __slots__ = (
-        "_backoff", "_connect_s", "_logged", "_owner", "_scheduled", "_subscribe", "_tls", "_up_at",
-        "_vc", "_why", "reconnects", "target",
+        "_backoff", "_connect_s", "_failures", "_logged", "_owner", "_scheduled", "_subscribe",
+        "_targets", "_tls", "_up_at", "_vc", "_why", "reconnects", "target",
     )  # fmt: skip
 
     CONNECTING = State(initial=True)
@@ -67,26 +71,30 @@ class ReconnectingConnection(Machine):
     def __init__(
         self,
         owner: Continuation,
-        target: Address,
+        target: Address | Sequence[Address],
         *,
         name: str = "",
         tls: object = None,
         subscribe: bool = False,
         connect_s: float = 0.0,
-        backoff: Backoff | None = None,
+        backoff: Backoff | Pauses | None = None,
     ) -> None:
-        super().__init__(owner.engine, owner.mutex, name=name or str(target))
-        self.target = target
+        self._targets = tuple(dict.fromkeys(target)) if isinstance(target, Sequence) else (target,)
+        name = name or ", ".join(map(str, self._targets))
+        super().__init__(owner.engine, owner.mutex, name=name)
+        self.target = self._targets[0]
+        """The address that it is connected to, or tries now or next."""
         self.reconnects = 0
         """How many times the connection has been up again after a loss."""
         self._owner = owner
-        self._tls = tls if target.secure else None
+        self._tls = tls
         self._subscribe = subscribe
         self._connect_s = connect_s
         self._backoff = backoff or Backoff(self.engine.random)
         self._vc: NetVConnection | None = None
         self._up_at: float | None = None
         self._why = ""
+        self._failures: list[str] = []  # of this round: one for each address that has failed
         self._logged: tuple[str, float] | None = None  # the last log line: reason and delay
         self._scheduled: Action | None = None  # the next event: Reconnected, LOST or RETRY
 
@@ -104,10 +112,17 @@ class ReconnectingConnection(Machine):
         if self._backoff.lasted(self.engine.now - self._up_at):
             self._logged = None
         self._why = f"{why}: {error}" if error else why
+        self._next_target()
         self._scheduled = self.engine.schedule(self, LOST, None)
 
     def stop(self) -> None:
         """End in any state: close the connection, and send the owner nothing more."""
+        self.abandon()
+
+    def release(self) -> None:
+        """End in any state, but leave a connection that is up open: the owner must close it."""
+        if self.state is self.UP:
+            self._vc = None
         self.abandon()
 
     # -- keeping it open ---------------------------------------------------------------------
@@ -118,15 +133,19 @@ class ReconnectingConnection(Machine):
         if self._subscribe and self.target.message_oriented:
             self._vc = self.engine.subscribe(self, self.target, timeout=self._connect_s)
         else:
-            self._vc = self.engine.connect(
-                self, self.target, tls=self._tls, timeout=self._connect_s
-            )
+            tls = self._tls if self.target.secure else None
+            self._vc = self.engine.connect(self, self.target, tls=tls, timeout=self._connect_s)
 
-    @CONNECTING.on(Event.ERROR, to=WAITING)
-    def refused(self, vc: NetVConnection) -> None:
-        """Note why no connection could be made."""
-        self._why = str(vc.error)
+    @CONNECTING.on(Event.ERROR, to=(CONNECTING, WAITING))
+    def refused(self, vc: NetVConnection) -> State:
+        """Note why no connection could be made; try the next address, if one is left."""
+        self._failures.append(str(vc.error))
         self._close()
+        self._next_target()
+        if len(self._failures) < len(self._targets):
+            return self.CONNECTING
+        self._why = "; ".join(self._failures)
+        return self.WAITING
 
     @CONNECTING.on(Event.CONNECTED, to=UP)
     def connected(self, vc: NetVConnection) -> None:
@@ -141,6 +160,7 @@ class ReconnectingConnection(Machine):
     @WAITING.enter
     def waiting(self) -> None:
         """Log the reason and the delay, but not the same twice: an outage must not fill the log."""
+        self._failures.clear()
         entry = self._why, self._backoff.delay_s
         delay_s = self._backoff.next_s()
         if entry != self._logged:
@@ -156,6 +176,10 @@ class ReconnectingConnection(Machine):
         if self._scheduled is not None:
             self._scheduled.cancel()
         self._close()
+
+    def _next_target(self) -> None:
+        at = self._targets.index(self.target)
+        self.target = self._targets[(at + 1) % len(self._targets)]
 
     def _close(self, error: Exception | None = None) -> None:
         if self._vc is not None:
