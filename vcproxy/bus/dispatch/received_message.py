@@ -27,7 +27,7 @@ class ReceivedMessage:
     def __init__(
         self,
         message: BusMessage,
-        reply: Callable[[BusMessage], None],
+        reply: Callable[[BusMessage], object],
         captured: Mapping[str, str] = NOTHING,
     ) -> None:
         self.message = message
