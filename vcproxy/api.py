@@ -53,8 +53,11 @@ if TYPE_CHECKING:
     )
     from vcproxy.engine.datagrams import Arrived, BindFailed, Bound, Datagrams
     from vcproxy.engine.file_changes import FileChanged, FileChanges, FileEvent
+    from vcproxy.engine.listening import ListenerWatch, Listening, NotListening
     from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.own_thread import OwnThread, ThreadDone, ThreadStopped, ThreadWork
     from vcproxy.engine.signals import Signal, Signals, signal_name
+    from vcproxy.engine.thread_messages import ThreadMessage, ThreadMessages
     from vcproxy.engine.ticks import Tick, Ticks
     from vcproxy.engine.unix_datagrams import UnixArrived, UnixBound, UnixDatagrams
     from vcproxy.engine.vio import VIO
@@ -175,8 +178,11 @@ else:
         ),
         "vcproxy.engine.datagrams": ("Arrived", "BindFailed", "Bound", "Datagrams"),
         "vcproxy.engine.file_changes": ("FileChanged", "FileChanges", "FileEvent"),
+        "vcproxy.engine.listening": ("ListenerWatch", "Listening", "NotListening"),
         "vcproxy.engine.net": ("NetVConnection",),
+        "vcproxy.engine.own_thread": ("OwnThread", "ThreadDone", "ThreadStopped", "ThreadWork"),
         "vcproxy.engine.signals": ("Signal", "Signals", "signal_name"),
+        "vcproxy.engine.thread_messages": ("ThreadMessage", "ThreadMessages"),
         "vcproxy.engine.ticks": ("Tick", "Ticks"),
         "vcproxy.engine.unix_datagrams": ("UnixArrived", "UnixBound", "UnixDatagrams"),
         "vcproxy.engine.vio": ("VIO",),
@@ -328,6 +334,8 @@ __all__ = [
     "LaunchFailed",
     "Launched",
     "Letter",
+    "ListenerWatch",
+    "Listening",
     "Machine",
     "MachinePool",
     "MachineSpec",
@@ -340,10 +348,12 @@ __all__ = [
     "MessageReceiver",
     "Mirroring",
     "NetVConnection",
+    "NotListening",
     "OneWayMultiTunnel",
     "OneWayTunnel",
     "OptionalFramingOptions",
     "Orphans",
+    "OwnThread",
     "Pace",
     "PacedTwoWay",
     "Part",
@@ -390,6 +400,11 @@ __all__ = [
     "Supervision",
     "Supervisor",
     "Target",
+    "ThreadDone",
+    "ThreadMessage",
+    "ThreadMessages",
+    "ThreadStopped",
+    "ThreadWork",
     "Tick",
     "Ticks",
     "Transaction",

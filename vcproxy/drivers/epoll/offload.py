@@ -24,6 +24,8 @@ class Offload:
         """For the proxy's own work, such as reading its configuration."""
         self.launches = ThreadPool("launches")
         """For the launches of child processes: exec(2) may wait for a slow disk."""
+        self.looks = ThreadPool("looks")
+        """For looks whether a socket listens somewhere, which may wait for other hosts."""
         self._lock = threading.Lock()
         self._calls: dict[str, ThreadPool] = {}
 

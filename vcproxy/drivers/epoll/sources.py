@@ -5,6 +5,7 @@ Tested in tests/conformance/test_sources.py.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.epoll import datagram_sources
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from vcproxy.drivers.datagram_source import DatagramSource
     from vcproxy.drivers.epoll.child_processes import Child
     from vcproxy.drivers.epoll.driver import EpollDriver
+    from vcproxy.drivers.epoll.opening import Opened
     from vcproxy.drivers.unix_datagram_source import UnixDatagramSource
     from vcproxy.engine.commands import (
         CloseSource,
@@ -40,6 +42,7 @@ class Sources:
         self._children: dict[int, Child] = {}
         self._signals: dict[int, Signals] = {}
         self._messages: dict[int, BusMessages] = {}
+        self._opened: dict[int, Opened] = {}
 
     def open(self, command: OpenSource) -> None:
         """Open a source."""
@@ -64,10 +67,17 @@ class Sources:
         elif isinstance(source, BusMessages):
             self._messages[source.number] = source
             self._driver.bus.open(source, self._driver.engine.inbox.feed)
+        else:
+            from vcproxy.drivers.epoll.opening import opened
+
+            other = opened(self._driver, source, partial(self._ended, source.number))
+            if other is not None:
+                self._opened[source.number] = other
 
     def _ended(self, number: int) -> None:
-        """Forget a child that has ended."""
+        """Forget what has ended by itself."""
         self._children.pop(number, None)
+        self._opened.pop(number, None)
 
     def close_source(self, command: CloseSource) -> None:
         """Close a source."""
@@ -81,6 +91,8 @@ class Sources:
             PROCESS_SIGNALS.close(self._signals.pop(number))
         elif number in self._messages:
             self._driver.bus.close(self._messages.pop(number))
+        elif number in self._opened:
+            self._opened.pop(number).close()
 
     def disable(self, command: DisableSource) -> None:
         """Stop watching a source. Of signals and children the engine keeps what it is passed."""
@@ -96,6 +108,8 @@ class Sources:
             sockets.receive(enabled)
         elif source.number in self._messages:
             self._driver.bus.watch(self._messages[source.number], enabled)
+        elif source.number in self._opened:
+            self._opened[source.number].set_watched(enabled)
 
     def signal_child(self, command: SignalChild) -> None:
         """Send a signal to a child process."""
@@ -124,3 +138,6 @@ class Sources:
         for messages in self._messages.values():
             self._driver.bus.close(messages)
         self._messages.clear()
+        for opened in self._opened.values():
+            opened.end()
+        self._opened.clear()

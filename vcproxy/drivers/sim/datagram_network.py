@@ -65,6 +65,10 @@ class DatagramNetwork:
         sock = self._bound[local] = SimSocket(self, local)
         return sock
 
+    def is_bound(self, at: HostPort) -> bool:
+        """Return whether a socket is bound to an address, or to all with its port."""
+        return at in self._bound or (ANY, at[1]) in self._bound
+
     def connect(self, address: Address, local: HostPort | None = None) -> SimSocket:
         """Return a socket connected to an address. `local`: its own; None: a free port.
 

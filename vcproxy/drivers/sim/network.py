@@ -105,6 +105,15 @@ class Network(Conditions):
         del self._acceptors[_key(acceptor.address)]
         acceptor.close()
 
+    def listens(self, address: Address) -> bool:
+        """Return whether a socket listens at an address; udp: is bound. Nothing is sent."""
+        if address.scheme == "udp":
+            return self.datagrams.is_bound((address.host, address.port))
+        if {address.host} & (self.unroutable | self.unresponsive):
+            return False
+        hosts = self.names.get(address.host, [address.host])
+        return any(self._find(replace(address, host=host)) is not None for host in hosts)
+
     def connect(self, address: Address, done: Connected, local: str = "") -> None:
         """Connect to an address; `done(endpoint, error)` is called with the result.
 

@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING
 
 from vcproxy.drivers.sim import datagram_sources
 from vcproxy.drivers.sim.child_processes import SimChild
+from vcproxy.drivers.sim.listener_watches import SimListenerWatch
+from vcproxy.drivers.sim.own_threads import SimThread
+from vcproxy.drivers.thread_feed import ThreadFeed
 from vcproxy.engine.bus_messages import BusMessages
 from vcproxy.engine.child_process import ChildProcess
 from vcproxy.engine.datagrams import Datagrams
+from vcproxy.engine.listening import ListenerWatch
+from vcproxy.engine.own_thread import OwnThread
 from vcproxy.engine.signals import Signal, Signals
+from vcproxy.engine.thread_messages import ThreadMessages
 from vcproxy.engine.unix_datagrams import UnixDatagrams
 
 if TYPE_CHECKING:
@@ -42,6 +48,7 @@ class SimSources:
         self._children: dict[int, SimChild] = {}
         self._signals: dict[int, Signals] = {}
         self._messages: dict[int, BusMessages] = {}
+        self._opened: dict[int, ThreadFeed | SimThread | SimListenerWatch] = {}
 
     def open(self, command: OpenSource) -> None:
         """Open a source."""
@@ -63,6 +70,17 @@ class SimSources:
         elif isinstance(source, BusMessages):
             self._messages[source.number] = source
             self._network.bus.open(source, self._driver.complete)
+        elif isinstance(source, OwnThread):
+            self._opened[source.number] = SimThread(
+                self._driver,
+                self._network,
+                source,
+                partial(self._opened.pop, source.number, None),
+            )
+        elif isinstance(source, ThreadMessages):
+            self._opened[source.number] = ThreadFeed(source, self._driver.complete)
+        elif isinstance(source, ListenerWatch):
+            self._opened[source.number] = SimListenerWatch(self._driver, self._network, source)
 
     def close_source(self, command: CloseSource) -> None:
         """Close a source."""
@@ -75,6 +93,8 @@ class SimSources:
             child.kill()
         if number in self._messages:
             self._network.bus.close(self._messages.pop(number))
+        if number in self._opened:
+            self._opened.pop(number).close()
 
     def disable(self, command: DisableSource) -> None:
         """Stop watching a source. Of signals and children the engine keeps what it is passed."""
@@ -90,6 +110,8 @@ class SimSources:
             sockets.receive(enabled)
         elif source.number in self._messages:
             self._network.bus.watch(self._messages[source.number], enabled)
+        elif source.number in self._opened:
+            self._opened[source.number].set_watched(enabled)
 
     def signal_child(self, command: SignalChild) -> None:
         """Send a signal to a child process."""
@@ -123,3 +145,6 @@ class SimSources:
         for messages in self._messages.values():
             self._network.bus.close(messages)
         self._messages.clear()
+        for opened in self._opened.values():
+            opened.close()
+        self._opened.clear()

@@ -1,0 +1,48 @@
+"""Opening the sources that most proxies do not have. It is imported with the first of them.
+
+Tested in tests/conformance/test_thread_sources.py and test_listener_watch.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from vcproxy.drivers.epoll.listener_watches import WatchedListener
+from vcproxy.drivers.epoll.own_threads import RunningThread
+from vcproxy.drivers.thread_feed import ThreadFeed
+from vcproxy.engine.listening import ListenerWatch
+from vcproxy.engine.own_thread import OwnThread
+from vcproxy.engine.thread_messages import ThreadMessages
+
+if TYPE_CHECKING:
+    from vcproxy.drivers.epoll.driver import EpollDriver
+    from vcproxy.engine.source import Source
+
+
+class Opened(Protocol):
+    """What a driver has opened for a source."""
+
+    def set_watched(self, watched: bool) -> None:
+        """Pass events in, or not: the source is enabled or disabled."""
+
+    def close(self) -> None:
+        """Close it: the source is closed."""
+
+    def end(self) -> None:
+        """Close it: the driver ends."""
+
+
+def opened(driver: EpollDriver, source: Source, ended: Callable[[], object]) -> Opened | None:
+    """Open a source; `ended()` is to be called with its last event.
+
+    None: there is nothing to do for it later on.
+    """
+    feed = driver.engine.inbox.feed
+    if isinstance(source, OwnThread):
+        return RunningThread(source, feed, ended)
+    if isinstance(source, ThreadMessages):
+        return ThreadFeed(source, feed)
+    if isinstance(source, ListenerWatch):
+        return WatchedListener(driver, source)
+    return None
