@@ -17,8 +17,8 @@ import pytest
 from tests.e2e.running import PATIENCE_S, VCPROXY, eventually
 from tests.unmeasured import unmeasured
 from vcproxy.app import cli, stop_process_command
+from vcproxy.app.argument_types import seconds
 from vcproxy.app.processes import named
-from vcproxy.app.stop_process_command import seconds
 
 SERVES = """
 import signal, sys

@@ -90,7 +90,15 @@ The messages, files and exit statuses: [machine servers](machine.md).
 ```text
 {stop}```
 
-How to use it: [small tools](../how-to/tools.md#end-a-process).
+How to use it: [end a process](../how-to/tools.md#end-a-process).
+
+## vcproxy check-certificate
+
+```text
+{certificate}```
+
+How to use it: [check when a certificate
+expires](../how-to/tools.md#check-when-a-certificate-expires).
 
 ## While it runs
 
@@ -164,6 +172,7 @@ def command_line() -> str:
             parser.format_help() for name, parser in parsers.items() if name.startswith("machine")
         ),
         stop=parsers["stop-process"].format_help(),
+        certificate=parsers["check-certificate"].format_help(),
     )
 
 

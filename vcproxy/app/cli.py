@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vcproxy.app import (
+    check_certificate_command,
     garbage,
     log_command,
     machine_command,
@@ -119,6 +120,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         **log_command.add_to(commands),
         **machine_command.add_to(commands),
         **stop_process_command.add_to(commands),
+        **check_certificate_command.add_to(commands),
     }
 
 

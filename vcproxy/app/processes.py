@@ -22,7 +22,7 @@ class ProcessEntry:
 
     pid: int
     user: int
-    """The number of its user: the real one, who may send it signals (kill(2))."""
+    """The number of its user: the real one, which may send it signals (kill(2))."""
     state: str
     """R, S, D: it runs or waits; T: it was stopped by a signal; Z: it has ended."""
     short_name: str

@@ -14,15 +14,16 @@ import signal
 import sys
 from time import monotonic
 
+from vcproxy.app.argument_types import seconds
 from vcproxy.app.command_error import CommandError
 from vcproxy.app.processes import ProcessEntry, find_process, named
-from vcproxy.engine.units import duration, show_duration
+from vcproxy.engine.units import show_duration
 from vcproxy.log_entry import printable
 
 ABOUT = """\
 End a process in order: SIGINT, which programs take as the request to finish; if it still runs after
 --timeout, SIGTERM, and 10 s more. SIGKILL is left to you. The command returns when the process has
-ended, and its exit status says whether it has.
+ended; the exit status is 0 only then.
 
   vcproxy stop-process 4711                   by its number
   vcproxy stop-process redis-server           by its name, as `ps -C` and `pidof` use it
@@ -91,14 +92,6 @@ def add_to(
         "process", metavar="NAME|PID", help="its number; any other text is a name, without a path"
     )
     return {"stop-process": parser}
-
-
-def seconds(text: str) -> float:
-    """Return the seconds of a duration; a number without a unit is one, as in the original."""
-    try:
-        return duration(f"{text}s" if text.isdecimal() else text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _stop_process(chosen: argparse.Namespace) -> int:
