@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vcproxy.bus.message.bus_message import BusMessage
+from vcproxy.bus.message.definitions import parse
 from vcproxy.bus.message.invalid_message import InvalidMessage
 from vcproxy.bus.message.text_form import BLANKS, LARGEST, parse_plain, parse_text
 
@@ -114,6 +115,21 @@ def test_refused(text: str, reason: str, column: int | None) -> None:
         BusMessage.parse(text)
     assert (refused.value.reason, refused.value.column) == (reason, column)
     assert column is None or f"(column {column})" in str(refused.value)
+
+
+def test_a_reason_is_one_short_line() -> None:
+    for text in (f"LOCK {'a' * 60_000}", f"LOCK a{chr(10)}\x1b=1", f'LOCK {"a" * 60_000}="'):
+        with pytest.raises(InvalidMessage) as refused:
+            BusMessage.parse(text)
+        assert str(refused.value).isprintable()
+        assert len(str(refused.value)) < 300
+    message = BusMessage("LOCK", {"a": "\n" + "1" * 60_000, "b": "\udcff\x1b"})
+    (problem,) = parse("LOCK", "[a]\ntype = address\n").problems(message)
+    with pytest.raises(InvalidMessage) as refused:
+        message.integer("b")
+    assert str(refused.value) == r'b="\udcff\x1b" of LOCK: it is not an integer of 64 bits'
+    assert problem.isprintable()
+    assert len(problem) < 300
 
 
 def test_a_message_of_64_kib_and_one_more() -> None:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from vcproxy.bus.message.bus_message import BusMessage
+from vcproxy.bus.message.invalid_message import printable
 from vcproxy.bus.message.parameter_values import address, integer, timespec
 
 TYPES: Final[Mapping[str, Callable[[str], object] | None]] = {
@@ -65,7 +66,7 @@ class ParameterDefinition:
             try:
                 convert(value)
             except ValueError as error:
-                return f'{self.name}="{value}": {error}'
+                return printable(f'{self.name}="{value}": {error}')
         return None
 
 
