@@ -262,6 +262,24 @@ class TestOwnThread:
         assert ended.is_set()
         assert world.log == []
 
+    def test_one_that_blocks_elsewhere_is_logged(self) -> None:
+        with world_of("epoll") as world:
+            released = threading.Event()
+
+            def blocking(work: ThreadWork) -> None:
+                work.post("running")
+                released.wait(PATIENCE_S)
+
+            recorder, _ = run(world, blocking)
+            world.run(lambda: recorder.data)
+            world.close()
+            released.set()
+            (line,) = world.log
+            assert line.startswith("warning: reader: its thread goes on, because TestOwnThread.")
+            assert line.endswith(
+                "has not returned 1 s after the stop: let it wait with work.wait()"
+            )
+
     def test_its_conversation_ends_it(self, world: SourceWorld) -> None:
         ended = threading.Event()
 

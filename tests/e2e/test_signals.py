@@ -100,6 +100,20 @@ def test_a_connection_that_does_not_end_is_reset_after_the_drain_timeout(proxy: 
                 all_of(client)
 
 
+def test_a_drain_that_lasts_logs_what_it_waits_for(proxy: Starter) -> None:
+    with Server() as server:
+        running = proxy('[proxy]\ndrain_timeout = "600ms"\n' + forward(server.uri))
+        with running.connect("in") as client, server.next() as accepted:
+            accepted.sendall(b"half")
+            exactly(client, 4)
+            running.signal(signal.SIGTERM)
+            running.wait_for(
+                r"still draining, 300ms more at most; waits for connection in 127\.0\.0\.1:"
+                rf"{client.getsockname()[1]} quiet for \d+\.\ds; connection \S+ quiet for"
+            )
+            assert running.wait() == 0
+
+
 def test_it_ends_with_blocked_transfers(proxy: Starter) -> None:
     """Transfers through bridges on several threads, whose receivers do not read."""
     with Server() as server:

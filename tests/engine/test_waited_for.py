@@ -34,6 +34,23 @@ def test_sources_connections_and_calls_in_the_order_of_opening() -> None:
     ]
 
 
+def test_what_a_stop_waits_for() -> None:
+    world = World()
+    recorder = EventRecorder(world.engine)
+    with recorder.mutex.hold(world.engine):
+        ChildProcess(recorder, "alice", Launch("/bin/cat", ("cat",)))
+        Ticks(recorder, "clock", 60.0)
+        world.engine.call(recorder, sorted, [])
+    vc, _ = world.vc(recorder.mutex)
+    with recorder.mutex.hold(world.engine):
+        vc.do_io_close()
+    found = waited_for(world.engine, stopping=True, now=world.now + 9.0)
+    assert [(each.name, each.since_s, each.detail) for each in found] == [
+        ("alice", 9.0, "/bin/cat"),
+        (vc.name, 9.0, "closing"),
+    ]
+
+
 def test_its_text() -> None:
     texts = [
         str(WaitedFor("ChildProcess", "alice", 3.54, "/bin/cat")),

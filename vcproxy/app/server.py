@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.app import garbage, signals
 from vcproxy.app.client_limits import log_client_limits
+from vcproxy.app.draining import children, connections, log_what_is_left
 from vcproxy.app.signals import ENDS
 from vcproxy.app.start import StartError, open_log, run_as_configured
 from vcproxy.config.errors import ConfigError
@@ -100,6 +101,7 @@ class Proxy:
                 raise StartError(f"cannot record: {error}") from None
             engines = [self._recording.engine]
         self._descriptors = Descriptors()
+        self._engines = engines
         self._drivers = [EpollDriver(each, self._offload, self._descriptors) for each in engines]
         self._threads: list[threading.Thread] = []
         self._first = self._drivers[0]
@@ -288,17 +290,16 @@ class Proxy:
         if self._children:
             self.log("info", f"stopping child processes: {self._children}, {at_most}")
         self._every(DRAIN_TICK_S, self._stop_when_idle)
+        self._first.after(limit / 2, partial(log_what_is_left, self._engines, self.log, limit / 2))
         self._first.after(limit, self.stop)
 
     @property
     def _open(self) -> int:
-        return sum(len(driver.engine.vcs) for driver in self._drivers)
+        return connections(self._engines)
 
     @property
     def _children(self) -> int:
-        """How many child processes of programs run."""
-        engines = [driver.engine for driver in self._drivers]
-        return sum(each.delays_stop for engine in engines for each in list(engine.sources.values()))
+        return children(self._engines)
 
     def _stop_when_idle(self) -> None:
         if not self._open and not self._children:

@@ -46,7 +46,7 @@ class PendingCalls:
 
     def waiting(self) -> list[tuple[str, float]]:
         """Return the name of each call's function, and when the call was made."""
-        answers = [answer for answer, _ in self._pending.values()]
+        answers = [answer for answer, _ in list(self._pending.values())]
         return [(getattr(each.data, "__qualname__", ""), each.when) for each in answers]
 
     def start(

@@ -76,5 +76,5 @@ class ContentWatch(Source):
     def watch(self, paths: Iterable[str]) -> None:
         """Watch these files from now on, and no others; ContentRead follows."""
         self.paths = tuple(dict.fromkeys(paths))
-        if self.live:
+        if self.cont is not None:
             self.engine.command(WatchContent(self, self.paths))

@@ -146,11 +146,11 @@ class FileChanges(Source):
         if not kinds & (FileEvent.ALL | FileEvent.UPDATED | FileEvent.EXISTS):
             raise ValueError(f"{path}: {kinds!r} contains no event: use FileEvent.ALL, for example")
         recursive = recursive or FileEvent.RECURSIVE in kinds
-        if self.live:
+        if self.cont is not None:
             asked = Watch(path, kinds, pattern, recursive, follow, directory_only)
             self.engine.command(WatchPath(self, asked))
 
     def unwatch(self, path: str) -> None:
         """Stop watching a path. Events that are on their way may still be delivered."""
-        if self.live:
+        if self.cont is not None:
             self.engine.command(UnwatchPath(self, path))

@@ -35,20 +35,26 @@ class WaitedFor(NamedTuple):
         return f"{self.kind} {self.name}{detail} {quiet} {self.since_s:.1f}s"
 
 
-def waited_for(engine: Engine) -> list[WaitedFor]:
+def waited_for(
+    engine: Engine, *, stopping: bool = False, now: float | None = None
+) -> list[WaitedFor]:
     """Return the open sources, then the connections, then the calls, each in the order of opening.
 
-    To be called on the engine's thread, or while it does not run.
+    `stopping`: only what a proxy that stops waits for, within its drain timeout. `now`: the time,
+    for an engine that may have had no turn for long. Any thread may call it.
     """
-    now = engine.now
+    if now is None:
+        now = engine.now
     sources = [
         WaitedFor(type(each).__name__, each.name, now - each.opened_at, _detail(each))
-        for each in engine.sources.values()
+        for each in list(engine.sources.values())
+        if each.delays_stop or not stopping
     ]
     connections = [
-        WaitedFor(CONNECTION, vc.name, now - vc.moved_at, _state(vc)) for vc in engine.vcs
+        WaitedFor(CONNECTION, vc.name, now - vc.moved_at, _state(vc)) for vc in list(engine.vcs)
     ]
-    calls = [WaitedFor("call", name, now - since) for name, since in engine.pending_calls.waiting()]
+    waiting = [] if stopping else engine.pending_calls.waiting()
+    calls = [WaitedFor("call", name, now - since) for name, since in waiting]
     return [*sources, *connections, *calls]
 
 
