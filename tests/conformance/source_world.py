@@ -53,6 +53,9 @@ class SourceWorld(Protocol):
     def run(self, until: Callable[[], object]) -> None:
         """Run turns until the condition holds."""
 
+    def together(self, cause: Callable[[], object]) -> None:
+        """Let all that this causes come in one turn."""
+
     def close(self) -> None:
         """Close the driver."""
 
@@ -83,6 +86,10 @@ class EpollWorld:
             self.driver.turn(0.01)
             assert time.monotonic() < last, f"not reached; logged {self.log}"
 
+    def together(self, cause: Callable[[], object]) -> None:
+        """See SourceWorld. The kernel delivers on loopback before the next poll."""
+        cause()
+
     def close(self) -> None:
         """See SourceWorld."""
         self.driver.close()
@@ -112,6 +119,11 @@ class SimWorld:
     def run(self, until: Callable[[], object]) -> None:
         """See SourceWorld."""
         self.sim.run(until=lambda: bool(until()))
+
+    def together(self, cause: Callable[[], object]) -> None:
+        """See SourceWorld."""
+        self.sim.suspend(1.0)
+        cause()
 
     def close(self) -> None:
         """See SourceWorld."""

@@ -19,6 +19,7 @@ __all__ = ["log", "record"]  # fixtures
 
 PROGRAM = '''
 from vcproxy.api import (
+    Address,
     Arrived,
     Bound,
     ChildExited,
@@ -27,12 +28,25 @@ from vcproxy.api import (
     Datagrams,
     Launch,
     Launched,
+    ListenerWatch,
+    OwnThread,
     Program,
     Signal,
     Signals,
+    ThreadMessage,
+    ThreadMessages,
+    Tick,
+    Ticks,
 )
 
 SHELL = "kill -STOP $$; kill -USR2 $PPID; exit 5"
+
+
+def read(work, count):
+    for number in range(count):
+        work.post(number)
+        work.wait(0.01)
+    return "all read"
 
 
 class Everything(Program):
@@ -44,6 +58,10 @@ class Everything(Program):
         self.child = ChildProcess(self, "child", Launch("/bin/sh", ("sh", "-c", SHELL)))
         self.missing = ChildProcess(self, "missing", Launch("/nowhere", ("nowhere",)))
         self.sleeper = ChildProcess(self, "sleeper", Launch("/bin/sleep", ("sleep", "60")))
+        self.ticks = Ticks(self, "clock", 0.1, priority=10)
+        self.messages = ThreadMessages(self, "messages", priority=200)
+        self.reader = OwnThread(self, "reader", read, 3)
+        self.watch = ListenerWatch(self, "watch", Address.parse("tcp://127.0.0.1:1"))
         self.engine.schedule_at_date(self.engine.wall + 2, self, "date", None)
 
     def handle_event(self, key, data):
@@ -51,6 +69,14 @@ class Everything(Program):
         match data:
             case Bound():
                 self.box.send(b"to itself", data.address)
+                self.box.disable()
+            case Tick():
+                if not self.box.enabled:
+                    self.write("enabled the box")
+                    self.box.enable()
+                    self.ticks.close()
+            case ThreadMessage(value=2):
+                self.messages.post({"a": [1, 2.5, None]})
             case ChildStopped():
                 self.child.signal(18)
             case Signal(15):
@@ -80,6 +106,12 @@ def everything_happened(running: Running) -> int:
         r"saw ChildExited ChildExited\(name='child', status=5\)",
         r"saw LaunchFailed LaunchFailed\(name='missing', reason='/nowhere: no such file",
         r"saw date None",
+        r"saw Tick Tick\(name='clock', missed=0\)",
+        r"saw ThreadMessage ThreadMessage\(name='reader', value=2\)",
+        r"saw ThreadDone ThreadDone\(name='reader', value='all read', error=''\)",
+        r"saw ThreadMessage ThreadMessage\(name='messages', value=\{'a': \[1, 2\.5, None\]\}\)",
+        r"saw NotListening NotListening\(name='watch'\)",
+        r"enabled the box",
     ):
         running.wait_for(text)
     found = running.wait_for(r"saw Launched Launched\(name='sleeper', pid=(\d+)\)")
@@ -96,6 +128,7 @@ def test_a_recorded_run_is_replayed(record: Record, log: Path) -> None:
     sleeper = everything_happened(running)
     running.signal(signal.SIGTERM)
     running.wait_for(r"saw Signal Signal\(number=15, pid=\d+\)")
+    assert running.log.index("enabled the box") < running.log.index("saw Arrived")
     running.wait_for(r"saw ChildKilled ChildKilled\(name='sleeper', signal=15\)")
     assert running.wait() == 0
     gone(sleeper)
