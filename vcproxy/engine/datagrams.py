@@ -104,7 +104,7 @@ class Datagrams(SendingSource[HostPort]):
     multicast group.
     """
 
-    __slots__ = ("address", "groups")
+    __slots__ = ("address", "broadcast", "groups")
 
     last: ClassVar[tuple[type, ...]] = (BindFailed,)
     at_once: ClassVar[type | None] = Arrived
@@ -116,11 +116,15 @@ class Datagrams(SendingSource[HostPort]):
         address: HostPort,
         groups: tuple[HostPort, ...] = (),
         priority: int = PRIORITY,
+        broadcast: bool = False,
     ) -> None:
         """`address`: port 0 is any free port. `groups`: each is joined on the interface of the
-        address, and receives at its own port."""
+        address, and receives at its own port. `broadcast`: it may send to broadcast addresses, as
+        255.255.255.255 (SO_BROADCAST in socket(7)). Only a socket at 0.0.0.0 receives broadcasts.
+        """
         self.address = address
         self.groups = groups
+        self.broadcast = broadcast
         super().__init__(cont, name, priority)
 
     @property
@@ -131,4 +135,5 @@ class Datagrams(SendingSource[HostPort]):
     @property
     def request(self) -> str:
         """See Source."""
-        return f"{super().request} {self.address} {self.groups}"
+        broadcast = " broadcast" if self.broadcast else ""
+        return f"{super().request} {self.address} {self.groups}{broadcast}"

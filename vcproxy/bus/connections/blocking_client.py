@@ -17,6 +17,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Final
 
+from vcproxy.bus.connections.datagram_messages import DATAGRAM_LIMITS
 from vcproxy.bus.connections.line_connection import LINE_LIMIT
 from vcproxy.bus.connections.message_connection import encode
 from vcproxy.bus.message.bus_message import BusMessage
@@ -26,10 +27,6 @@ from vcproxy.engine.address import Address
 TIMEOUT_S: Final = 10.0
 """Seconds to connect, to send and to wait for a reply, if nothing else is given: an operator waits
 that long for a tool."""
-
-DATAGRAM_LIMITS: Final = {"udp": 1024, "unixgram": 64 * 1024}
-"""The most bytes of a datagram: the limits of the original. More than 1024 bytes would be split by
-networks with small packets, and lost as a whole with any part."""
 
 _REASONS = {
     errno.ECONNREFUSED: "nothing listens there",

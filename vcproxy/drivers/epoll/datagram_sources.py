@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def opened(driver: AcceptDriver, source: Datagrams) -> DatagramSource | None:
     """Open a source; its event is Bound, or BindFailed, then None is returned."""
-    return open_datagrams(source, _bound, partial(_interested, driver))
+    return open_datagrams(source, partial(_bound, source), partial(_interested, driver))
 
 
 def opened_unix(driver: AcceptDriver, source: UnixDatagrams) -> UnixDatagramSource | None:
@@ -54,7 +54,7 @@ def _nothing() -> None:
     """Do nothing: there is no file to remove."""
 
 
-def _bound(address: Address) -> tuple[socket.socket, HostPort]:
+def _bound(source: Datagrams, address: Address) -> tuple[socket.socket, HostPort]:
     try:
         sock = datagram.bound(address)
     except NoGroupRoute:
@@ -66,6 +66,8 @@ def _bound(address: Address) -> tuple[socket.socket, HostPort]:
         except OSError:
             sock.close()
             raise
+    if source.broadcast:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     host, port, *_ = sock.getsockname()
     return sock, (host, port)
 

@@ -36,6 +36,9 @@ INTERFACES = ("lo", "127.0.0.1", "eth0", "10.0.0.1")
 
 LOCAL_HOST = "10.0.0.1"
 
+BROADCAST = ("255.255.255.255", "10.0.0.255")
+"""The broadcast addresses of the network."""
+
 ANY = "0.0.0.0"
 """A socket bound to it receives at every host; what it sends comes from LOCAL_HOST."""
 
@@ -94,6 +97,12 @@ class DatagramNetwork:
             for member in members:
                 if member.accepts_multicast(sock):
                     self._schedule(partial(member.arrive, data, sock.source))
+        elif to[0] in BROADCAST:
+            if not sock.broadcast:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            for each in self._bound.values():
+                if each.local == (ANY, to[1]):
+                    self._schedule(partial(each.arrive, data, sock.source))
         else:
             self._schedule(partial(self._deliver, sock, data, to))
 
@@ -134,6 +143,8 @@ class SimSocket:
         self.on_edge: Callable[[], None] = do_nothing
         """Called when it becomes readable or writable."""
         self.writable = True
+        self.broadcast = False
+        """Whether it may send to BROADCAST (SO_BROADCAST)."""
         self.network = network
         self._interface = interface
         self._only = only

@@ -30,7 +30,8 @@ def opened(
     driver: PortDriver, network: DatagramNetwork, source: Datagrams
 ) -> DatagramSource | None:
     """Open a source; its event is Bound, or BindFailed, then None is returned."""
-    return open_datagrams(source, partial(_bound, network), partial(_interested, driver))
+    bound = partial(_bound, network, source)
+    return open_datagrams(source, bound, partial(_interested, driver))
 
 
 def opened_unix(
@@ -46,9 +47,12 @@ def _bound_unix(network: UnixNetwork, source: UnixDatagrams) -> tuple[UnixDatagr
     return UnixDatagramSource(source, sock, str, str, do_nothing), sock.path
 
 
-def _bound(network: DatagramNetwork, address: Address) -> tuple[SimSocket, HostPort]:
+def _bound(
+    network: DatagramNetwork, source: Datagrams, address: Address
+) -> tuple[SimSocket, HostPort]:
     # Without parameters, as `interface` of a group: all simulated hosts are in one network.
     sock = network.bind(replace(address, parameters=()))
+    sock.broadcast = source.broadcast
     return sock, sock.local
 
 
