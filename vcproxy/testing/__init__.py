@@ -6,6 +6,7 @@ file has the name of its module.
 """
 
 from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, Peer, Stuck, seeds
+from vcproxy.testing.bus_peer import BusPeer
 from vcproxy.testing.http import SimulatedHttp
 from vcproxy.testing.machines import check_machine
 from vcproxy.testing.proxy import SimulatedProxy
@@ -13,6 +14,7 @@ from vcproxy.testing.script import Script, fragments
 from vcproxy.testing.simulated_machines import SimulatedMachines
 
 __all__ = [
+    "BusPeer",
     "DatagramPeer",
     "NetworkFaults",
     "Peer",
