@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from vcproxy.app import garbage, signals
 from vcproxy.app.client_limits import log_client_limits
 from vcproxy.app.draining import children, connections, log_what_is_left
+from vcproxy.app.reloads import Reloads
 from vcproxy.app.signals import ENDS
 from vcproxy.app.start import StartError, open_log, run_as_configured
-from vcproxy.config.errors import ConfigError
-from vcproxy.config.loader import Configuration, load
+from vcproxy.config.loader import Configuration
 from vcproxy.drivers.epoll.descriptors import Descriptors, raise_limit
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.drivers.epoll.heartbeat import Heartbeat
@@ -34,8 +34,7 @@ from vcproxy.engine.plugin_error import as_error
 from vcproxy.engine.units import show_duration
 from vcproxy.listeners.hosts import EpollHost
 from vcproxy.listeners.listeners import Listeners
-from vcproxy.listeners.plan import Place, Plan
-from vcproxy.listeners.restart import restart_needed
+from vcproxy.listeners.plan import Place
 from vcproxy.listeners.service_manager import ServiceManager
 from vcproxy.sessions.program import Signal
 
@@ -73,7 +72,6 @@ class Proxy:
         self._worker = worker
         self.log = open_log(configuration, f"worker {worker}: " if worker else "")
         raise_limit()
-        self._configuration = configuration
         self._offload = Offload()
         self._recording: Recording | None = None
         engines: list[Engine]
@@ -121,13 +119,20 @@ class Proxy:
         self.pulse(self._service_manager.watchdog_s, self._service_manager.pulsed)
         self._draining = False
         self._stopping = False  # a plugin has requested the stop
-        self._reloads = 0  # number of reloads requested so far
         recording = self._recording
         host = EpollHost(self._first, {} if inherited is None else inherited)
         listening = host if recording is None else recording.host(host)
         self._listeners = Listeners(listening, engines, self.log.print, announce=not worker)
         try:
-            self._apply(configuration)
+            self.reloads = Reloads(
+                configuration,
+                self._listeners,
+                engines,
+                recording=recording,
+                offload=self._offload,
+                service_manager=self._service_manager,
+                log=self.log,
+            )
             run_as_configured(configuration, self.log)
         except (OSError, StartError) as error:
             self.close()
@@ -148,9 +153,9 @@ class Proxy:
             self._threads.append(thread)
             thread.start()
         self._watchdog.start()
-        log_client_limits(self._configuration, self._descriptors, self.log)
+        log_client_limits(self.reloads.configuration, self._descriptors, self.log)
         if not self._worker:
-            self._list_itself(self._configuration.settings.supervise.bind)
+            self._list_itself(self.reloads.configuration.settings.supervise.bind)
             self._first.after(0.0, self._ready)
         if self._recording is not None:
             from vcproxy.replay.record.recording import FLUSH_S
@@ -271,6 +276,10 @@ class Proxy:
     def _reload_requested(self) -> None:
         self._first.engine.inbox.feed(self.on_reload)
 
+    def reload(self) -> None:
+        """Load the configuration again, for new connections. If it has errors, keep the old one."""
+        self.reloads.reload()
+
     def drain(self) -> None:
         """Stop accepting. Stop the proxy once all connections are closed and the child processes of
         programs have ended, or at the drain timeout.
@@ -280,10 +289,10 @@ class Proxy:
         if self._draining:
             self.stop()
             return
-        self._draining = True
+        self._draining = self.reloads.ending = True
         self._listeners.close()
         self._service_manager.stopping("draining")
-        limit = self._configuration.settings.proxy.drain_timeout
+        limit = self.reloads.configuration.settings.proxy.drain_timeout
         at_most = f"{show_duration(limit)} at most"
         if self._open:
             self.log("info", f"draining {self._open} connections, {at_most}")
@@ -313,70 +322,6 @@ class Proxy:
         """Stop at once: all connections are closed."""
         for driver in self._drivers:
             driver.stop()
-
-    # -- configurations ----------------------------------------------------------------------
-
-    def _apply(self, configuration: Configuration) -> None:
-        """Use a configuration from now on. If this raises OSError, nothing has changed."""
-        if self._recording is None:
-            self._listeners.apply(configuration)
-            for driver in self._drivers:
-                driver.engine.direct = configuration.settings.http.direct
-        else:
-            with self._recording.serving(configuration):
-                self._listeners.apply(configuration)
-
-    def prepare(self, configuration: Configuration) -> Plan:
-        """Return the plan for another configuration; nothing is changed. Raises OSError."""
-        return self._listeners.prepare(configuration)
-
-    def use(self, planned: Plan) -> None:
-        """Use a plan from now on. If this raises OSError, nothing has changed."""
-        self._listeners.use(planned)
-        self._configuration = planned.configuration
-        garbage.settle()
-
-    def load(
-        self,
-        call: Callable[..., object],
-        argument: object,
-        then: Callable[[object, Exception | None], None],
-    ) -> None:
-        """Call a function in another thread; then pass on its value or error in the first one."""
-
-        def loaded(value: object, error: Exception | None) -> None:
-            self._first.engine.inbox.feed(partial(then, value, error))
-
-        self._offload.internal.run(call, (argument,), loaded)
-
-    def reload(self) -> None:
-        """Load the configuration again, for new connections. If it has errors, keep the old one."""
-        self._reloads += 1
-        if not self._draining:
-            self._service_manager.reloading()
-        self.load(load, self._configuration.file, partial(self._reloaded, self._reloads))
-
-    def _reloaded(self, number: int, value: object, error: Exception | None) -> None:
-        if number != self._reloads:
-            return  # a later reload has been requested: this content may be older
-        file = self._configuration.file
-        if isinstance(value, Configuration) and not self._draining:
-            try:
-                self._apply(value)
-            except OSError as reason:
-                error = reason
-            else:
-                for text in restart_needed(self._configuration, value):
-                    self.log("warning", text)
-                self._configuration = value
-                self.log("info", f"reloaded {file}: new connections use it")
-                garbage.settle()
-        if error is not None:
-            known = isinstance(error, ConfigError | OSError)
-            text = f"not reloaded; the previous configuration stays in use:\n{error}"
-            self.log("error", text, None if known else error)
-        if not self._draining:
-            self._service_manager.ready("serving" if error is None else f"not reloaded: {error}")
 
     # -- timers and descriptors --------------------------------------------------------------
 

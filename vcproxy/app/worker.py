@@ -162,14 +162,14 @@ class Worker:
             self._send(Verb.REFUSED, SHORTAGE)
         else:
             then = partial(self._loaded, self._generation)
-            self._proxy.load(self._share, descriptors[0], then)
+            self._proxy.reloads.load(self._share, descriptors[0], then)
 
     def _loaded(self, generation: int, value: object, error: Exception | None) -> None:
         if generation != self._generation:
             return  # rolled back
         if isinstance(value, Configuration):
             try:
-                self._plan = self._proxy.prepare(value)
+                self._plan = self._proxy.reloads.prepare(value)
             except OSError as reason:
                 error = reason
         if error is None:
@@ -180,7 +180,7 @@ class Worker:
     def _commit(self) -> None:
         assert self._plan is not None
         try:
-            self._proxy.use(self._plan)
+            self._proxy.reloads.use(self._plan)
         except OSError as error:
             # For example the limit of epoll. Other workers may already use the plan: this one ends.
             self._proxy.log("error", f"cannot use the new configuration, and ends: {error}")

@@ -1,0 +1,132 @@
+"""Reloads: the configuration of a running proxy, and how another one takes its place.
+
+Tested in tests/e2e/test_signals.py and test_reload_that_fails_late.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vcproxy.app import garbage
+from vcproxy.config.errors import ConfigError
+from vcproxy.config.loader import Configuration, load
+from vcproxy.listeners.restart import restart_needed
+
+if TYPE_CHECKING:
+    from vcproxy.app.log import LineLog
+    from vcproxy.drivers.epoll.offload import Offload
+    from vcproxy.engine.engine import Engine
+    from vcproxy.listeners.listeners import Listeners
+    from vcproxy.listeners.plan import Plan
+    from vcproxy.listeners.service_manager import ServiceManager
+    from vcproxy.replay.record.recording import Recording
+
+ReloadOutcome = Callable[[str], None]
+"""Called with why the configuration was not reloaded; "": it was."""
+
+
+class Reloads:
+    """The configuration in use. Except `load`, its methods belong to the first net thread."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        listeners: Listeners,
+        engines: Sequence[Engine],
+        *,
+        recording: Recording | None,
+        offload: Offload,
+        service_manager: ServiceManager,
+        log: LineLog,
+    ) -> None:
+        """Use a configuration. Raises OSError if that is not possible.
+
+        `engines`: those of the net threads, of which the first one accepts.
+        """
+        self.configuration = configuration
+        """The configuration in use."""
+        self.ending = False
+        """Whether the proxy drains: a configuration that is loaded then is not used."""
+        self._listeners = listeners
+        self._engines = engines
+        self._recording = recording
+        self._offload = offload
+        self._service_manager = service_manager
+        self._log = log
+        self._requested = 0  # number of reloads requested so far
+        self._waiting: list[ReloadOutcome] = []
+        self._apply(configuration)
+
+    def _apply(self, configuration: Configuration) -> None:
+        """Use a configuration from now on. If this raises OSError, nothing has changed."""
+        if self._recording is None:
+            self._listeners.apply(configuration)
+            for engine in self._engines:
+                engine.direct = configuration.settings.http.direct
+        else:
+            with self._recording.serving(configuration):
+                self._listeners.apply(configuration)
+
+    def prepare(self, configuration: Configuration) -> Plan:
+        """Return the plan for another configuration; nothing is changed. Raises OSError."""
+        return self._listeners.prepare(configuration)
+
+    def use(self, planned: Plan) -> None:
+        """Use a plan from now on. If this raises OSError, nothing has changed."""
+        self._listeners.use(planned)
+        self.configuration = planned.configuration
+        garbage.settle()
+
+    def load(
+        self,
+        call: Callable[..., object],
+        argument: object,
+        then: Callable[[object, Exception | None], None],
+    ) -> None:
+        """Call a function in another thread; then pass on its value or error in the first one."""
+
+        def loaded(value: object, error: Exception | None) -> None:
+            self._engines[0].inbox.feed(partial(then, value, error))
+
+        self._offload.internal.run(call, (argument,), loaded)
+
+    def reload(self, then: ReloadOutcome | None = None) -> None:
+        """Load the configuration again, for new connections. If it has errors, keep the old one.
+
+        If another reload is requested before it is done, only that one is carried out, and its
+        outcome is that of both.
+        """
+        self._requested += 1
+        if then is not None:
+            self._waiting.append(then)
+        if not self.ending:
+            self._service_manager.reloading()
+        self.load(load, self.configuration.file, partial(self._reloaded, self._requested))
+
+    def _reloaded(self, number: int, value: object, error: Exception | None) -> None:
+        if number != self._requested:
+            return  # a later reload has been requested: this content may be older
+        file = self.configuration.file
+        if isinstance(value, Configuration) and not self.ending:
+            try:
+                self._apply(value)
+            except OSError as reason:
+                error = reason
+            else:
+                for text in restart_needed(self.configuration, value):
+                    self._log("warning", text)
+                self.configuration = value
+                self._log("info", f"reloaded {file}: new connections use it")
+                garbage.settle()
+        if error is not None:
+            known = isinstance(error, ConfigError | OSError)
+            text = f"not reloaded; the previous configuration stays in use:\n{error}"
+            self._log("error", text, None if known else error)
+        if not self.ending:
+            self._service_manager.ready("serving" if error is None else f"not reloaded: {error}")
+        waiting, self._waiting = self._waiting, []
+        why = "the proxy is ending" if error is None and self.ending else str(error or "")
+        for then in waiting:
+            then(why)
