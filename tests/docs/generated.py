@@ -85,6 +85,13 @@ How to use them: [look at recordings](../how-to/logs.md).
 
 The messages, files and exit statuses: [machine servers](machine.md).
 
+## vcproxy signal
+
+```text
+{signal}```
+
+How to use it: [send a message](../how-to/tools.md#send-a-message).
+
 ## vcproxy stop-process
 
 ```text
@@ -171,6 +178,7 @@ def command_line() -> str:
         machines="\n".join(
             parser.format_help() for name, parser in parsers.items() if name.startswith("machine")
         ),
+        signal=parsers["signal"].format_help(),
         stop=parsers["stop-process"].format_help(),
         certificate=parsers["check-certificate"].format_help(),
     )

@@ -13,6 +13,7 @@ from vcproxy.app import (
     log_command,
     machine_command,
     replay_command,
+    signal_command,
     stop_process_command,
 )
 from vcproxy.app.command_error import CommandError
@@ -119,6 +120,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         **replay_command.add_to(commands),
         **log_command.add_to(commands),
         **machine_command.add_to(commands),
+        **signal_command.add_to(commands),
         **stop_process_command.add_to(commands),
         **check_certificate_command.add_to(commands),
     }
