@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from vcproxy.bus.dispatch.message_receiver import MessageReceiver
     from vcproxy.bus.dispatch.on_message import on_message
     from vcproxy.bus.dispatch.received_message import ReceivedMessage
+    from vcproxy.bus.dispatch.standard_messages import StandardMessages
     from vcproxy.bus.mailbox.letter import Letter
     from vcproxy.bus.mailbox.mailbox import GivenUp, MailboxFull
     from vcproxy.bus.mailbox.peer import Peer, parse_peer, show_peer
     from vcproxy.bus.mailbox.profile import PATIENT, README, WINK, Profile
     from vcproxy.bus.message.bus_message import BusMessage
+    from vcproxy.bus.message.definitions import ParameterDefinition
     from vcproxy.bus.message.invalid_message import InvalidMessage
     from vcproxy.config.tables.upstream import UpstreamTls
     from vcproxy.config.values import (
@@ -128,6 +130,8 @@ else:
     from importlib import import_module
 
     _MODULES = {
+        "vcproxy.bus.message.definitions": ("ParameterDefinition",),
+        "vcproxy.bus.dispatch.standard_messages": ("StandardMessages",),
         "vcproxy.bus.dispatch.dispatcher": ("Dispatcher", "Match", "Matching", "DispatchResult"),
         "vcproxy.engine.bus_messages": ("BusMessages", "BusReceived"),
         "vcproxy.bus.message.invalid_message": ("InvalidMessage",),
@@ -356,6 +360,7 @@ __all__ = [
     "OwnThread",
     "Pace",
     "PacedTwoWay",
+    "ParameterDefinition",
     "Part",
     "Peer",
     "Process",
@@ -393,6 +398,7 @@ __all__ = [
     "StageMachine",
     "StagedMessage",
     "StagedProgram",
+    "StandardMessages",
     "State",
     "Strategy",
     "Subrequests",

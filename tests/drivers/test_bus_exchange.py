@@ -29,6 +29,8 @@ def test_engines_of_one_process_share_it() -> None:
         assert bus.commands("db") == ["OPEN"]
         assert bus.takes("CLOSE")
         assert not bus.takes("CLOSE", "db")
+        assert bus.describe("CLOSE") == "CLOSE"
+        assert bus.describe("CLOSE", "db") == ""
         assert bus.deliver("OPEN", "OPEN") == 2
         one.turn(0)
         assert first.data == [BusReceived("db", "OPEN")]

@@ -76,6 +76,12 @@ class BusExchange:
         """Return whether a source, or one of that name, takes a command."""
         return any(name in ("", s.name) and s.takes(command) for s in self._sources())
 
+    def describe(self, command: str, name: str = "") -> str:
+        """Return one line about a command or pattern, of the first source, or the first of that
+        name, that takes it; "": there is none."""
+        found = (s.describe(command) for s in self._sources() if name in ("", s.name))
+        return next(filter(None, found), "")
+
     def deliver(self, command: str, text: str, *, route: int = NO_ROUTE, name: str = "") -> int:
         """Pass a message in text form to the sources that take its command; return how many do.
 

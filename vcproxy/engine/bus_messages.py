@@ -9,9 +9,8 @@ Tested in tests/engine/test_source.py and tests/conformance/test_sources.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.engine.commands import SendBusReply
 from vcproxy.engine.source import PRIORITY, Source
@@ -37,6 +36,16 @@ class BusReceived:
     """Which way replies go, for `BusMessages.reply`: a number that its door has chosen."""
 
 
+class CommandTable(Protocol):
+    """What receives the messages of a source. Its methods are called on any thread."""
+
+    def takes(self, command: str) -> bool:
+        """Return whether it takes a command."""
+
+    def describe(self, command: str) -> str:
+        """Return one line about a command or pattern for HELP; "": it takes no such command."""
+
+
 class BusMessages(Source):
     """The messages of some commands. The event: BusReceived.
 
@@ -44,20 +53,20 @@ class BusMessages(Source):
     KEPT messages wait for it; more are not taken.
     """
 
-    __slots__ = ("commands", "takes")
+    __slots__ = ("commands", "table")
 
     def __init__(
         self,
         cont: Continuation,
         name: str,
         commands: tuple[str, ...],
-        takes: Callable[[str], bool] | None = None,
+        table: CommandTable | None = None,
         priority: int = PRIORITY,
     ) -> None:
-        """`commands`: commands and patterns, as shown to those who ask for HELP. `takes` returns
-        whether it takes a command, and is called on any thread; None: those in `commands`."""
+        """`commands`: commands and patterns, as listed in the answer to HELP. `table` decides which
+        commands it takes; None: those in `commands`."""
         self.commands = commands
-        self.takes = takes or commands.__contains__
+        self.table = table
         super().__init__(cont, name, priority)
 
     @property
@@ -69,6 +78,16 @@ class BusMessages(Source):
     def detail(self) -> str:
         """See Source."""
         return " ".join(self.commands)
+
+    def takes(self, command: str) -> bool:
+        """Return whether it takes a command."""
+        return command in self.commands if self.table is None else self.table.takes(command)
+
+    def describe(self, command: str) -> str:
+        """Return one line about a command or pattern for HELP; "": it takes no such command."""
+        if self.table is not None:
+            return self.table.describe(command)
+        return command if command in self.commands else ""
 
     def reply(self, route: int, text: str) -> None:
         """Send a message, in text form, to the sender of a BusReceived. It may be called later, and

@@ -6,7 +6,7 @@ Tested in tests/engine/test_engine.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vcproxy.engine.mutex import Mutex
 
@@ -19,7 +19,7 @@ class ClassDeclaration:
 
     __slots__ = ()
 
-    def class_made(self, cls: type) -> None:
+    def class_made(self, cls: type[Continuation]) -> None:
         """Raise TypeError for a class that is wrong."""
         raise NotImplementedError
 
@@ -32,6 +32,9 @@ class Continuation:
     """
 
     __slots__ = ("engine", "mutex")
+
+    receives_messages: ClassVar[bool] = False
+    """Whether the class declares methods with `on_message`."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Let the declarations in the body of a class check it: those with a `class_made`."""

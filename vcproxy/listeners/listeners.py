@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.listener import Listener
     from vcproxy.engine.tcp import TcpOptions
     from vcproxy.listeners.hosts import Host
+    from vcproxy.sessions.session_messages import SessionMessages
 
 Acceptor = Callable[[NetVConnection], "Continuation | None"]
 
@@ -77,6 +78,8 @@ class Listeners:
         """The services for new sessions, by the name of the [[listener]], then by engine."""
         self._persistent: dict[tuple[str, Engine], dict[object, object]] = {}
         """Objects that survive reloads, by the name of the listener and the engine: see Service."""
+        self._messages: list[SessionMessages] = []
+        """What receives the messages of the bus for sessions whose class declares methods."""
         self._bound: dict[Place, Binding] = {}
 
     @property
@@ -151,6 +154,7 @@ class Listeners:
             each.entry.name for each in planned.listeners if issubclass(each.plugin.cls, Program)
         ]
         self.programs.stop_others(programs)
+        self._receive_messages([(each.entry.name, each.plugin.cls) for each in planned.listeners])
 
     def _rebind(self, planned: Plan, bound: _Bound) -> None:
         """Close addresses no longer used; give those of renamed listeners to the new listener."""
@@ -231,6 +235,21 @@ class Listeners:
             plugin.refuse(client, services[client.engine])
 
         return accept, refuse
+
+    def _receive_messages(self, plugins: Sequence[tuple[str, type]]) -> None:
+        """Let sessions of these plugins, by listener, receive the messages that they declare."""
+        for old in self._messages:
+            old.engine.schedule(OwnedCall(old, old.stop), Event.TIMEOUT, None)
+        self._messages.clear()
+        for name, plugin in plugins:
+            if issubclass(plugin, Session) and plugin.receives_messages:
+                from vcproxy.sessions.session_messages import SessionMessages  # most need none
+
+                self._messages += [
+                    SessionMessages(engine, name, plugin) for engine in self._engines
+                ]
+        for new in self._messages:
+            new.engine.schedule(OwnedCall(new, new.start), Event.TIMEOUT, None)
 
     def _retire(self, replaced: Iterable[dict[Engine, Service]]) -> None:
         """Mark these services as draining, and drain their sessions."""

@@ -80,6 +80,13 @@ class Program(Continuation):
     def start(self) -> None:
         """Start. The mutex is held."""
 
+    def receive_messages(self) -> None:
+        """Open the bus for methods declared with `on_message`, after `start`. The mutex is held."""
+        if self.receives_messages:
+            from vcproxy.bus.dispatch.message_receiver import MessageReceiver  # most need none
+
+            MessageReceiver(self, self.service.name)
+
     def stop(self) -> None:
         """Close all current and future connections, and all sources; ignore further events. The
         mutex is held."""

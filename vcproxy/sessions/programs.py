@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.continuation import OwnedCall
@@ -51,7 +52,7 @@ class Programs:
                 self._engine.log("error", text, error)
                 return NetVConnection.do_io_close
             self._running[service.name] = program
-            self._engine.schedule(OwnedCall(program, program.start), Signal, None)
+            self._engine.schedule(OwnedCall(program, partial(_start, program)), Signal, None)
         return program.accept
 
     def stop_others(self, names: Container[str]) -> None:
@@ -64,3 +65,9 @@ class Programs:
         """Deliver a signal to each program."""
         for program in self._running.values():
             self._engine.schedule(program, Signal, signal)
+
+
+def _start(program: Program) -> None:
+    """Start a program, then let it receive messages of the bus."""
+    program.start()
+    program.receive_messages()

@@ -44,6 +44,13 @@ class StagedProgram(Program, ABC):
             machine.start()
         self.queue.drain()
 
+    def receive_messages(self) -> None:
+        """See Program. What a method sends to machines is delivered when it returns."""
+        if self.receives_messages:
+            from vcproxy.sessions.staged_messages import StagedMessages  # most need none
+
+            StagedMessages(self, self.service.name)
+
     def handle_event(self, key: Hashable, data: object) -> None:
         """Pass the event to the last machine."""
         if isinstance(data, Signal):

@@ -29,6 +29,7 @@ from vcproxy.supervise.server_request import SERVER_PORT
 if TYPE_CHECKING:
     from vcproxy.engine.scheduler import Action
     from vcproxy.supervise.process import Process
+    from vcproxy.supervise.process_messages import ProcessMessages
 
 TERMINATION: Final = (2, 15)
 """SIGINT and SIGTERM: the signals that end a machine in order."""
@@ -117,6 +118,7 @@ class Lifecycle(Machine):
         self._parent_silent = False  # `pulsed` was given up, and that was logged
         self._pulses: Action | None = None
         self._watch: Action | None = None
+        self._messages: ProcessMessages | None = None
 
     # -- BINDING -----------------------------------------------------------------------------
 
@@ -170,6 +172,10 @@ class Lifecycle(Machine):
         """Enter the author's initial state."""
         self._pulses = self.engine.schedule_every(PULSE_S, self, Step.PULSE, None)
         self.process.enter_initial_state()
+        if self.process.receives_messages and not self.process.state.final:
+            from vcproxy.supervise.process_messages import ProcessMessages  # most need none
+
+            self._messages = ProcessMessages(self.process)
 
     @RUNNING.on(Step.PULSE)
     def pulse(self, _: None) -> None:
@@ -233,6 +239,8 @@ class Lifecycle(Machine):
         for timer in (self._pulses, self._watch):
             if timer is not None:
                 timer.cancel()
+        if self._messages is not None:
+            self._messages.close()
         self.process.leave_all_states()
         if self.failure is not None:
             self.log(f"errored: {self.failure}")

@@ -11,6 +11,7 @@ from vcproxy.testing.http import SimulatedHttp
 from vcproxy.testing.machines import check_machine
 from vcproxy.testing.proxy import SimulatedProxy
 from vcproxy.testing.script import Script, fragments
+from vcproxy.testing.simulated_bus import SimulatedBus
 from vcproxy.testing.simulated_machines import SimulatedMachines
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "NetworkFaults",
     "Peer",
     "Script",
+    "SimulatedBus",
     "SimulatedHttp",
     "SimulatedMachines",
     "SimulatedProxy",

@@ -28,12 +28,16 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 
 from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, Peer, SimulatedServer, Simulation
 from vcproxy.engine.address import Address
+from vcproxy.engine.continuation import OwnedCall
+from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 from vcproxy.sessions.program import Program
 from vcproxy.sessions.programs import Programs
 from vcproxy.sessions.service import Service
 from vcproxy.sessions.session import Session
+from vcproxy.sessions.session_messages import SessionMessages
+from vcproxy.testing.simulated_bus import SimulatedBus
 from vcproxy.upstream.server import Server
 from vcproxy.upstream.settings import UpstreamSettings
 from vcproxy.upstream.upstream import Upstream
@@ -97,6 +101,8 @@ class SimulatedProxy:
         faults: NetworkFaults | None = None,
     ) -> None:
         self.sim = Simulation(seed, faults)
+        self.bus = SimulatedBus(self.sim)
+        """Sends messages to methods declared with `on_message`."""
         self.sessions: list[Session] = []
         """One for each accepted client, in order."""
         self.printed: list[str] = []
@@ -145,6 +151,9 @@ class SimulatedProxy:
         if issubclass(plugin, Program):
             addresses |= plugin.binds(options)
         accept = self._acceptor(plugin)
+        if issubclass(plugin, Session) and plugin.receives_messages:
+            receiver = SessionMessages(self.engine, self.service.name, plugin)
+            self.engine.schedule(OwnedCall(receiver, receiver.start), Event.TIMEOUT, None)
         self._addresses = {
             option: [
                 driver.listen(place, self._listener(option, accept, max_connections))

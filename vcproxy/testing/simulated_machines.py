@@ -31,6 +31,7 @@ from vcproxy.supervise.invocation import Invocation
 from vcproxy.supervise.process import Process
 from vcproxy.supervise.server import MachineServer
 from vcproxy.supervise.server_request import SERVER_PORT
+from vcproxy.testing.simulated_bus import SimulatedBus
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
@@ -57,6 +58,8 @@ class SimulatedMachines:
     ) -> None:
         """`programs`: the classes by their path below the directory, as `family/Parent`."""
         self.simulation = Simulation(seed, faults, process_faults=process_faults)
+        self.bus = SimulatedBus(self.simulation)
+        """Sends messages to methods declared with `on_message`; `name`: that of a machine."""
         self.run = self.simulation.run
         self.elapse = self.simulation.elapse
         self.processes: dict[str, SimProcess] = {}

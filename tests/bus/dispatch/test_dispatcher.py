@@ -305,6 +305,15 @@ class TestTrace:
         desk.receive("OPEN door=3")
         assert desk.log == ['info: dispatch message "OPEN door=3".']
 
+    def test_one_short_line_without_secrets(self) -> None:
+        desk = Desk()
+        desk.dispatcher.trace = True
+        desk.receive("OPEN secret_code=sesame")
+        desk.receive(f"OPEN door=\x1b{'3' * 5000}")
+        assert desk.log[0] == 'info: dispatch message "OPEN secret_code=...".'
+        assert desk.log[1].isprintable()
+        assert len(desk.log[1]) < 400
+
     def test_its_commands_are_listed(self) -> None:
         desk = Desk()
         desk.add("OPEN")

@@ -100,6 +100,15 @@ def test_a_closed_one_gets_nothing() -> None:
     assert house.send("FLOOR3") == 0
 
 
+def test_what_is_no_message_after_redaction_is_dropped() -> None:
+    house = House()
+    assert house.bus.deliver("FLOOR3", "************") == 1
+    house.sim.run()
+    [line] = house.log
+    assert line.startswith("lift: a message of the bus is dropped: a command consists of letters")
+    assert house.send("FLOOR3") == 1
+
+
 def test_it_needs_the_mutex() -> None:
     house = House()
     with pytest.raises(LockNotHeld):

@@ -8,16 +8,18 @@ message. The catch-all gets what no entry has matched.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from vcproxy.bus.dispatch.pattern import Pattern
 from vcproxy.bus.dispatch.received_message import ReceivedMessage
+from vcproxy.bus.message.invalid_message import InvalidMessage, printable
+from vcproxy.bus.message.secret_code import PARAMETER as SECRET
 
 if TYPE_CHECKING:
     from vcproxy.bus.message.bus_message import BusMessage
-    from vcproxy.bus.message.definitions import Definitions
+    from vcproxy.bus.message.definitions import Definition, Definitions
     from vcproxy.engine.log_function import LogFunction
 
 FIRST_PRIORITY: Final = 0
@@ -36,9 +38,6 @@ UNANSWERED: Final = frozenset(
 )
 """Replies. They are never answered with INVALID or UNKNOWN: two services that do not support each
 other's messages would exchange replies for ever."""
-
-SHOWN: Final = 1000
-"""Characters of a message in the log; the rest is left out."""
 
 Callback: TypeAlias = Callable[[ReceivedMessage], object]
 
@@ -96,6 +95,12 @@ class DispatcherEntry:
     match: Matching | MatchFunction
     commands: Pattern | None
     """The pattern, compiled; None: a match function, or all messages."""
+    definition: Definition | None
+    """The parameters; None: those of the command in the dispatcher's definitions."""
+
+    def could_match(self, command: str) -> bool:
+        """Whether it could match a command: one with a match function always could."""
+        return self.commands is None or self.commands.match(command) is not None
 
 
 class Dispatcher:
@@ -130,7 +135,7 @@ class Dispatcher:
         self.forward = forward
         self._entries: list[DispatcherEntry] = []  # replaced, never changed: callbacks may add
         self._catch_all: Callback | None = None
-        self._direct: dict[str, Callback] | None = None  # made when a message comes
+        self._direct: dict[str, DispatcherEntry] | None = None  # made when a message comes
 
     # -- entries -----------------------------------------------------------------------------
 
@@ -142,8 +147,10 @@ class Dispatcher:
         priority: int = DEFAULT_PRIORITY,
         tag: int = 0,
         match: Matching | MatchFunction = Matching.ONE_TO_ONE,
+        definition: Definition | None = None,
     ) -> None:
-        """Add an entry. `tag` is for `remove`; 0: none.
+        """Add an entry. `tag` is for `remove`; 0: none. `definition`: the parameters of its
+        messages; None: those of the command in the dispatcher's definitions.
 
         Raises InvalidPattern, and ValueError for a priority that is not 0 to 15.
         """
@@ -151,11 +158,8 @@ class Dispatcher:
             raise ValueError(f"{pattern}: the priority is {priority}: it must be 0 to 15")
         by_command = match in (Matching.ONE_TO_ONE, Matching.ONE_TO_ONE_CALLBACK)
         commands = Pattern(pattern) if by_command else None
-        entries = [
-            *self._entries,
-            DispatcherEntry(pattern, callback, priority, tag, match, commands),
-        ]
-        self._entries = sorted(entries, key=lambda entry: entry.priority)  # stable
+        new = DispatcherEntry(pattern, callback, priority, tag, match, commands, definition)
+        self._entries = sorted((*self._entries, new), key=lambda entry: entry.priority)  # stable
         self._direct = None
 
     def remove(self, tag: int) -> int:
@@ -187,7 +191,24 @@ class Dispatcher:
 
     def takes(self, command: str) -> bool:
         """Return whether an entry could match a command. May be called from any thread."""
-        return any(_could_match(entry, command) for entry in self._entries)
+        return any(entry.could_match(command) for entry in self._entries)
+
+    def defines(self, command: str) -> bool:
+        """Return whether its definitions have a command."""
+        return self.definitions is not None and self.definitions.get(command) is not None
+
+    def describe(self, command: str) -> str:
+        """Return one line about a command or pattern; "" if no entry is for it.
+
+        As "SPEED value=INTEGER [unit=STRING]: Set the speed.", with what may be left out in
+        brackets.
+        """
+        for entry in self._entries:
+            if entry.commands is not None and (
+                entry.pattern == command or entry.could_match(command)
+            ):
+                return described(entry.pattern, self._definition(entry, command))
+        return ""
 
     # -- messages ----------------------------------------------------------------------------
 
@@ -201,13 +222,13 @@ class Dispatcher:
         direct = self._direct
         if direct is None:
             direct = self._direct = self._find_direct()
-        callback = direct.get(message.command)
-        if callback is not None:
-            if self.definitions is not None:
-                problems = self.definitions.problems(message)
+        entry = direct.get(message.command)
+        if entry is not None:
+            if entry.definition is not None or self.definitions is not None:
+                problems = self._problems(entry, message)
                 if problems:
                     return self._refuse(received, problems)
-            callback(received)
+            entry.callback(received)
             return DispatchResult.CALLED
         return self._search(received)
 
@@ -223,21 +244,21 @@ class Dispatcher:
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _find_direct(self) -> dict[str, Callback]:
-        """Return the callbacks of the commands for which the first entry that could match is one
-        with this very command, and consumes the message: that of most."""
-        direct: dict[str, Callback] = {}
+    def _find_direct(self) -> dict[str, DispatcherEntry]:
+        """Return the entries of the commands for which the first entry that could match is one
+        with this very command, and consumes the message: most are so."""
+        direct: dict[str, DispatcherEntry] = {}
         for entry in self._entries:
             commands = entry.commands
             if commands is not None and not commands.names and commands.text not in direct:
-                first = next(e for e in self._entries if _could_match(e, commands.text))
+                first = next(e for e in self._entries if e.could_match(commands.text))
                 if first is entry and entry.match is Matching.ONE_TO_ONE:
-                    direct[commands.text] = entry.callback
+                    direct[commands.text] = entry
         return direct
 
     def _search(self, received: ReceivedMessage) -> DispatchResult:
         message = received.message
-        checked = False
+        called = False
         for entry in self._entries:
             captured: dict[str, str] | None = None
             if entry.commands is not None:
@@ -251,22 +272,31 @@ class Dispatcher:
                 found = entry.match(entry.pattern, message)
                 if found is Match.NO:
                     continue
-            if not checked and self.definitions is not None:
-                problems = self.definitions.problems(message)
+            if not called:
+                problems = self._problems(entry, message)
                 if problems:
                     return self._refuse(received, problems)
-            checked = True
+            called = True
             entry.callback(
                 ReceivedMessage(message, received.send_back, captured) if captured else received
             )
             if found is Match.YES:
                 break
-        if checked:
+        if called:
             return DispatchResult.CALLED
         if self._catch_all is None:
             return DispatchResult.UNMATCHED
         self._catch_all(received)
         return DispatchResult.CAUGHT
+
+    def _definition(self, entry: DispatcherEntry, command: str) -> Definition | None:
+        if entry.definition is not None or self.definitions is None:
+            return entry.definition
+        return self.definitions.get(command)
+
+    def _problems(self, entry: DispatcherEntry, message: BusMessage) -> list[str]:
+        definition = self._definition(entry, message.command)
+        return [] if definition is None else definition.problems(message)
 
     def _is_here(self, message: BusMessage) -> bool:
         """Whether a message is for this server and service."""
@@ -289,9 +319,23 @@ class Dispatcher:
         return DispatchResult.INVALID
 
     def _show(self, message: BusMessage) -> None:
-        self.log("info", f'dispatch message "{message.to_text()[:SHOWN]}".')
+        parameters = message.parameters
+        if SECRET in parameters:
+            message = replace(message, parameters={**parameters, SECRET: "..."})
+        try:
+            text = message.to_text()
+        except InvalidMessage:  # JSON that is too long as text
+            text = message.command
+        self.log("info", f'dispatch message "{printable(text)}".')
 
 
-def _could_match(entry: DispatcherEntry, command: str) -> bool:
-    """Whether an entry could match a command: one with a match function always could."""
-    return entry.commands is None or entry.commands.match(command) is not None
+def described(pattern: str, definition: Definition | None) -> str:
+    """Return one line about the messages of a pattern: see Dispatcher.describe."""
+    if definition is None:
+        return pattern
+    words = [pattern]
+    for each in definition.parameters:
+        if not each.forbidden:
+            word = f"{each.name}={each.type.upper()}"
+            words.append(word if each.required else f"[{word}]")
+    return " ".join(words) + (f": {definition.description}" if definition.description else "")

@@ -6,16 +6,22 @@ continuations make one themselves: `MessageReceiver(self, "doors")`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from vcproxy.bus.dispatch.dispatcher import Dispatcher
-from vcproxy.bus.dispatch.on_message import message_methods
+from vcproxy.bus.dispatch.on_message import add_methods
 from vcproxy.bus.dispatch.received_message import ReceivedMessage
 from vcproxy.bus.message.bus_message import BusMessage
+from vcproxy.bus.message.invalid_message import InvalidMessage
 from vcproxy.engine.bus_messages import BusMessages, BusReceived
 from vcproxy.engine.continuation import Continuation
 from vcproxy.machine.machine import Machine
+from vcproxy.machine.staged import StageMachine
+
+if TYPE_CHECKING:
+    from vcproxy.bus.dispatch.dispatcher import Callback
 
 
 class MessageReceiver(Continuation):
@@ -29,28 +35,39 @@ class MessageReceiver(Continuation):
         super().__init__(owner.engine, owner.mutex)
         self.owner = owner
         self.dispatcher = Dispatcher("", log=owner.engine.log)
-        for method_name, method in message_methods(type(owner)).items():
-            for pattern in method.patterns:
-                callback = partial(self.receive, getattr(owner, method_name))
-                self.dispatcher.add(pattern, callback, priority=method.priority)
-        commands = tuple(self.dispatcher.commands())
-        self.source = BusMessages(self, name, commands, self.dispatcher.takes)
+        add_methods(self.dispatcher, self.declaring, self.callback_of)
+        self.source = BusMessages(self, name, tuple(self.dispatcher.commands()), self.dispatcher)
 
     def __repr__(self) -> str:
         return repr(self.owner)
 
-    def handle_event(self, key: Hashable, data: object) -> None:
-        """Dispatch a message."""
-        assert isinstance(data, BusReceived)
-        reply = partial(self._reply, data.route)
-        self.dispatcher.dispatch(ReceivedMessage(BusMessage.parse(data.text), reply))
+    @property
+    def declaring(self) -> type:
+        """The class that declares the methods. To be overridden."""
+        return type(self.owner)
 
-    def receive(self, method: Callable[[ReceivedMessage], None], received: ReceivedMessage) -> None:
+    def callback_of(self, name: str) -> Callback:
+        """Return what is called in place of a method. To be overridden."""
+        return partial(self.call, getattr(self.owner, name))
+
+    def call(self, method: Callback, received: ReceivedMessage) -> None:
         """Call a method of the owner. To be overridden."""
         owner = self.owner
         if isinstance(owner, Machine):
             owner.remember((owner.state, received.command, received.name or "BUS"))
         method(received)
+        if isinstance(owner, StageMachine):
+            owner.queue.drain()
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """Dispatch a message."""
+        assert isinstance(data, BusReceived)
+        try:
+            message = BusMessage.parse(data.text)
+        except InvalidMessage as error:  # the door has parsed it; redaction may have broken it
+            self.engine.log("warning", f"{data.name}: a message of the bus is dropped: {error}")
+            return
+        self.dispatcher.dispatch(ReceivedMessage(message, partial(self._reply, data.route)))
 
     def close(self) -> None:
         """Close the source. May be repeated."""

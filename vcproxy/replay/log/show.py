@@ -103,7 +103,7 @@ def _to_sources(texts: Iterable[list[str]]) -> Iterator[list[str]]:
 
 _SOURCE_COMMANDS = (
     "OpenSource", "CloseSource", "DisableSource", "EnableSource", "SignalChild", "SendDatagram",
-    "WatchPath", "UnwatchPath", "WatchContent",
+    "SendBusReply", "WatchPath", "UnwatchPath", "WatchContent",
 )  # fmt: skip
 
 
