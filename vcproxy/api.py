@@ -12,6 +12,21 @@ from typing import TYPE_CHECKING
 from vcproxy.engine.event import Event
 
 if TYPE_CHECKING:
+    from vcproxy.bus.connections.blocking_client import BlockingClient, send_datagram
+    from vcproxy.bus.connections.datagram_messages import DatagramMessages
+    from vcproxy.bus.connections.message_connection import (
+        ConnectionEnded,
+        MessageConnection,
+        broadcast,
+    )
+    from vcproxy.bus.connections.permanent_connection import (
+        BusQueueFull,
+        ConnectionLost,
+        ConnectionUp,
+        NoReply,
+        PermanentConnection,
+        Replied,
+    )
     from vcproxy.bus.dispatch.dispatcher import Dispatcher, DispatchResult, Match, Matching
     from vcproxy.bus.dispatch.message_receiver import MessageReceiver
     from vcproxy.bus.dispatch.on_message import on_message
@@ -123,7 +138,9 @@ if TYPE_CHECKING:
     from vcproxy.tunnels.paced import Pace, PacedTwoWay
     from vcproxy.tunnels.transform import Transform
     from vcproxy.tunnels.two_way import TwoWayTunnel
+    from vcproxy.upstream.backoff import Backoff
     from vcproxy.upstream.connect_attempts import Backend
+    from vcproxy.upstream.pauses import Pauses
     from vcproxy.upstream.reconnecting import Reconnected, ReconnectingConnection
     from vcproxy.upstream.server import Server
 else:
@@ -132,6 +149,26 @@ else:
     _MODULES = {
         "vcproxy.bus.message.definitions": ("ParameterDefinition",),
         "vcproxy.bus.dispatch.standard_messages": ("StandardMessages",),
+        "vcproxy.bus.connections.blocking_client": (
+            "BlockingClient",
+            "send_datagram",
+        ),
+        "vcproxy.bus.connections.datagram_messages": ("DatagramMessages",),
+        "vcproxy.bus.connections.message_connection": (
+            "ConnectionEnded",
+            "MessageConnection",
+            "broadcast",
+        ),
+        "vcproxy.bus.connections.permanent_connection": (
+            "BusQueueFull",
+            "ConnectionLost",
+            "ConnectionUp",
+            "NoReply",
+            "PermanentConnection",
+            "Replied",
+        ),
+        "vcproxy.upstream.backoff": ("Backoff",),
+        "vcproxy.upstream.pauses": ("Pauses",),
         "vcproxy.bus.dispatch.dispatcher": ("Dispatcher", "Match", "Matching", "DispatchResult"),
         "vcproxy.engine.bus_messages": ("BusMessages", "BusReceived"),
         "vcproxy.bus.message.invalid_message": ("InvalidMessage",),
@@ -291,11 +328,14 @@ __all__ = [
     "Address",
     "Arrived",
     "Backend",
+    "Backoff",
     "BadMessage",
     "BindFailed",
+    "BlockingClient",
     "Bound",
     "BusMessage",
     "BusMessages",
+    "BusQueueFull",
     "BusReceived",
     "Called",
     "Child",
@@ -306,9 +346,13 @@ __all__ = [
     "ChildProcess",
     "ChildSpec",
     "ChildStopped",
+    "ConnectionEnded",
+    "ConnectionLost",
+    "ConnectionUp",
     "ContentChanged",
     "ContentRead",
     "ContentWatch",
+    "DatagramMessages",
     "Datagrams",
     "Decoder",
     "Defer",
@@ -347,11 +391,13 @@ __all__ = [
     "Match",
     "Matching",
     "Message",
+    "MessageConnection",
     "MessageLimits",
     "MessageQueue",
     "MessageReceiver",
     "Mirroring",
     "NetVConnection",
+    "NoReply",
     "NotListening",
     "OneWayMultiTunnel",
     "OneWayTunnel",
@@ -362,7 +408,9 @@ __all__ = [
     "PacedTwoWay",
     "ParameterDefinition",
     "Part",
+    "Pauses",
     "Peer",
+    "PermanentConnection",
     "Process",
     "Profile",
     "Program",
@@ -377,6 +425,7 @@ __all__ = [
     "Relay",
     "RelayOptions",
     "RelayStatus",
+    "Replied",
     "Reply",
     "Request",
     "Resend",
@@ -427,6 +476,7 @@ __all__ = [
     "Validator",
     "Verdict",
     "Wait",
+    "broadcast",
     "content_digest",
     "delimiter",
     "fixed",
@@ -439,6 +489,7 @@ __all__ = [
     "parse_peer",
     "parse_request",
     "reload_proxy",
+    "send_datagram",
     "show_peer",
     "signal_name",
     "stop_proxy",

@@ -157,6 +157,10 @@ Other keys are message classes, with an instance as data, and tags:
 | `Bound`, `BindFailed` | `Datagrams` | the socket is bound, or why not |
 | `Arrived` | `Datagrams` | a datagram has arrived |
 | `BusReceived` | `BusMessages` | a message of the bus has arrived |
+| `ReceivedMessage` | `MessageConnection`, `PermanentConnection`, `DatagramMessages` | the same |
+| `ConnectionEnded` | `MessageConnection` | the connection has ended |
+| `ConnectionUp`, `ConnectionLost` | `PermanentConnection` | it is connected, or down |
+| `Replied`, `NoReply` | `PermanentConnection.wait` | a reply has come, or not in time |
 | `UnixBound`, `BindFailed`, `UnixArrived` | `UnixDatagrams` | the same for a Unix socket |
 """
 

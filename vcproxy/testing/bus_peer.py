@@ -98,7 +98,7 @@ class BusPeer:
         """Answer each message with this command at once, from now on. It needs no `expect`."""
         self._answers[command] = BusMessage.parse(answer) if isinstance(answer, str) else answer
 
-    def expect(self, command: str, **parameters: str) -> BusMessage:
+    def expect(self, command: str, /, **parameters: str) -> BusMessage:
         """Return the next message, which must have this command and these parameters; it may have
         more of them."""
         message = self._next(f"{command} is expected")

@@ -115,6 +115,7 @@ def test_a_message_is_answered(pair: tuple[Box, Box]) -> None:
     one.world.run(lambda: one.received)
     assert two.texts == ["<here:me COUNT"]
     assert one.texts == ["here:me/COUNTED number=1"]
+    assert one.received[0].origin is one.bus
     two.close()
     one.send("COUNT", two)
     one.close()

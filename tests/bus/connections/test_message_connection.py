@@ -75,6 +75,7 @@ def test_an_owner_gets_each_message_and_the_end(sim: Simulation) -> None:
         BusMessage("COUNT", sent_from_server="here", sent_from_service="me"),
     ]
     assert client.received == b"here:me/COUNTED number=2\n"
+    assert {received.origin for received in owner.received} == {owner.connections[0]}
     client.close()
     sim.run()
     (end,) = owner.ends

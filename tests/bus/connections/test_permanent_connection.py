@@ -63,6 +63,7 @@ class Owner(Continuation):
             case ConnectionLost(reason=reason):
                 self.events.append(f"lost: {reason}")
             case ReceivedMessage(message=message):
+                assert data.origin is self.connection
                 self.events.append(message.to_text())
             case Replied(message=message):
                 self.events.append(f"replied {message.to_text()}")

@@ -138,7 +138,7 @@ class DatagramMessages(Continuation):
         message = self._message(data, source)
         if message is None:
             return
-        received = ReceivedMessage(message, partial(self._reply, source))
+        received = ReceivedMessage(message, partial(self._reply, source), origin=self)
         if self._dispatcher is not None:
             self._dispatcher.dispatch(received)
         elif self._owner is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vcproxy.bus.connections.line_connection import LineConnection
-from vcproxy.bus.dispatch.received_message import ReceivedMessage
+from vcproxy.bus.dispatch.received_message import NOTHING, ReceivedMessage
 from vcproxy.bus.message.bus_message import BusMessage
 from vcproxy.bus.message.invalid_message import InvalidMessage
 from vcproxy.engine.drop_counter import LOG_EVERY_S
@@ -81,7 +81,7 @@ class MessageConnection(LineConnection):
             if line.strip():
                 self.refused_line(str(error))
             return
-        received = ReceivedMessage(message, self.send)
+        received = ReceivedMessage(message, self.send, NOTHING, self)
         if self._dispatcher is not None:
             self._dispatcher.dispatch(received)
         elif self._owner is not None:

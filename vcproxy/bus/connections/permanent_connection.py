@@ -246,6 +246,7 @@ class PermanentConnection(Continuation):
             self._reconnecting.start()
 
     def _received(self, received: ReceivedMessage) -> None:
+        received.origin = self
         if self._waits:
             command = received.message.command
             wait = next((wait for wait in self._waits if wait.reply == command), None)

@@ -278,7 +278,9 @@ class Dispatcher:
                     return self._refuse(received, problems)
             called = True
             entry.callback(
-                ReceivedMessage(message, received.send_back, captured) if captured else received
+                ReceivedMessage(message, received.send_back, captured, received.origin)
+                if captured
+                else received
             )
             if found is Match.YES:
                 break

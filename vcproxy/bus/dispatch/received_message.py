@@ -22,19 +22,23 @@ class ReceivedMessage:
     closed, or if it came by a way without one, as by UDP.
     """
 
-    __slots__ = ("captured", "message", "send_back")
+    __slots__ = ("captured", "message", "origin", "send_back")
 
     def __init__(
         self,
         message: BusMessage,
         reply: Callable[[BusMessage], object],
         captured: Mapping[str, str] = NOTHING,
+        origin: object = None,
     ) -> None:
         self.message = message
         self.send_back = reply
         """Sends any message to the sender, as it is: see `reply`."""
         self.captured = captured
         """What the pattern has captured: {"number": "5"} of EVENT5 by EVENT<number>."""
+        self.origin = origin
+        """What it came on, where that is known: a MessageConnection, a PermanentConnection, or
+        DatagramMessages."""
 
     def __repr__(self) -> str:
         return f"<ReceivedMessage {self.message.command} from {self.name or 'unnamed'}>"
