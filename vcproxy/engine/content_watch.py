@@ -11,7 +11,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.commands import WatchContent
-from vcproxy.engine.source import Source
+from vcproxy.engine.file_changes import shown_paths
+from vcproxy.engine.source import PRIORITY, Source
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
@@ -21,9 +22,14 @@ QUIET_S = 0.2
 several files, such as a certificate and its key, need a few milliseconds between them."""
 
 
+def new_digest(data: bytes = b"") -> blake2b:
+    """Return the digest of a first piece of content, to be updated with the rest."""
+    return blake2b(data, digest_size=16)
+
+
 def content_digest(data: bytes) -> str:
     """Return the digest of the content of a file, as in ContentRead: 32 hexadecimal digits."""
-    return blake2b(data, digest_size=16).hexdigest()
+    return new_digest(data).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +66,29 @@ class ContentWatch(Source):
     __slots__ = ("paths", "quiet_s")
 
     def __init__(
-        self, cont: Continuation, name: str, paths: Iterable[str], *, quiet_s: float = QUIET_S
+        self,
+        cont: Continuation,
+        name: str,
+        paths: Iterable[str],
+        *,
+        quiet_s: float = QUIET_S,
+        priority: int = PRIORITY,
     ) -> None:
         """See `watch` for `paths`."""
         self.paths = tuple(dict.fromkeys(paths))
         """The watched files."""
         self.quiet_s = quiet_s
-        super().__init__(cont, name)
+        super().__init__(cont, name, priority)
 
     @property
     def request(self) -> str:
         """See Source."""
         return f"{super().request} {self.paths}"
+
+    @property
+    def detail(self) -> str:
+        """See Source."""
+        return shown_paths(self.paths)
 
     def watch(self, paths: Iterable[str]) -> None:
         """Watch these files from now on, and no others; ContentRead follows."""

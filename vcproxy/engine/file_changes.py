@@ -6,11 +6,19 @@ inotify(7). Tested in tests/engine/test_file_changes.py.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntFlag
+from typing import TYPE_CHECKING, ClassVar
 
 from vcproxy.engine.commands import UnwatchPath, WatchPath
-from vcproxy.engine.source import Source
+from vcproxy.engine.source import PRIORITY, Source
+
+if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
+
+SHOWN = 3
+"""Paths that are shown in a list of sources."""
 
 
 class FileEvent(IntFlag):
@@ -104,6 +112,12 @@ class Watch:
         return " ".join(filter(None, words))
 
 
+def shown_paths(paths: Collection[str]) -> str:
+    """Return the first paths, and how many more there are."""
+    first = ", ".join(list(paths)[:SHOWN])
+    return f"{first} and {len(paths) - SHOWN} more" if len(paths) > SHOWN else first
+
+
 class FileChanges(Source):
     """Files and directories, watched by their paths. The event: FileChanged.
 
@@ -113,7 +127,19 @@ class FileChanges(Source):
     that another host makes in a network file system.
     """
 
-    __slots__ = ()
+    __slots__ = ("paths",)
+
+    at_once: ClassVar[type | None] = FileChanged
+
+    def __init__(self, cont: Continuation, name: str, priority: int = PRIORITY) -> None:
+        self.paths: dict[str, None] = {}
+        """The watched paths."""
+        super().__init__(cont, name, priority)
+
+    @property
+    def detail(self) -> str:
+        """See Source."""
+        return shown_paths(self.paths)
 
     def watch(
         self,
@@ -148,9 +174,11 @@ class FileChanges(Source):
         recursive = recursive or FileEvent.RECURSIVE in kinds
         if self.cont is not None:
             asked = Watch(path, kinds, pattern, recursive, follow, directory_only)
+            self.paths[path] = None
             self.engine.command(WatchPath(self, asked))
 
     def unwatch(self, path: str) -> None:
         """Stop watching a path. Events that are on their way may still be delivered."""
         if self.cont is not None:
+            self.paths.pop(path, None)
             self.engine.command(UnwatchPath(self, path))

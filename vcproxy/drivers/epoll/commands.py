@@ -40,6 +40,9 @@ from vcproxy.engine.commands import (
     StartBridge,
     Stop,
     Subscribe,
+    UnwatchPath,
+    WatchContent,
+    WatchPath,
 )
 
 if TYPE_CHECKING:
@@ -75,6 +78,9 @@ class Commands:
             EnableSource: self._sources.enable,
             SignalChild: self._sources.signal_child,
             SendDatagram: self._sources.send,
+            WatchPath: self._sources.watch_path,
+            UnwatchPath: self._sources.unwatch_path,
+            WatchContent: self._sources.watch_content,
             SendBusReply: driver.bus.reply,
             Rescan: lambda _: driver.on_rescan(),
             Stop: lambda command: driver.on_stop(command.status),

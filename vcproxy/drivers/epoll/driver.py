@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from threading import get_ident
 from time import monotonic, time
+from typing import TYPE_CHECKING
 
 from vcproxy.drivers.bus_exchange import BusExchange
 from vcproxy.drivers.datagrams import DatagramPort
@@ -30,6 +31,9 @@ from vcproxy.engine.engine import ACCEPT_PAUSE_S, Engine
 from vcproxy.engine.inbox import no_wake
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
+
+if TYPE_CHECKING:
+    from vcproxy.drivers.epoll.inotify import InotifyWatching
 
 MAX_EVENTS = 256
 """Descriptors served in one turn: enough to share its cost, few enough to keep timers punctual."""
@@ -66,6 +70,8 @@ class EpollDriver:
         """How many descriptors clients, sessions and pipes may use."""
         self.bus = bus or BusExchange()
         """The BusMessages sources of the process, shared by its drivers."""
+        self.watching: InotifyWatching | None = None
+        """What watches files for its sources; None: nothing does."""
         self._epoll = select.epoll()
         self._poll = self._epoll.poll
         self._events: list[tuple[int, int]] = []  # of the current turn

@@ -1,6 +1,7 @@
 """Opening the sources that most proxies do not have. It is imported with the first of them.
 
-Tested in tests/conformance/test_thread_sources.py and test_listener_watch.py.
+Tested in tests/conformance/test_thread_sources.py, test_listener_watch.py and
+test_file_changes.py.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from vcproxy.drivers.epoll.listener_watches import WatchedListener
 from vcproxy.drivers.epoll.own_threads import RunningThread
 from vcproxy.drivers.thread_feed import ThreadFeed
+from vcproxy.engine.content_watch import ContentWatch
+from vcproxy.engine.file_changes import FileChanges
 from vcproxy.engine.listening import ListenerWatch
 from vcproxy.engine.own_thread import OwnThread
 from vcproxy.engine.thread_messages import ThreadMessages
@@ -45,4 +48,10 @@ def opened(driver: EpollDriver, source: Source, ended: Callable[[], object]) -> 
         return ThreadFeed(source, feed)
     if isinstance(source, ListenerWatch):
         return WatchedListener(driver, source)
+    if isinstance(source, FileChanges | ContentWatch):
+        from vcproxy.drivers.epoll.inotify import InotifyWatching
+
+        if driver.watching is None:
+            driver.watching = InotifyWatching(driver)
+        return driver.watching.watcher.open(source)
     return None

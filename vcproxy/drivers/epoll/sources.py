@@ -6,7 +6,7 @@ Tested in tests/conformance/test_sources.py.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from vcproxy.drivers.epoll import datagram_sources
 from vcproxy.drivers.epoll.process_signals import PROCESS_SIGNALS
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from vcproxy.drivers.epoll.driver import EpollDriver
     from vcproxy.drivers.epoll.opening import Opened
     from vcproxy.drivers.unix_datagram_source import UnixDatagramSource
+    from vcproxy.drivers.watching.content_watcher import ContentWatcher
+    from vcproxy.drivers.watching.file_watcher import WatchedPaths
     from vcproxy.engine.commands import (
         CloseSource,
         DisableSource,
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
         OpenSource,
         SendDatagram,
         SignalChild,
+        UnwatchPath,
+        WatchContent,
+        WatchPath,
     )
     from vcproxy.engine.source import Source
 
@@ -123,6 +128,24 @@ class Sources:
         if sockets is not None:
             sockets.send(command.data, command.to)
 
+    def watch_path(self, command: WatchPath) -> None:
+        """Watch a path."""
+        paths = self._opened.get(command.source.number)
+        if paths is not None:  # it is not closed
+            cast("WatchedPaths", paths).watch(command.watch)
+
+    def unwatch_path(self, command: UnwatchPath) -> None:
+        """Stop watching a path."""
+        paths = self._opened.get(command.source.number)
+        if paths is not None:
+            cast("WatchedPaths", paths).unwatch(command.path)
+
+    def watch_content(self, command: WatchContent) -> None:
+        """Watch the content of files."""
+        files = self._opened.get(command.source.number)
+        if files is not None:
+            cast("ContentWatcher", files).watch(command.paths)
+
     def close(self) -> None:
         """Close all; kill and reap all children."""
         for child in self._children.values():
@@ -138,6 +161,8 @@ class Sources:
         for messages in self._messages.values():
             self._driver.bus.close(messages)
         self._messages.clear()
-        for opened in self._opened.values():
+        for opened in list(self._opened.values()):
             opened.end()
         self._opened.clear()
+        if self._driver.watching is not None:
+            self._driver.watching.close()

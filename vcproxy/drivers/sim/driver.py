@@ -42,6 +42,9 @@ from vcproxy.engine.commands import (
     StartBridge,
     Stop,
     Subscribe,
+    UnwatchPath,
+    WatchContent,
+    WatchPath,
 )
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.listener import Listener
@@ -134,6 +137,9 @@ class SimDriver:
             EnableSource: self.sources.enable,
             SignalChild: self.sources.signal_child,
             SendDatagram: self.sources.send,
+            WatchPath: self.sources.watch_path,
+            UnwatchPath: self.sources.unwatch_path,
+            WatchContent: self.sources.watch_content,
             SendBusReply: network.bus.reply,
             Rescan: self._rescan,
             Stop: self._stop,

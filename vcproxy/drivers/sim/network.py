@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from vcproxy.drivers.bus_exchange import BusExchange
 from vcproxy.drivers.sim.conditions import Conditions
 from vcproxy.drivers.sim.datagram_network import DatagramNetwork
+from vcproxy.drivers.sim.files.files import SimFiles
 from vcproxy.drivers.sim.link import Endpoint, Link, do_nothing
 from vcproxy.drivers.sim.unix_network import UnixNetwork
 from vcproxy.engine.address import Address
@@ -68,6 +69,8 @@ class Network(Conditions):
         """The programs and the processes of the simulation, which sets it."""
         self.datagrams = DatagramNetwork(self)
         """The datagram sockets of the simulation."""
+        self.files = SimFiles()
+        """The file system of the simulation."""
         self.bus = BusExchange()
         """The BusMessages sources of the simulation."""
         """The UDP sockets of the simulation."""

@@ -74,6 +74,8 @@ class Simulation:
         self.faults = faults or NetworkFaults()
         self.clock = VirtualClock()
         self.network = Network(self.clock, self.random, self.faults)
+        self.files = self.network.files
+        """The file system, which scripts change and sources (FileChanges) watch."""
         self.drivers: list[SimDriver] = []
         """Without those of processes."""
         self.log: list[tuple[float, Level, str]] = []

@@ -6,16 +6,21 @@ Tested in tests/conformance/test_sources.py.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from vcproxy.drivers.sim import datagram_sources
 from vcproxy.drivers.sim.child_processes import SimChild
+from vcproxy.drivers.sim.files.watching import SimWatching
 from vcproxy.drivers.sim.listener_watches import SimListenerWatch
 from vcproxy.drivers.sim.own_threads import SimThread
 from vcproxy.drivers.thread_feed import ThreadFeed
+from vcproxy.drivers.watching.content_watcher import ContentWatcher
+from vcproxy.drivers.watching.file_watcher import WatchedPaths
 from vcproxy.engine.bus_messages import BusMessages
 from vcproxy.engine.child_process import ChildProcess
+from vcproxy.engine.content_watch import ContentWatch
 from vcproxy.engine.datagrams import Datagrams
+from vcproxy.engine.file_changes import FileChanges
 from vcproxy.engine.listening import ListenerWatch
 from vcproxy.engine.own_thread import OwnThread
 from vcproxy.engine.signals import Signal, Signals
@@ -34,6 +39,9 @@ if TYPE_CHECKING:
         OpenSource,
         SendDatagram,
         SignalChild,
+        UnwatchPath,
+        WatchContent,
+        WatchPath,
     )
     from vcproxy.engine.source import Source
 
@@ -48,7 +56,10 @@ class SimSources:
         self._children: dict[int, SimChild] = {}
         self._signals: dict[int, Signals] = {}
         self._messages: dict[int, BusMessages] = {}
-        self._opened: dict[int, ThreadFeed | SimThread | SimListenerWatch] = {}
+        self._opened: dict[
+            int, ThreadFeed | SimThread | SimListenerWatch | WatchedPaths | ContentWatcher
+        ] = {}
+        self._watching: SimWatching | None = None
 
     def open(self, command: OpenSource) -> None:
         """Open a source."""
@@ -81,6 +92,10 @@ class SimSources:
             self._opened[source.number] = ThreadFeed(source, self._driver.complete)
         elif isinstance(source, ListenerWatch):
             self._opened[source.number] = SimListenerWatch(self._driver, self._network, source)
+        elif isinstance(source, FileChanges | ContentWatch):
+            if self._watching is None:
+                self._watching = SimWatching(self._driver, self._network)
+            self._opened[source.number] = self._watching.watcher.open(source)
 
     def close_source(self, command: CloseSource) -> None:
         """Close a source."""
@@ -133,6 +148,24 @@ class SimSources:
         if sockets is not None:
             sockets.send(command.data, command.to)
 
+    def watch_path(self, command: WatchPath) -> None:
+        """Watch a path."""
+        paths = self._opened.get(command.source.number)
+        if paths is not None:  # it is not closed
+            cast(WatchedPaths, paths).watch(command.watch)
+
+    def unwatch_path(self, command: UnwatchPath) -> None:
+        """Stop watching a path."""
+        paths = self._opened.get(command.source.number)
+        if paths is not None:
+            cast(WatchedPaths, paths).unwatch(command.path)
+
+    def watch_content(self, command: WatchContent) -> None:
+        """Watch the content of files."""
+        files = self._opened.get(command.source.number)
+        if files is not None:
+            cast(ContentWatcher, files).watch(command.paths)
+
     def close(self, kill: bool) -> None:
         """Close all; `kill`: also the child processes, which go on otherwise."""
         for child in self._children.values() if kill else ():
@@ -145,6 +178,8 @@ class SimSources:
         for messages in self._messages.values():
             self._network.bus.close(messages)
         self._messages.clear()
-        for opened in self._opened.values():
+        for opened in list(self._opened.values()):
             opened.close()
         self._opened.clear()
+        if self._watching is not None:
+            self._watching.close()

@@ -1,0 +1,246 @@
+"""What every driver does for ContentWatch: the same tests on real files and in a simulation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vcproxy.drivers.watching.digests import digests
+from vcproxy.engine.content_watch import (
+    ContentChanged,
+    ContentRead,
+    ContentWatch,
+    content_digest,
+)
+
+from .file_world import FileWorld, file_world_of
+from .source_world import SimWorld, opened
+
+
+@pytest.fixture(params=["epoll", "sim"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FileWorld]:
+    with file_world_of(request.param, tmp_path) as made:
+        yield made
+
+
+class Content:
+    """A ContentWatch source and what it reported."""
+
+    def __init__(self, world: FileWorld, *names: str, quiet_s: float = 0.02) -> None:
+        self.world = world
+        self.recorder, self.source = opened(
+            world.world,
+            lambda recorder: ContentWatch(
+                recorder, "content", [world.path(name) for name in names], quiet_s=quiet_s
+            ),
+        )
+        self.paths = list(self.source.paths)
+        self.run(1)
+
+    @property
+    def events(self) -> list[object]:
+        return self.recorder.data
+
+    def run(self, events: int) -> None:
+        """Run until there were so many events."""
+        self.world.world.run(lambda: len(self.events) >= events)
+
+    def digests(self) -> dict[str, str]:
+        """The digests of the only event."""
+        (event,) = self.events
+        assert isinstance(event, ContentRead)
+        return event.digests
+
+    def changed(self) -> list[str]:
+        """The names in the next event, which must be the last."""
+        before = len(self.events)
+        self.run(before + 1)
+        event = self.events[-1]
+        assert isinstance(event, ContentChanged)
+        assert len(self.events) == before + 1
+        return [os.path.relpath(path, self.world.top) for path in event.paths]
+
+
+def test_the_files_are_read_at_first(world: FileWorld) -> None:
+    world.files.write(world.path("a"), "1")
+    world.files.mkdir(world.path("sub"))
+    content = Content(world, "a", "missing", "sub")
+    assert content.digests() == {
+        world.path("a"): content_digest(b"1"),
+        world.path("missing"): "",
+        world.path("sub"): "",
+    }
+
+
+def test_each_way_to_change_a_file(world: FileWorld) -> None:
+    path = world.path("a")
+    world.files.write(path, "1")
+    content = Content(world, "a")
+    world.files.write(path, "in place")
+    assert content.changed() == ["a"]
+    world.files.append(path, ", and more")
+    assert content.changed() == ["a"]
+    world.files.write(world.path("a.new"), "renamed")
+    world.files.rename(world.path("a.new"), path)
+    assert content.changed() == ["a"]
+    world.files.delete(path)
+    assert content.changed() == ["a"]
+    world.files.write(path, "back")
+    assert content.changed() == ["a"]
+
+
+def test_the_same_content_is_no_change(world: FileWorld) -> None:
+    path = world.path("a")
+    world.files.write(path, "1")
+    world.files.write(world.path("b"), "1")
+    content = Content(world, "a", "b")
+    world.files.touch(path)
+    world.files.write(path, "1")
+    world.files.delete(path)
+    world.files.write(world.path("a.new"), "1")
+    world.files.rename(world.path("a.new"), path)
+    world.files.write(world.path("b"), "2")
+    assert content.changed() == ["b"]
+
+
+def test_several_files_that_change_together_are_one_event(world: FileWorld) -> None:
+    for name in ("tls.crt", "tls.key", "other"):
+        world.files.write(world.path(name), "1")
+    content = Content(world, "tls.crt", "tls.key", "other")
+    world.files.write(world.path("tls.key"), "2")
+    world.files.write(world.path("tls.crt"), "2")
+    assert content.changed() == ["tls.crt", "tls.key"]
+
+
+def test_a_swapped_symlink_as_in_kubernetes(world: FileWorld) -> None:
+    world.files.write(world.path("..1/tls.crt"), "1")
+    world.files.symlink(world.path("..data"), "..1")
+    world.files.symlink(world.path("tls.crt"), "..data/tls.crt")
+    content = Content(world, "tls.crt")
+    for number in (2, 3):
+        world.files.write(world.path(f"..{number}/tls.crt"), str(number))
+        world.files.symlink(world.path("..data_tmp"), f"..{number}")
+        world.files.rename(world.path("..data_tmp"), world.path("..data"))
+        world.files.delete(world.path(f"..{number - 1}"))
+        assert content.changed() == ["tls.crt"]
+
+
+def test_other_files(world: FileWorld) -> None:
+    for name in ("a", "b", "c"):
+        world.files.write(world.path(name), "1")
+    content = Content(world, "a", "b")
+    with content.recorder.mutex.hold(world.world.engine):
+        content.source.watch([world.path("b"), world.path("c")])
+    content.run(2)
+    event = content.events[1]
+    assert isinstance(event, ContentRead)
+    assert list(event.digests) == [world.path("b"), world.path("c")]
+    world.files.write(world.path("a"), "2")
+    world.files.write(world.path("c"), "2")
+    assert content.changed() == ["c"]
+
+
+def test_disabled_until_enabled(world: FileWorld) -> None:
+    world.files.write(world.path("a"), "1")
+    content, other = Content(world, "a"), Content(world, "a")
+    with content.recorder.mutex.hold(world.world.engine):
+        content.source.disable()
+    world.settle()
+    world.files.write(world.path("a"), "2")
+    assert other.changed() == ["a"]
+    assert len(content.events) == 1
+    with content.recorder.mutex.hold(world.world.engine):
+        content.source.enable()
+    assert content.changed() == ["a"]
+
+
+def test_close(world: FileWorld) -> None:
+    world.files.write(world.path("a"), "1")
+    content, other = Content(world, "a"), Content(world, "a")
+    with content.recorder.mutex.hold(world.world.engine):
+        content.source.close()
+    world.files.write(world.path("a"), "2")
+    assert other.changed() == ["a"]
+    assert len(content.events) == 1
+
+
+class TestInVirtualTime:
+    @pytest.fixture
+    def world(self, tmp_path: Path) -> Iterator[FileWorld]:
+        with file_world_of("sim", tmp_path) as made:
+            yield made
+
+    def elapse(self, world: FileWorld, seconds: float) -> None:
+        assert isinstance(world.world, SimWorld)
+        world.world.sim.elapse(seconds)
+
+    def test_it_waits_until_nothing_more_happens(self, world: FileWorld) -> None:
+        world.files.write(world.path("a"), "1")
+        content = Content(world, "a", quiet_s=0.2)
+        for number in range(5):
+            world.files.write(world.path("a"), str(number))
+            self.elapse(world, 0.1)
+        assert len(content.events) == 1
+        self.elapse(world, 0.11)
+        assert len(content.events) == 2
+
+    def test_one_that_is_written_to_all_the_time_is_read_all_the_same(
+        self, world: FileWorld
+    ) -> None:
+        world.files.write(world.path("a"), "1")
+        content = Content(world, "a", quiet_s=0.2)
+        for number in range(21):
+            world.files.write(world.path("a"), str(number))
+            self.elapse(world, 0.1)
+        assert len(content.events) == 2
+
+    def test_after_an_overflow_it_is_read(self, world: FileWorld) -> None:
+        world.files.write(world.path("a"), "1")
+        content = Content(world, "a")
+        world.sim_files.overflow()
+        world.files.write(world.path("a"), "2")
+        self.elapse(world, 1)
+        assert content.events[1:] == [ContentChanged("content", (world.path("a"),))]
+
+    def test_what_cannot_be_watched_is_read_every_10_s(self, world: FileWorld) -> None:
+        world.files.write(world.path("a"), "1")
+        world.sim_files.max_watches = 0
+        content = Content(world, "a")
+        assert len(world.world.log) == 1
+        assert world.world.log[0].startswith("warning: content: /srv/top/a is not watched: this")
+        self.elapse(world, 0.1)
+        world.files.write(world.path("a"), "2")
+        self.elapse(world, 9.8)
+        assert len(content.events) == 1
+        self.elapse(world, 0.3)
+        assert len(content.events) == 2
+        world.sim_files.max_watches = 100  # then it is watched again
+        self.elapse(world, 10)
+        world.files.write(world.path("a"), "3")
+        self.elapse(world, 0.1)
+        assert len(content.events) == 3
+        assert len(world.world.log) == 1
+
+    def test_one_that_becomes_readable(self, world: FileWorld) -> None:
+        world.files.write(world.path("a"), "1")
+        world.sim_files.allow(world.path("a"), False)
+        content = Content(world, "a")
+        assert content.digests() == {world.path("a"): ""}
+        assert "permission denied: the user of this process must be able" in world.world.log[0]
+        world.sim_files.allow(world.path("a"), True)
+        self.elapse(world, 20)
+        assert content.events[1:] == [ContentChanged("content", (world.path("a"),))]
+
+
+class TestDigestsOfRealFiles:
+    def test_a_large_file_is_read_in_pieces(self, tmp_path: Path) -> None:
+        data = os.urandom(700_000)
+        (tmp_path / "a").write_bytes(data)
+        assert digests((str(tmp_path / "a"),)) == {str(tmp_path / "a"): content_digest(data)}
+
+    def test_a_fifo_does_not_block(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "a")
+        assert digests((str(tmp_path / "a"),)) == {str(tmp_path / "a"): ""}

@@ -1,0 +1,274 @@
+"""PathWatch: one path that is watched, and with `recursive` the directories below it.
+
+Tested in tests/conformance/test_file_changes.py.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from vcproxy.drivers.watching import file_system as fs
+from vcproxy.drivers.watching.file_system import Kind, reason
+from vcproxy.drivers.watching.lookups import MAX_DEPTH, Lookup
+from vcproxy.drivers.watching.masks import kinds_of, mask_of
+from vcproxy.engine.file_changes import ALWAYS, FileChanged, FileEvent, Watch
+
+if TYPE_CHECKING:
+    from vcproxy.drivers.watching.file_watcher import FileWatcher
+    from vcproxy.drivers.watching.inodes import Inode
+
+NOTHING = FileEvent(0)
+
+
+class PathWatch:
+    """Reports what happens at one path."""
+
+    __slots__ = ("_branches", "_directory_only", "_failed", "_follow", "_inode", "_kinds",
+                 "_lookup", "_mask", "_name", "_path", "_patterns", "_recent", "_recursive",
+                 "_report", "_there", "_watcher")  # fmt: skip
+
+    def __init__(
+        self,
+        watcher: FileWatcher,
+        name: str,
+        asked: Watch,
+        report: Callable[[FileChanged], None],
+    ) -> None:
+        """`report` gets the events; `name` is that of their source."""
+        self._watcher = watcher
+        self._name = name
+        self._report = report
+        self._path = asked.path
+        self._kinds = asked.kinds
+        self._mask = mask_of(asked.kinds) & ~fs.SELF  # reported unless it is of the path itself
+        self._follow = asked.follow
+        self._directory_only = asked.directory_only
+        self._recursive = asked.recursive
+        self._patterns: list[tuple[str, FileEvent]] | None = None  # None: all entries
+        if asked.pattern:
+            self._patterns = [(asked.pattern, asked.kinds)]
+        self._lookup: Lookup | None = None
+        self._there: bool | None = None  # None: not looked yet
+        self._inode: Inode | None = None
+        self._branches: dict[str, Inode] | None = None  # directories below it, by "sub/"
+        self._recent: set[str] | None = None  # reported by a scan; the kernel may report it again
+        self._failed = False
+
+    def begin(self) -> None:
+        """Watch what is there now."""
+        path = self._watcher.system.absolute(self._path)
+        if path.count("/") > MAX_DEPTH:
+            self._fail("", f"it has more than {MAX_DEPTH} directories: use a shorter path")
+            return
+        self._lookup = self._watcher.lookups.depend(path, self)
+        self._look(FileEvent.EXISTS)
+
+    def extend(self, asked: Watch) -> None:
+        """Report what a second `watch` asks for, too."""
+        if self._patterns is not None or asked.pattern:
+            self._patterns = self._patterns or [("*", self._kinds)]
+            self._patterns.append((asked.pattern or "*", asked.kinds))
+        self._kinds |= asked.kinds
+        self._mask = mask_of(self._kinds) & ~fs.SELF
+        self._recursive |= asked.recursive
+        self._watch_more(FileEvent.EXISTS & asked.kinds)
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._leave()
+        if self._lookup is not None:
+            self._watcher.lookups.drop(self._lookup, self)
+            self._lookup = None
+
+    # -- what happens ------------------------------------------------------------------------
+
+    def happened(self, mask: int, prefix: str, name: str) -> None:
+        """Report a record about an entry, about the watched file, or about a directory below."""
+        if not mask & self._mask or (prefix and not name):  # its own directory reports that too
+            return
+        file = prefix + name
+        if self._recent is not None and file in self._recent and mask & fs.NAMES:
+            self._recent.remove(file)
+            if mask & fs.APPEARS:
+                return
+        kinds = kinds_of(mask)
+        if self._patterns is None or self._matches(name, kinds):
+            self._report(FileChanged(self._name, self._path, file, kinds, mask))
+
+    def names_changed(self, mask: int, prefix: str, name: str) -> None:
+        """Watch a new directory below a recursive watch; do not watch one that is gone."""
+        if self._recursive and mask & fs.ISDIR:
+            below = f"{prefix}{name}/"
+            if mask & fs.DISAPPEARS:
+                self._cut(below)
+            elif mask & fs.APPEARS:
+                self._watcher.scan(self, below, FileEvent.CREATED)
+
+    def ended(self, mask: int, prefix: str) -> None:
+        """What is watched, or a directory below it, is gone or unmounted."""
+        if mask & fs.UNMOUNT:
+            self._tell(prefix[:-1], FileEvent.UNMOUNTED, fs.UNMOUNT)
+        if prefix:
+            self._cut(prefix)
+            self._watcher.scan(self, prefix, FileEvent.CREATED)
+        elif self._lookup is not None:
+            self._lookup.look()
+
+    def look(self) -> None:
+        """Something else may be at the path now."""
+        self._look(FileEvent.CREATED if self._recursive else FileEvent.EXISTS)
+
+    def resume(self) -> None:
+        """Events were lost: find out which directories there are below."""
+        if self._recursive:
+            self._watch_more(NOTHING)
+
+    # -- directories below it ----------------------------------------------------------------
+
+    def scan(self, prefix: str, told: FileEvent) -> Iterator[None]:
+        """Watch a directory below it, or itself; report its entries as `told`, step by step.
+
+        The directories in it are scanned afterwards.
+        """
+        end = self._end
+        if end is None or self._inode is None or prefix in (self._branches or ()):
+            return
+        place = f"{end.place}/{prefix}".rstrip("/") or "/"
+        told &= self._kinds
+        try:
+            inode = self._watcher.inodes.watch(place, fs.NAMES | fs.SELF, directory=True)
+            inode.listen(self, prefix)
+            if prefix:
+                self._branches = self._branches or {}
+                self._branches[prefix] = inode
+            for name, directory in self._watcher.system.entries(place):
+                if told and (self._patterns is None or self._matches(name, told)):
+                    self._recent = self._recent or set()
+                    self._recent.add(prefix + name)
+                    kinds = told | FileEvent.DIRECTORY if directory else told
+                    self._tell(prefix + name, kinds, fs.CREATE | fs.ISDIR * directory)
+                if directory and self._recursive:
+                    self._watcher.scan(self, f"{prefix}{name}/", told)
+                yield
+            # Only now: to list a directory is to open and to read it, which would be reported.
+            self._watcher.inodes.watch(place, self._whole_mask, directory=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return  # it was replaced in this moment, which is reported
+        except OSError as error:
+            self._fail(prefix[:-1], reason(error))
+            if error.errno == errno.ENOSPC:  # the rest would fail, too
+                self._watcher.stop_scans(self)
+
+    def scanned(self) -> None:
+        """The kernel has reported all that happened before the last scan."""
+        self._recent = None
+
+    def _cut(self, prefix: str) -> None:
+        """Stop watching the directories below it whose paths begin so."""
+        branches = self._branches or {}
+        for each in [each for each in branches if each.startswith(prefix)]:
+            self._watcher.inodes.forget_listener(branches.pop(each), self, each)
+
+    # -- inside ------------------------------------------------------------------------------
+
+    @property
+    def _end(self) -> Lookup | None:
+        """Where the path leads; None: nowhere."""
+        end = self._lookup.end if self._lookup and self._follow else self._lookup
+        if end is None or (self._directory_only and end.kind is not Kind.DIRECTORY):
+            return None
+        return end if end.place else None
+
+    @property
+    def _whole_mask(self) -> int:
+        return self._mask | fs.SELF | (fs.NAMES if self._recursive else 0)
+
+    def _scans(self, told: FileEvent) -> bool:
+        end = self._end
+        directory = end is not None and end.kind is Kind.DIRECTORY
+        return directory and (self._recursive or bool(told & self._kinds))
+
+    def _look(self, told: FileEvent) -> None:
+        """Watch what is there now; `told`: how to report the entries of a directory."""
+        last, was_there = self._inode, self._there
+        inode = self._watch(fs.NAMES | fs.SELF if self._scans(told) else self._whole_mask)
+        if inode is last and was_there == self._there:
+            return
+        if inode is not last:
+            self._leave()
+            if inode is not None:
+                inode.listen(self, "")
+                self._inode = inode
+        end = self._end
+        if was_there is not None:
+            moved = self._watcher.cause & (fs.MOVED_FROM | fs.MOVE_SELF)
+            if was_there and not self._there:
+                self._tell("", FileEvent.DELETED, fs.MOVE_SELF if moved else fs.DELETE_SELF)
+            if last is not None:
+                self._tell("", FileEvent.GONE, fs.IGNORED)
+            if end is not None and self._there:
+                directory = end.kind is Kind.DIRECTORY
+                kinds = FileEvent.CREATED | FileEvent.DIRECTORY * directory
+                self._tell("", kinds, fs.CREATE | fs.ISDIR * directory)
+        if inode is not None and self._scans(told):
+            self._watcher.scan(self, "", told)
+
+    def _watch(self, mask: int) -> Inode | None:
+        """Watch what is there; None: there is nothing, or it cannot be watched."""
+        end = self._end
+        self._there = end is not None
+        if end is None:
+            return None
+        try:
+            directory = end.kind is Kind.DIRECTORY
+            inode = self._watcher.inodes.watch(end.place, mask, directory=directory)
+        except (FileNotFoundError, NotADirectoryError):
+            self._there = False  # it was replaced in this moment, which is reported
+            return None
+        except OSError as error:
+            self._fail("", reason(error))
+            return None
+        self._failed = False
+        return inode
+
+    def _watch_more(self, told: FileEvent) -> None:
+        """Watch for more than before."""
+        if self._inode is None:
+            return
+        if self._scans(told):
+            self._cut("")
+            self._watcher.scan(self, "", told)
+        else:
+            self._watch(self._whole_mask)
+
+    def _leave(self) -> None:
+        self._cut("")
+        self._recent = None
+        self._watcher.stop_scans(self)
+        if self._inode is not None:
+            self._watcher.inodes.forget_listener(self._inode, self, "")
+            self._inode = None
+
+    def _matches(self, name: str, kinds: FileEvent) -> bool:
+        """Return whether a pattern that was given with such a kind matches."""
+        return any(
+            kinds & asked & ~FileEvent.DIRECTORY and fnmatchcase(name, pattern)
+            for pattern, asked in self._patterns or ()
+        )
+
+    def _tell(self, file: str, kinds: FileEvent, mask: int) -> None:
+        """Report something that the kernel has not, if it was asked for."""
+        if kinds & (self._kinds | ALWAYS) & ~FileEvent.DIRECTORY:
+            self._report(FileChanged(self._name, self._path, file, kinds, mask))
+
+    def _fail(self, file: str, why: str) -> None:
+        """Report that the path, or a directory below it, cannot be watched."""
+        changed = FileChanged(self._name, self._path, file, FileEvent.ERROR, 0, why)
+        self._report(changed)
+        if not self._failed:
+            self._failed = True
+            text = f"{self._name}: {changed.place} is not watched: {why}"
+            self._watcher.log("warning", text)
