@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from . import calls, instructions, kills, messages, replayed, report
 from . import workloads as tunnels
+from .dispatching import Dispatching
 from .http import workloads as http
 from .http.peers import HTTP_PEERS
 from .peer import Failed, Peer
@@ -78,6 +79,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     every |= replayed.workloads(bulk_gib, seconds)
     every |= messages.workloads(seconds)
     every["machines-tree"] = SimulatedTree()
+    every["bus-dispatch"] = Dispatching(seconds)
     every |= kills.workloads(seconds)
     return every
 

@@ -140,6 +140,17 @@ def messages(name: str, kind: str, only: tuple[str, ...]) -> Peer:
     )
 
 
+def dispatching(name: str, kind: str) -> Peer:
+    """A process that parses messages and calls their callbacks: see the module `dispatching`."""
+    code = "import sys; print('Python', sys.version.split()[0])"
+    return Peer(
+        name,
+        (sys.executable, "-m", "tests.bench.dispatching", kind),
+        version=(sys.executable, "-c", code),
+        only=("bus-dispatch",),
+    )
+
+
 def fan(name: str) -> Peer:
     code = "import sys; print('Python', sys.version.split()[0])"
     return Peer(
@@ -223,6 +234,9 @@ TUNNEL_PEERS = {
         vcproxy_relay("vcproxy-disconnect", "lines", "disconnect", STALLS),
         messages("vcproxy-machines", "machine", MESSAGES),
         messages("plain-datagrams", "plain", MESSAGES[:2]),
+        dispatching("vcproxy-dispatch", "plain"),
+        dispatching("vcproxy-dispatch-checked", "checked"),
+        dispatching("json-loads", "json"),
         fan("copy-loop"),
         fan("streams-fan"),
         Peer(

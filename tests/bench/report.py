@@ -108,6 +108,7 @@ GOALS = (
         Goal(f"lossy-{name}", 1024, peer="vcproxy-machines")
         for name in ("patient", "readme", "wink")
     ),
+    Goal("bus-dispatch", 3, "json-loads", peer="vcproxy-dispatch"),
     Goal("http", 0.5, "before-http", peer="vcproxy-http"),
     *(
         Goal("http", limit, against, peer="vcproxy-http")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vcproxy.bus.dispatch.dispatcher import (
     SYSTEM_PRIORITY,
@@ -11,7 +13,7 @@ from vcproxy.bus.dispatch.dispatcher import (
     Match,
     Matching,
 )
-from vcproxy.bus.dispatch.pattern import InvalidPattern
+from vcproxy.bus.dispatch.pattern import InvalidPattern, Pattern
 from vcproxy.bus.dispatch.received_message import ReceivedMessage
 from vcproxy.bus.message.bus_message import BusMessage
 from vcproxy.bus.message.definitions import Definitions, parse
@@ -322,3 +324,37 @@ class TestTrace:
         desk.add("watch", match=Matching.CALLBACK)
         assert desk.dispatcher.commands() == ["EVENT<number>", "OPEN"]
         assert [entry.pattern for entry in desk.dispatcher.entries()][-1] == "watch"
+
+
+ENTRIES = st.tuples(
+    st.sampled_from(["A", "B", "A1", "A<number>", "<any>", "<x>1"]),
+    st.integers(0, 15),
+    st.integers(0, 2),
+    st.sampled_from(Matching),
+)
+
+
+@given(st.lists(ENTRIES, max_size=8), st.lists(st.sampled_from(["A", "B", "A1", "A22", "C"])))
+def test_callbacks_are_those_of_a_plain_search(
+    entries: list[tuple[str, int, int, Matching]], commands: list[str]
+) -> None:
+    """The dispatcher finds most callbacks with one look-up; this searches all entries."""
+    desk = Desk()
+    for number, (pattern, priority, tag, match) in enumerate(entries):
+        desk.add(pattern, f"{number}", priority=priority, tag=tag, match=match)
+    left = sorted(enumerate(entries), key=lambda numbered: numbered[1][1])
+    for command in commands:
+        expected = []
+        for number, (pattern, _, _, match) in left:
+            captured = {} if match is Matching.CALLBACK else Pattern(pattern).match(command)
+            if captured is not None:
+                expected.append(" ".join([f"{number}", *captured.values()]))
+                if match is Matching.ONE_TO_ONE:
+                    break
+        desk.calls.clear()
+        result = desk.receive(command)
+        assert desk.calls == expected
+        assert (result is DispatchResult.UNMATCHED) == (not expected)
+        if command == "B":
+            desk.dispatcher.remove(1)
+            left = [each for each in left if each[1][2] != 1]
