@@ -161,6 +161,10 @@ Other keys are message classes, with an instance as data, and tags:
 | `ConnectionEnded` | `MessageConnection` | the connection has ended |
 | `ConnectionUp`, `ConnectionLost` | `PermanentConnection` | it is connected, or down |
 | `Replied`, `NoReply` | `PermanentConnection.wait` | a reply has come, or not in time |
+| `Tick` | `Ticks` | a point of a grid in time is reached |
+| `ThreadMessage` | `ThreadMessages`, `OwnThread` | another thread has posted a message |
+| `ThreadDone` | `OwnThread` | the function on its own thread has returned, or failed |
+| `Listening`, `NotListening` | `ListenerWatch` | whether a socket listens at an address |
 | `UnixBound`, `BindFailed`, `UnixArrived` | `UnixDatagrams` | the same for a Unix socket |
 """
 
