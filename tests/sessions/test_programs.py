@@ -101,6 +101,17 @@ def test_clients_of_a_pinned_listener_stay_on_its_engine() -> None:
     assert len(setup.engine.vcs) == 2
 
 
+def test_one_without_handle_event_ignores_signals_and_nothing_else() -> None:
+    """So a program that has only methods for messages of the bus does not fail at the end."""
+    setup = Setup(Program)
+    setup.programs.deliver(Signal(15, 7))
+    setup.sim.run()
+    assert setup.logged == []
+    setup.sim.client(PLACE)
+    setup.sim.run()
+    assert "its conversation is closed" in setup.logged[0]
+
+
 def test_a_reload_keeps_it_and_removing_its_listener_stops_it() -> None:
     setup = Setup(Printing)
     client = setup.sim.client(PLACE)

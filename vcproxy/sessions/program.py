@@ -5,7 +5,7 @@ Tested in tests/sessions/test_programs.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vcproxy.engine.continuation import Continuation
@@ -94,6 +94,11 @@ class Program(Continuation):
         for vc in list(self.mutex.vcs):
             vc.do_io_close()
         self.engine.close_sources(self.mutex)
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """See Continuation. To be overridden; Signal alone needs no handling."""
+        if key is not Signal:
+            super().handle_event(key, data)
 
     def status(self) -> object:
         """Return the program's status as a plain value, for Proxy.status(). To be overridden."""
