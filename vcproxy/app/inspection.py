@@ -14,6 +14,7 @@ from pathlib import Path
 import tomli_w
 from pydantic import TypeAdapter
 
+from vcproxy.bus.dispatch.on_message import message_methods
 from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
 from vcproxy.config.plugin import needs_upstream, options_type
@@ -74,7 +75,11 @@ def _problems(plugin: type) -> Iterator[str]:
         yield f"{name} declares no states: declare one, or name a subclass that does"
     if issubclass(plugin, Validator) and plugin.check is Validator.check:
         yield f"{name} must define check(), which validates a message"
-    if issubclass(plugin, Program) and plugin.handle_event is Program.handle_event:
+    if (
+        issubclass(plugin, Program)
+        and plugin.handle_event is Program.handle_event
+        and not message_methods(plugin)
+    ):
         yield f"{name} must define handle_event()"
     for key in ("framing", "replies"):
         framing = getattr(plugin, key, None)
