@@ -29,15 +29,21 @@ def entry(level: Level, text: str, error: Exception | None = None) -> str:
     Control characters are escaped, and all lines except the first are indented. So text from peers
     can neither forge an entry nor control a terminal.
     """
+    return f"{_shown_time(int(time() * 1000))} {level.upper()} {shown(text, error)}"
+
+
+def shown(text: str, error: Exception | None) -> str:
+    """Return the text of an entry with its control characters escaped, and the traceback of
+    `error`; all lines except the first are indented."""
     if error is not None:
         text = f"{text}\n{''.join(traceback.format_exception(error)).rstrip()}"
     if not text.isprintable():  # most are
         text = printable(text).replace("\n", "\n    ")
-    return f"{_shown(int(time() * 1000))} {level.upper()} {text}"
+    return text
 
 
 @lru_cache(maxsize=1)
-def _shown(milliseconds: int) -> str:
+def _shown_time(milliseconds: int) -> str:
     """Return a time since 1970 as local time. Formatting it takes longer than all the rest, and
     entries come in bursts."""
     second, milliseconds = divmod(milliseconds, 1000)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from vcproxy.app.line_file import LineFile
 from vcproxy.app.line_writer import QUEUE, LineWriter
 from vcproxy.app.log import LineLog
 from vcproxy.log_entry import entry
@@ -27,7 +28,7 @@ def logging_to(file: Path | None = None) -> Iterator[LineLog]:
 
 def writer(target: int | Path) -> LineWriter:
     """A writer that does not format its own lines, and reports no broken target."""
-    return LineWriter(target, note=str, broken=lambda _: None)
+    return LineWriter(LineFile(target, lambda _: None), note=str)
 
 
 @pytest.fixture

@@ -1,18 +1,15 @@
-"""LineWriter: writes lines to a file or a descriptor, in its own thread.
+"""LineWriter: writes lines to a target, in its own thread.
 
-The caller never waits for a slow pipe, disk or terminal. Tested in tests/app/test_log.py.
+The caller never waits for a slow pipe, disk, terminal or network. The targets are `LineFile` and
+`SyslogSender`. Tested in tests/app/test_log.py.
 """
 
 from __future__ import annotations
 
-import os
-import select
 import signal
 import threading
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from itertools import accumulate
-from pathlib import Path
+from typing import Protocol, TypeAlias
 
 QUEUE = 1 << 20
 """Maximum bytes in the queue: some thousand lines, more than are logged at a start or reload."""
@@ -20,11 +17,29 @@ QUEUE = 1 << 20
 FLUSH_S = 2.0
 """How long `close` waits for a slow target, in seconds."""
 
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
-"""O_NONBLOCK: opening a FIFO without a reader fails (ENXIO) instead of waiting for one."""
-
 _REOPEN = b""
-"""A queue entry that means: reopen the file. Lines contain a newline, so none of them is empty."""
+"""A queue entry that means: reopen the target. Lines contain a newline: none of them is empty."""
+
+Pause: TypeAlias = Callable[[float], bool]
+"""Waits so many seconds; returns True, without waiting, once the writer is being closed."""
+
+
+class LineTarget(Protocol):
+    """Where lines are written to. Its methods are called in the writer's thread only."""
+
+    failing: bool
+    """Whether the last write has failed."""
+    reason: str
+    """Why the last write that failed has failed."""
+
+    def write(self, lines: Sequence[bytes], pause: Pause) -> int:
+        """Write lines, each with a newline; return how many were written before one failed."""
+
+    def reopen(self) -> str:
+        """Open it again; return why that failed, "" if it did not."""
+
+    def close(self) -> None:
+        """Release it."""
 
 
 class LineWriter:
@@ -35,42 +50,28 @@ class LineWriter:
     first line starts the thread.
     """
 
-    def __init__(
-        self,
-        target: Path | int,
-        *,
-        note: Callable[[str], str],
-        broken: Callable[[str], None],
-    ) -> None:
-        """Open a file for appending, or use a descriptor, which `close` leaves open.
+    def __init__(self, target: LineTarget, *, note: Callable[[str], str]) -> None:
+        """Make it.
 
         Args:
-            target: the file or the descriptor.
+            target: where to write to; the writer closes it.
             note: formats a line of the writer itself, such as the number of dropped lines. Called
                 in the writer's thread.
-            broken: called with the reason, in the writer's thread, when a write fails; called again
-                only after a write has succeeded.
-
-        Raises:
-            OSError: the file cannot be opened.
         """
-        self._path = target if isinstance(target, Path) else None
-        self._fd = _open(target) if isinstance(target, Path) else target
+        self._target = target
         self._note = note
-        self._broken = broken
         self.dropped = 0
         """Number of lines dropped so far."""
         self._changed = threading.Condition()
         self._queue: list[bytes] = []
         self._bytes = 0  # bytes in the queue
         self._overflow = 0  # lines dropped by a full queue since it was last emptied
+        self._unwritten = 0  # lines that were queued and are not yet written
         self._closing = False
         self._thread: threading.Thread | None = None
         # used only in the writer's thread:
         self._lost = 0  # lines dropped and not yet reported
         self._reason = ""  # why the last of these lines was dropped
-        self._failing = False  # the last write failed
-        self._torn = False  # the last line in the target is incomplete
 
     def write(self, line: str) -> None:
         """Queue a line; a newline is added."""
@@ -81,25 +82,30 @@ class LineWriter:
                 self._overflow += 1
                 self.dropped += 1
             else:
+                self._unwritten += 1
                 self._append(octets)
 
     def reopen(self) -> None:
-        """Write the lines queued so far, then reopen the file at its path: it has been moved away.
+        """Write the lines queued so far, then reopen the target: a file has been moved away.
 
-        If this fails, the old file stays in use, and the reason is written to it.
+        If this fails, the old one stays in use, and the reason is written to it.
         """
         with self._changed:
             self._append(_REOPEN)
 
-    def close(self, timeout_s: float = FLUSH_S) -> None:
-        """Write the queued lines, for at most `timeout_s` seconds. Do not call `write` after it."""
+    def close(self, timeout_s: float = FLUSH_S) -> int:
+        """Write the queued lines, for at most `timeout_s` seconds. Do not call `write` after it.
+
+        Return how many of them were not written.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify()
         if self._thread is None:
-            self._release()
+            self._target.close()
         else:
             self._thread.join(timeout_s)
+        return self._unwritten
 
     def _append(self, octets: bytes) -> None:
         self._queue.append(octets)
@@ -122,97 +128,38 @@ class LineWriter:
                 lines, self._queue, self._bytes = self._queue, [], 0
                 overflow, self._overflow = self._overflow, 0
             if not lines:
-                self._release()
+                self._target.close()
                 return
             while _REOPEN in lines:
                 here = lines.index(_REOPEN)
                 self._put(lines[:here])
-                self._reopen_file()
+                if failed := self._target.reopen():
+                    self._put([], failed)
                 lines = lines[here + 1 :]
             self._put(lines)
             if overflow:
                 self._lost += overflow
-                if not self._failing:
+                if not self._target.failing:
                     self._reason = "the queue was full, as the target was too slow"
                     self._put([])
 
-    def _put(self, lines: Sequence[bytes]) -> None:
-        """Write lines; if lines were dropped before, write their number first."""
-        missing = 1 if self._lost else 0
-        if missing:
+    def _put(self, lines: Sequence[bytes], *notes: str) -> None:
+        """Write notes and lines; if lines were dropped before, write their number first."""
+        if self._lost:
             lost = "1 line was" if self._lost == 1 else f"{self._lost} lines were"
-            note = self._note(f"{lost} dropped from the log: {self._reason}")
-            lines = [note.encode() + b"\n", *lines]
-        whole = self._write(lines)
-        if whole >= missing:
+            notes = (f"{lost} dropped from the log: {self._reason}", *notes)
+        noted = [self._note(each).encode(errors="backslashreplace") + b"\n" for each in notes]
+        whole = self._target.write([*noted, *lines], self._pause)
+        if self._target.failing:
+            self._reason = self._target.reason
+        if whole:
             self._lost = 0
-        refused = len(lines) - max(whole, missing)
-        self._lost += refused
+        written = max(whole - len(noted), 0)
+        self._lost += len(lines) - written
         with self._changed:
-            self.dropped += refused
+            self._unwritten -= written
+            self.dropped += len(lines) - written
 
-    def _write(self, lines: Sequence[bytes]) -> int:
-        """Write lines until a write fails; return the number of lines written completely."""
-        start = int(self._torn)
-        data = memoryview(b"\n" * start + b"".join(lines))
-        _, *ends = accumulate(map(len, lines), initial=start)
-        written = 0
-        try:
-            while written < len(data):
-                try:
-                    written += os.write(self._fd, data[written : _whole_lines(ends, written)])
-                except BlockingIOError:
-                    self._wait_for_room()
-        except OSError as error:
-            self._reason = _reason(error)
-            if not self._failing:
-                self._failing = True
-                self._broken(self._reason)
-        else:
-            self._failing = False
-        if written:
-            self._torn = data[written - 1] != ord("\n")
-        return sum(end <= written for end in ends)
-
-    def _wait_for_room(self) -> None:
-        poll = select.poll()
-        poll.register(self._fd, select.POLLOUT)
-        poll.poll()
-
-    def _reopen_file(self) -> None:
-        if self._path is None:
-            return
-        try:
-            fresh = _open(self._path)
-        except OSError as error:
-            text = (
-                f"cannot reopen the log {self._path}: {_reason(error)}; the open file stays in use"
-            )
-            self._put([self._note(text).encode() + b"\n"])
-            return
-        os.close(self._fd)
-        self._fd = fresh
-        self._torn = False
-
-    def _release(self) -> None:
-        if self._path is not None:
-            os.close(self._fd)
-
-
-def _whole_lines(ends: Sequence[int], written: int) -> int:
-    """Return the end of the next lines to write: as many lines as are sure to stay together.
-
-    Several processes may write to one pipe or socket. A write of more than PIPE_BUF bytes may be
-    mixed with those of others (pipe(7)). A longer line is written alone. `ends`: where each line
-    ends.
-    """
-    together = bisect_right(ends, written + select.PIPE_BUF) - 1
-    return ends[max(together, bisect_right(ends, written))]
-
-
-def _open(path: Path) -> int:
-    return os.open(path, _FLAGS, 0o666)
-
-
-def _reason(error: OSError) -> str:
-    return os.strerror(error.errno or 0).lower()
+    def _pause(self, seconds: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._closing, seconds)

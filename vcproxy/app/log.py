@@ -1,12 +1,20 @@
-"""LineLog: the log of the program, one line for each entry, on standard error or in a file."""
+"""LineLog: the log of the program, on standard error, in a file, or at a log server."""
 
 from __future__ import annotations
 
+import os
+import socket
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from vcproxy.app.line_file import LineFile
 from vcproxy.app.line_writer import LineWriter
-from vcproxy.engine.log_function import Level
 from vcproxy.log_entry import entry
+
+if TYPE_CHECKING:
+    from vcproxy.config.log_target import SyslogServer
+    from vcproxy.engine.log_function import Level
 
 STANDARD_ERROR = 2
 
@@ -17,44 +25,73 @@ class LineLog:
     Any thread may write to it, without waiting: see LineWriter.
     """
 
-    def __init__(self, file: Path | None = None, prefix: str = "") -> None:
-        """Log to a file, or to standard error. Raises OSError.
+    def __init__(self, target: Path | SyslogServer | None = None, prefix: str = "") -> None:
+        """Log to a file, to a log server, or to standard error. Raises OSError, ValueError.
 
         `prefix`: what the text of each entry begins with. It shows which of several processes wrote
         an entry.
         """
         self._prefix = prefix
-        self._standard_error = LineWriter(STANDARD_ERROR, note=self._warning, broken=_ignore)
-        self._file = file
-        self._log = self._standard_error
-        if file is not None:
-            self._log = LineWriter(file, note=self._warning, broken=self._broken)
+        self._formatted = entry
+        self._standard_error = self._log = self._writer(LineFile(STANDARD_ERROR, _ignore))
+        self._target = target
+        if isinstance(target, Path):
+            self._log = self._writer(LineFile(target, self._broken))
+        elif target is not None:
+            self._log = self._sender(target)
 
     def __call__(self, level: Level, text: str, error: Exception | None = None) -> None:
         """Write an entry. `error`: a programming error, logged with its traceback."""
         if level != "debug":
-            self._log.write(entry(level, self._prefix + text, error))
+            self._log.write(self._formatted(level, self._prefix + text, error))
 
     def print(self, line: str) -> None:
         """Write a line unchanged to standard error: a bound address, or output of a program."""
         self._standard_error.write(line)
 
     def reopen(self) -> None:
-        """Reopen the file at its path. Called after the file has been moved away."""
+        """Reopen the file at its path, which was moved away; or connect to the server again."""
         self._log.reopen()
 
     def close(self) -> None:
         """Write the queued lines, within the time limit of LineWriter.close."""
         if self._log is not self._standard_error:
-            self._log.close()
+            unsent = self._log.close()
+            if unsent and not isinstance(self._target, Path):
+                text = f"lines of the log that were not sent to {self._target}: {unsent}"
+                self.print(entry("error", self._prefix + text))
         self._standard_error.close()
 
+    def _writer(self, target: LineFile) -> LineWriter:
+        return LineWriter(target, note=lambda text: entry("warning", self._prefix + text))
+
+    def _sender(self, server: SyslogServer) -> LineWriter:
+        from vcproxy.app.syslog_message import SyslogFormat
+        from vcproxy.app.syslog_sender import SyslogSender
+
+        form = SyslogFormat(server.facility, socket.gethostname(), os.getpid())
+
+        def formatted(level: Level, text: str, error: Exception | None = None) -> str:
+            return form.message(level, text, error, time.time())
+
+        self._formatted = formatted
+        return LineWriter(
+            SyslogSender(server, self._unreachable),
+            note=lambda text: formatted("warning", self._prefix + text),
+        )
+
     def _broken(self, reason: str) -> None:
-        text = f"cannot write the log to {self._file}: {reason}; its lines are dropped and counted"
+        text = (
+            f"cannot write the log to {self._target}: {reason}; its lines are dropped and counted"
+        )
         self.print(entry("error", self._prefix + text))
 
-    def _warning(self, text: str) -> str:
-        return entry("warning", self._prefix + text)
+    def _unreachable(self, reason: str) -> None:
+        text = (
+            f"cannot send the log to {self._target}: {reason}; its lines wait, and are dropped and "
+            "counted when there are too many"
+        )
+        self.print(entry("error", self._prefix + text))
 
 
 def _ignore(reason: str) -> None:

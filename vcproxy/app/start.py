@@ -19,7 +19,7 @@ def open_log(configuration: Configuration, prefix: str = "") -> LineLog:
     """Return the log of a configuration. `prefix`: see LineLog. Raises StartError."""
     try:
         return LineLog(configuration.settings.proxy.log, prefix)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise StartError(f"{configuration.file}: proxy.log: {error}") from None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from vcproxy.config import control, user, workers
 from vcproxy.config.certificate_files import authorities, key_pair
 from vcproxy.config.errors import KeyProblem, did_you_mean
+from vcproxy.config.log_target import SyslogServer
 from vcproxy.config.plugin import (
     Plugin,
     alpn_refused,
@@ -298,7 +299,9 @@ def _alpn(offered: Sequence[str], plugin: type, path: KeyPath) -> Iterator[KeyPr
 
 def _files(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
     log = settings.proxy.log
-    if log is not None and not log.parent.is_dir():
+    if isinstance(log, SyslogServer):
+        yield from authorities(log.ca, ("proxy", "log"))
+    elif log is not None and not log.parent.is_dir():
         yield KeyProblem(("proxy", "log"), f"there is no directory {log.parent}: create it")
     for index, listener in enumerate(settings.listener):
         if listener.tls is not None:

@@ -40,7 +40,8 @@ def _relative_to_file(text: str, info: ValidationInfo) -> Path:
     return directory / text
 
 
-def _file(value: object, info: ValidationInfo) -> Path:
+def file_path(value: object, info: ValidationInfo) -> Path:
+    """Return a path, read like a FilePath. Raises ValueError."""
     if not isinstance(value, str) or not value:
         raise ValueError('must be the path of a file in quotes, as "conf/file.pem"')
     return _relative_to_file(value, info)
@@ -162,7 +163,7 @@ Size = Annotated[
 
 FilePath = Annotated[
     Path,
-    PlainValidator(_file),
+    PlainValidator(file_path),
     PlainSerializer(str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "path"}),
 ]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
+from vcproxy.config.log_target import LogTarget
 from vcproxy.config.values import Duration, Endpoint, FilePath, Size, Table, positive
 from vcproxy.engine.address import Address
 
@@ -60,9 +61,12 @@ class ProxyTable(Table):
     needs access to certificates and keys for a reload, and to the folder of the log for SIGUSR1.
     Absent: the user who starts the proxy. Only root can change its user."""
 
-    log: FilePath | None = None
-    """The file for the log; it is reopened on SIGUSR1. Absent: standard error. Lines that a slow or
-    broken target does not accept are dropped and counted; traffic never waits for the log."""
+    log: LogTarget | None = None
+    """The file for the log; it is reopened on SIGUSR1. Or a log server (syslog, RFC 5424), written
+    "syslog:" and its address: "syslog:udp://127.0.0.1:514", "syslog:tcp://logs.example:514",
+    "syslog:tls://logs.example:6514?ca=logs.pem", "syslog:unix:/dev/log"; `?facility=local0`
+    changes its facility, daemon. Absent: standard error. Lines that a slow or broken target does
+    not accept are dropped and counted; traffic never waits for the log."""
 
 
 def _list_address(address: Address) -> Address:
