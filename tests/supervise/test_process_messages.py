@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vcproxy.api import Process, ReceivedMessage, State, on_message
+from vcproxy.api import Address, Process, ReceivedMessage, State, on_message
+from vcproxy.supervise.machine_door import MAX_ROUTES, MachineDoor
 from vcproxy.testing import SimulatedMachines
 
 
@@ -72,3 +73,74 @@ def test_a_machine_that_has_ended_receives_nothing() -> None:
         machines.run(until=lambda: bool(machines.statuses))
         assert machines.statuses == [("house/Lamp", 0)]
         assert texts(machines, "SWITCH") == ["UNKNOWN command=SWITCH"]
+
+
+class Guard(Lamp):
+    """Decides itself whether it stops."""
+
+    @on_message("STOP")
+    def refuse(self, received: ReceivedMessage) -> None:
+        received.reply("NO")
+
+    @on_message("KEEP")
+    def keep(self, received: ReceivedMessage) -> None:
+        self.kept = received
+
+    @on_message("NOW")
+    def reply_now(self, received: ReceivedMessage) -> None:
+        self.kept.reply("KEPT")
+        received.reply("DONE")
+
+
+class Caller:
+    """A client of the door of a simulated machine."""
+
+    def __init__(self, machines: SimulatedMachines, name: str) -> None:
+        machines.start(name)
+        process = machines.processes[name]
+        door = MachineDoor(machines.machines[name], machines.simulation.network.bus)
+        place = process.drivers[0].listen(Address.parse("tcp://machine:0"), door)
+        self._machines = machines
+        self._client = machines.simulation.client(place)
+
+    def ask(self, text: str) -> list[str]:
+        """Send a message; return the lines that come within a second."""
+        before = len(self._client.received)
+        self._client.send(f"{text}\n".encode())
+        self._machines.elapse(1)
+        return self._client.received[before:].decode().splitlines()
+
+
+def test_the_door_passes_messages_on_and_replies_back() -> None:
+    with SimulatedMachines({"house/Lamp": Lamp}) as machines:
+        caller = Caller(machines, "house/Lamp")
+        assert caller.ask("<far:away SWITCH") == ["far:away/SWITCHED state=ON"]
+        assert caller.ask("Lamp/SWITCH") == ["SWITCHED state=ON"]
+        assert caller.ask("ALIVE serial=3")[0].startswith("ABSOLUTELY reply_timestamp=")
+        assert "LEAVE,LOG_ROTATE" in caller.ask("HELP")[0]
+        assert caller.ask("HELP command=SWITCH") == ["COMMANDS list=SWITCH;usage=SWITCH"]
+        assert caller.ask("JUMP") == ["UNKNOWN command=JUMP"]
+        assert caller.ask("RESTART")[0].startswith("INVALID command=RESTART;message=")
+
+
+def test_stop_ends_the_machine_in_order() -> None:
+    with SimulatedMachines({"house/Lamp": Lamp}) as machines:
+        assert Caller(machines, "house/Lamp").ask("STOP") == []
+        machines.run(until=lambda: bool(machines.statuses))
+        assert machines.statuses == [("house/Lamp", 0)]
+
+
+def test_a_machine_may_receive_a_standard_message_itself() -> None:
+    with SimulatedMachines({"house/Guard": Guard}) as machines:
+        assert Caller(machines, "house/Guard").ask("STOP") == ["NO"]
+        assert machines.statuses == []
+
+
+@pytest.mark.parametrize(("between", "kept"), [(MAX_ROUTES - 2, True), (MAX_ROUTES - 1, False)])
+def test_a_reply_is_dropped_after_many_messages(between: int, kept: bool) -> None:
+    with SimulatedMachines({"house/Guard": Guard}) as machines:
+        caller = Caller(machines, "house/Guard")
+        assert caller.ask("KEEP") == []
+        for _ in range(between):
+            caller.ask("SWITCH")
+        assert caller.ask("NOW") == (["KEPT", "DONE"] if kept else ["DONE"])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from vcproxy.drivers.epoll.descriptors import open_standard
 from vcproxy.drivers.epoll.driver import EpollDriver
+from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine
 from vcproxy.log_entry import entry
 from vcproxy.supervise.invocation import Invocation
@@ -55,8 +56,28 @@ def run(kind: type[Process]) -> NoReturn:
     process = kind(engine, invocation, os.getpid(), ended)
     with process.mutex.hold(engine):
         process.begin_life()
+    if kind.receives_messages:
+        open_bus(process, driver)
     driver.run()
     sys.exit(statuses[0])
+
+
+def open_bus(process: Process, driver: EpollDriver) -> None:
+    """Listen for messages of the bus at a Unix socket, for this user only."""
+    from vcproxy.supervise.machine_door import MachineDoor  # most machines have none
+
+    session = os.environ.get("XDG_RUNTIME_DIR", "")
+    folder = os.path.join(session if os.path.isabs(session) else "/run", "vcproxy")
+    path = os.path.join(folder, f"machine.{process.pid}.sock")
+    try:
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        driver.listen(Address.parse(f"unix:{path}?mode=0600"), MachineDoor(process, driver.bus))
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        text = f"{process.name}: takes no messages of the bus: no socket at {path}: {reason}"
+        process.engine.log("warning", text)
+    else:
+        process.engine.log("info", f"{process.name}: bus at unix:{path}")
 
 
 class ProcessLog:
