@@ -1,10 +1,12 @@
 """Sources on a bare engine: opening, events, ends, and what closes them."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from vcproxy.engine.child_process import (
     ChildContinued,
@@ -337,6 +339,89 @@ class TestDisable:
         world.engine.happened(a, Number("a", 3))
         world.settle()
         assert [e.number for e in order.recorder.data if isinstance(e, Number)] == [1, 2, 3]
+
+
+class Sources(RuleBasedStateMachine):
+    """Any order of events, turns, priorities, disabling, and mutexes that other engines hold."""
+
+    indexes = st.integers(0, 1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.other = world_engine(name="other")
+        self.held: set[int] = set()
+        self.recorders: list[EventRecorder] = []
+        self.sources: list[Numbers] = []
+        self.disabled = [False] * 2
+        self.count = 0
+        self.happened: list[list[int]] = [[] for _ in range(2)]
+        mutex = Mutex()
+        for index in range(2):
+            recorder = EventRecorder(self.world.engine, mutex)
+            with recorder.mutex.hold(self.world.engine):
+                self.sources.append(Numbers(recorder, str(index)))
+            recorder.on[Number] = partial(self.delivered_to, index)
+            self.recorders.append(recorder)
+
+    def delivered_to(self, index: int) -> None:
+        assert self.sources[index].enabled
+        assert not self.disabled[index]
+
+    @rule(index=indexes)
+    def happen(self, index: int) -> None:
+        self.count += 1
+        self.happened[index].append(self.count)
+        self.world.engine.happened(self.sources[index], Number(str(index), self.count))
+
+    @rule(index=indexes, enabled=st.booleans())
+    def enable(self, index: int, enabled: bool) -> None:
+        mutex = self.recorders[index].mutex
+        holder = self.other if id(mutex) in self.held else self.world.engine
+        holder.clock(self.world.now)
+        with mutex.hold(holder):
+            (self.sources[index].enable if enabled else self.sources[index].disable)()
+        self.disabled[index] = not enabled
+
+    @rule(index=indexes, priority=st.sampled_from([0, 100, 255]))
+    def set_priority(self, index: int, priority: int) -> None:
+        self.sources[index].priority = priority
+
+    @rule(index=indexes)
+    def another_engine_takes_the_mutex(self, index: int) -> None:
+        mutex = self.recorders[index].mutex
+        if id(mutex) not in self.held:
+            assert mutex.try_acquire(self.other)
+            self.held.add(id(mutex))
+
+    @rule(index=indexes)
+    def another_engine_releases_it(self, index: int) -> None:
+        mutex = self.recorders[index].mutex
+        if id(mutex) in self.held:
+            self.held.discard(id(mutex))
+            mutex.release(self.other)
+
+    @rule()
+    def turn(self) -> None:
+        self.world.engine.clock(self.world.now)
+        self.world.engine.run()
+
+    @rule()
+    def settle(self) -> None:
+        self.world.settle()
+
+    def teardown(self) -> None:
+        """Nothing is lost, nothing comes twice, and the events of each stay in order."""
+        for index in range(2):
+            self.another_engine_releases_it(index)
+            self.enable(index, True)
+        self.world.settle()
+        for index, recorder in enumerate(self.recorders):
+            numbers = [each.number for each in recorder.data if isinstance(each, Number)]
+            assert numbers == self.happened[index]
+
+
+TestRandomOrders = Sources.TestCase
 
 
 class TestChildProcess:

@@ -13,6 +13,7 @@ from vcproxy.engine.engine import Engine
 from vcproxy.engine.event import Event
 from vcproxy.engine.log_function import Level
 from vcproxy.engine.mutex import Mutex, current
+from vcproxy.engine.ticks import Ticks
 from vcproxy.machine.machine import REMEMBERED, Machine
 from vcproxy.machine.state import ANY, State
 from vcproxy.machine.table import Unhandled
@@ -345,6 +346,22 @@ def test_an_abandoned_machine_ends_in_its_state(engine: Engine) -> None:
     relay.handle_event(Event.READ_READY, None)
     assert relay.state is state
     assert relay.log[-1] == "finished"
+
+
+@pytest.mark.parametrize("abandoned", [False, True])
+def test_the_end_closes_its_sources_and_no_others(engine: Engine, abandoned: bool) -> None:
+    one, other = started(engine), started(engine)
+    other.mutex = one.mutex
+    with one.mutex.hold(engine):
+        for machine in (one, other):
+            Ticks(machine, "fast", 1.0)
+            Ticks(machine, "slow", 60.0).disable()
+        if abandoned:
+            one.abandon()
+        else:
+            one.handle_event("choose", "done")
+    assert one.log[-1] == "finished"
+    assert [source.cont for source in engine.sources.values()] == [other, other]
 
 
 def test_a_final_state_may_receive(engine: Engine) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from vcproxy.engine.datagrams import Bound, Datagrams
 from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.ticks import Tick, Ticks
 from vcproxy.machine.state import State
 from vcproxy.sessions.session import Session
 from vcproxy.testing.proxy import SimulatedProxy
@@ -235,6 +237,33 @@ def test_an_exception_resets_its_own_session_only() -> None:
         assert first_server.received == b"still here"
         [line] = proxy.log
         assert "CONNECTING got 'CONNECTED' from" in line
+
+
+def test_its_sources_are_closed_with_it() -> None:
+    class Counting(Session):
+        COUNTING, DONE = State(initial=True), State(final=True)
+
+        @COUNTING.enter
+        def begin(self) -> None:
+            Ticks(self, "clock", 1.0)
+            Datagrams(self, "box", ("127.0.0.1", 0))
+            self.ticks = 0
+
+        COUNTING.on(Bound)(lambda self, bound: None)
+
+        @COUNTING.on(Tick, to=(COUNTING, DONE))
+        def tick(self, tick: Tick) -> State | None:
+            self.ticks += 1
+            return self.DONE if self.ticks == 3 else None
+
+    with SimulatedProxy(Counting, servers=()) as proxy:
+        client = proxy.client()
+        proxy.elapse(2.5)
+        assert not client.ended
+        assert len(proxy.engine.sources) == 2
+        proxy.elapse(1.0)
+        assert client.ended
+        assert proxy.engine.sources == {}
 
 
 def test_an_exception_in_the_constructor_resets_the_client() -> None:

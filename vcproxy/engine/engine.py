@@ -38,6 +38,7 @@ from vcproxy.engine.listener import Listener
 from vcproxy.engine.memory_pressure import MemoryPressure
 from vcproxy.engine.mutex import Mutex, current
 from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.open_sources import OpenSources
 from vcproxy.engine.outgoing import ROOM_S, Outgoing
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.engine.units import show_duration
@@ -79,7 +80,6 @@ class Engine(EventDispatcher):
         "reads",
         "reported",
         "shortage",
-        "source_count",
         "sources",
         "token",
         "vcs",
@@ -119,9 +119,7 @@ class Engine(EventDispatcher):
         self.reads: list[NetVConnection] = []
         self.writes: list[NetVConnection] = []
         self.commands: list[Command] = []
-        self.sources: dict[int, Source] = {}
-        """The sources that are open, by number."""
-        self.source_count = 0  # opened so far: the number of the last
+        self.sources = OpenSources()
         self.wall = 0
         """The time of day: seconds since 1970, UTC, as the driver set it last; 0: not set yet."""
         self.no_buffer = IOBuffer(self.memory, 0)
@@ -220,8 +218,7 @@ class Engine(EventDispatcher):
 
     def close_sources(self, mutex: Mutex) -> None:
         """Close all sources of a conversation. The mutex is held."""
-        for source in [each for each in self.sources.values() if each.mutex is mutex]:
-            source.close()
+        self.sources.close_all(mutex)
 
     def end_conversation(self, mutex: Mutex, error: Exception) -> None:
         """See EventDispatcher; close its sources too."""
@@ -367,7 +364,7 @@ class Engine(EventDispatcher):
             self.running = None
             return
         if kind in source.last:
-            del self.sources[source.number]
+            self.sources.remove(source, source.cont)
         self.queue.append((source, kind, event))
         if self.prioritized:
             self.unordered = True

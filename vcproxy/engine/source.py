@@ -30,7 +30,8 @@ class Source:
     with the event's class as the key; events are plain dataclasses, with the name of the source in
     `name`. It is not a continuation itself: it is the ticket of its events, as a VIO is of its own.
 
-    It is closed with its conversation: when a callback fails, or a program is stopped.
+    It is closed with its continuation: when a machine or session reaches its final state, or a
+    program is stopped; and with its conversation, when a callback fails.
     """
 
     __slots__ = (
@@ -70,10 +71,8 @@ class Source:
         self._kept: list[tuple[Hashable, object]] = []
         self.opened_at = self.engine.now
         """The engine's time at its creation."""
-        self.engine.source_count += 1
-        self.number = self.engine.source_count
+        self.number = self.engine.sources.add(self, cont)
         """Counts the sources of an engine; recordings identify a source by it."""
-        self.engine.sources[self.number] = self
         if self.driven:
             self.engine.command(OpenSource(self))
 
@@ -174,8 +173,9 @@ class Source:
         if self.cont is None:
             return
         self.cont.mutex.require("close()")
+        was_open = self.engine.sources.remove(self, self.cont)
         self.live = False
         self.cont = None
         self._kept = []
-        if self.engine.sources.pop(self.number, None) is not None and self.driven:  # not ended
+        if was_open and self.driven:
             self.engine.command(CloseSource(self))

@@ -204,6 +204,8 @@ class Machine(Continuation):
             timer.cancel()
         self._timers = ()
         self._table = ABANDONED
+        if self.engine.sources:
+            self.engine.sources.close_those_of(self)
         self.finished()
 
     def _find_entry(self, key: Hashable, data: object) -> Entry | None:
@@ -230,6 +232,8 @@ class Machine(Continuation):
             if hook is not None:
                 hook(self)
         if target.final:
+            if self.engine.sources:
+                self.engine.sources.close_those_of(self)
             self.finished()
 
     def _extend_ring(self, record: Record) -> int:

@@ -96,7 +96,7 @@ class Program(Continuation):
         self.engine.close_sources(self.mutex)
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """See Continuation. To be overridden; Signal alone needs no handling."""
+        """See Continuation. A program without this method ignores Signal, and fails at others."""
         if key is not Signal:
             super().handle_event(key, data)
 
