@@ -55,6 +55,7 @@ UNUSED = {
     "tomli_w",
     "vcproxy.app.inspection",
     "vcproxy.app.scaffold",
+    "vcproxy.bus.dispatch",
     "vcproxy.config.explain",
     "vcproxy.config.recovery",
     "vcproxy.config.reference",

@@ -11,6 +11,7 @@ from tests.engine.world import engine
 from vcproxy.bus.dispatch.on_message import message_methods, on_message
 from vcproxy.bus.dispatch.received_message import ReceivedMessage
 from vcproxy.bus.message.bus_message import BusMessage
+from vcproxy.bus.message.definitions import ParameterDefinition as P
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.mutex import Mutex
 from vcproxy.machine.machine import Machine
@@ -165,6 +166,34 @@ class TestRefused:
                 def start(self, received: ReceivedMessage) -> None: ...  # type: ignore[override]
 
         assert refused(declare).endswith("on START: it hides Machine.start: rename it")
+
+    @pytest.mark.parametrize(
+        ("parameters", "why"),
+        [
+            ([P("a b")], '"a b" is not the name of a parameter'),
+            ([P("to"), P("to")], 'the parameter "to" is there twice'),
+            ([P("to", "number")], '"number" is not a type: string, integer, address, timespec are'),
+            (
+                [P("to", forbidden=True)],
+                'the parameter "to" is required and forbidden: no message would reach the method',
+            ),
+        ],
+    )
+    def test_parameters_that_are_wrong(self, parameters: list[P], why: str) -> None:
+        def declare() -> None:
+            class Wrong(Continuation):
+                @on_message("OPEN", parameters=parameters)
+                def open(self, received: ReceivedMessage) -> None: ...
+
+        assert refused(declare).endswith(f"Wrong.open on OPEN: {why}")
+
+    def test_a_priority_that_is_none(self) -> None:
+        def declare() -> None:
+            class Wrong(Continuation):
+                @on_message("OPEN", priority=16)
+                def open(self, received: ReceivedMessage) -> None: ...
+
+        assert refused(declare).endswith("the priority is 16: it must be 0 to 15")
 
     def test_a_class_that_receives_no_events(self) -> None:
         def declare() -> None:

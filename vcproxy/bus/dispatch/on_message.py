@@ -151,6 +151,11 @@ class MessageMethod(ClassDeclaration):
             if each.type not in TYPES:
                 known = ", ".join(TYPES)
                 raise TypeError(f'{where}: "{each.type}" is not a type: {known} are')
+            if each.required and each.forbidden:
+                raise TypeError(
+                    f'{where}: the parameter "{each.name}" is required and forbidden: no message '
+                    "would reach the method"
+                )
             names.add(each.name)
 
 
