@@ -34,11 +34,16 @@ def test_the_examples_print_what_the_page_shows(
     for block in blocks(PAGE, "python"):
         name = block.text.partition("\n")[0].removeprefix("# ")
         (tmp_path / name).write_text(block.text)
-        listeners.append(f'[[listener]]\nname = "{Path(name).stem}"\nplugin = "{name}"\n')
+        if "(Program)" in block.text:
+            listeners.append(f'[[listener]]\nname = "{Path(name).stem}"\nplugin = "{name}"\n')
     (tmp_path / "proxy.toml").write_text("\n".join(listeners))
     running = Running(tmp_path / "proxy.toml")
     try:
         os.kill(running.pid, signal.SIGUSR2)
+        running.wait_for("the settings were read")
+        (tmp_path / "settings.json").write_text("{}")
+        (tmp_path / "inbox").mkdir()
+        (tmp_path / "inbox" / "today.csv").write_text("1;2")
         for name, lines in examples().items():
             pattern = re.compile("^" + r"\n(?:.*\n)*?".join(map(re.escape, lines)) + "$", re.M)
             eventually(lambda p=pattern: bool(p.search(running.log)), f"{name} prints {lines}")  # type: ignore[misc]
