@@ -177,6 +177,12 @@ class Watched:
         assert all(isinstance(each, FileChanged) for each in taken)
         return taken  # type: ignore[return-value]
 
+    def last(self) -> FileChanged:
+        """The event that is being delivered."""
+        event = self.recorder.data[-1]
+        assert isinstance(event, FileChanged)
+        return event
+
     def seen(self) -> list[str]:
         """Settle; return the events since the last call as text: "a.txt CREATED"."""
         return [shown(each, self.world.top) for each in self.take()]

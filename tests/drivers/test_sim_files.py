@@ -118,7 +118,12 @@ def test_the_kinds_of_paths(tmp_path: Path) -> None:
             Kind.DIRECTORY, Kind.FILE, Kind.LINK, Kind.NOTHING, Kind.NOTHING,
         ]  # fmt: skip
         assert system.target(f"{top}/link") == "file"
-        assert sorted(system.entries(top)) == [("file", False), ("link", False)]
+        entries = sorted(system.entries(top))
+        assert [entry[:2] for entry in entries] == [("file", False), ("link", False)]
+        assert [system.number(f"{top}/{name}") for name, _, _ in entries] == [
+            number for _, _, number in entries
+        ]
+        assert system.number(f"{top}/no") == 0
         assert system.absolute("/a/./b/../c") == "/a/c"
         assert system.absolute("//a") == "/a"
 

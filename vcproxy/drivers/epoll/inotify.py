@@ -89,11 +89,18 @@ class Inotify:
         """See FileSystem."""
         return os.readlink(path)
 
-    def entries(self, path: str) -> Iterator[tuple[str, bool]]:
+    def number(self, path: str) -> int:
+        """See FileSystem."""
+        try:
+            return os.lstat(path).st_ino
+        except OSError:
+            return 0
+
+    def entries(self, path: str) -> Iterator[tuple[str, bool, int]]:
         """See FileSystem."""
         with os.scandir(path) as found:
             for entry in found:
-                yield entry.name, entry.is_dir(follow_symlinks=False)
+                yield entry.name, entry.is_dir(follow_symlinks=False), entry.inode()
 
     def close(self) -> None:
         """Close the descriptor."""

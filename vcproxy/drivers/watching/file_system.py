@@ -78,8 +78,14 @@ class FileSystem(Protocol):
     def target(self, path: str) -> str:
         """Return the target of a symlink. Raises OSError."""
 
-    def entries(self, path: str) -> Iterator[tuple[str, bool]]:
-        """Yield the entries of a directory: name, whether it is a directory. Raises OSError."""
+    def number(self, path: str) -> int:
+        """Return the inode number of what is there, of a symlink itself; 0: there is nothing."""
+
+    def entries(self, path: str) -> Iterator[tuple[str, bool, int]]:
+        """Yield the entries of a directory: name, whether it is a directory, inode number.
+
+        Raises OSError.
+        """
 
 
 _REASONS = {

@@ -28,8 +28,7 @@ SCANNED = 2048
 """Entries of directories that are scanned in one turn: some 10 ms."""
 
 READS = 8
-"""Reads after a scan until the kernel's queue must be empty. It is filled faster than it is read
-otherwise, and what was scanned may be reported twice."""
+"""Reads in one turn, after a scan, to learn what the kernel has reported of the same."""
 
 
 class WatchHost(Protocol):
@@ -218,12 +217,9 @@ class FileWatcher:
             if count < left and self._scans and self._scans[0][1] is steps:
                 self._scans.popleft()
             left -= count + 1  # an empty directory is some work, too
-        if self._scanned:
-            for _ in range(READS):
-                if self._handle():
-                    break
+        if self._scanned and any(self._handle() for _ in range(READS)):
             scanned, self._scanned = self._scanned, {}
             for watch in scanned:
                 watch.scanned()
-        if self._scans:
+        if self._scans or self._scanned:
             self._schedule()

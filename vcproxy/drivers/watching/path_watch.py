@@ -26,8 +26,8 @@ NOTHING = FileEvent(0)
 class PathWatch:
     """Reports what happens at one path."""
 
-    __slots__ = ("_branches", "_directory_only", "_failed", "_follow", "_inode", "_kinds",
-                 "_lookup", "_mask", "_name", "_path", "_patterns", "_recent", "_recursive",
+    __slots__ = ("_branches", "_directory_only", "_failed", "_follow", "_inode", "_kinds", "_known",
+                 "_lookup", "_mask", "_name", "_path", "_patterns", "_recursive",
                  "_report", "_there", "_watcher")  # fmt: skip
 
     def __init__(
@@ -54,7 +54,7 @@ class PathWatch:
         self._there: bool | None = None  # None: not looked yet
         self._inode: Inode | None = None
         self._branches: dict[str, Inode] | None = None  # directories below it, by "sub/"
-        self._recent: set[str] | None = None  # reported by a scan; the kernel may report it again
+        self._known: dict[str, dict[str, int]] | None = None  # see _repeats
         self._failed = False
 
     def begin(self) -> None:
@@ -87,16 +87,13 @@ class PathWatch:
 
     def happened(self, mask: int, prefix: str, name: str) -> None:
         """Report a record about an entry, about the watched file, or about a directory below."""
+        if self._known is not None and mask & fs.NAMES and self._repeats(mask, prefix, name):
+            return
         if not mask & self._mask or (prefix and not name):  # its own directory reports that too
             return
-        file = prefix + name
-        if self._recent is not None and file in self._recent and mask & fs.NAMES:
-            self._recent.remove(file)
-            if mask & fs.APPEARS:
-                return
         kinds = kinds_of(mask)
         if self._patterns is None or self._matches(name, kinds):
-            self._report(FileChanged(self._name, self._path, file, kinds, mask))
+            self._report(FileChanged(self._name, self._path, prefix + name, kinds, mask))
 
     def names_changed(self, mask: int, prefix: str, name: str) -> None:
         """Watch a new directory below a recursive watch; do not watch one that is gone."""
@@ -111,11 +108,12 @@ class PathWatch:
         """What is watched, or a directory below it, is gone or unmounted."""
         if mask & fs.UNMOUNT:
             self._tell(prefix[:-1], FileEvent.UNMOUNTED, fs.UNMOUNT)
-        if prefix:
-            self._cut(prefix)
-            self._watcher.scan(self, prefix, FileEvent.CREATED)
-        elif self._lookup is not None:
+        if not prefix and self._lookup is not None:
             self._lookup.look()
+        elif mask & (fs.UNMOUNT | fs.IGNORED):  # what else ends it, its own directory reports
+            self._cut(prefix)
+            if mask & fs.UNMOUNT:
+                self._watcher.scan(self, prefix, FileEvent.CREATED)
 
     def look(self) -> None:
         """Something else may be at the path now."""
@@ -144,10 +142,14 @@ class PathWatch:
             if prefix:
                 self._branches = self._branches or {}
                 self._branches[prefix] = inode
-            for name, directory in self._watcher.system.entries(place):
+            known: dict[str, int] = {}
+            if told:
+                self._known = self._known or {}
+                self._known[prefix] = known
+            for name, directory, number in self._watcher.system.entries(place):
+                if told:
+                    known[name] = number
                 if told and (self._patterns is None or self._matches(name, told)):
-                    self._recent = self._recent or set()
-                    self._recent.add(prefix + name)
                     kinds = told | FileEvent.DIRECTORY if directory else told
                     self._tell(prefix + name, kinds, fs.CREATE | fs.ISDIR * directory)
                 if directory and self._recursive:
@@ -164,7 +166,7 @@ class PathWatch:
 
     def scanned(self) -> None:
         """The kernel has reported all that happened before the last scan."""
-        self._recent = None
+        self._known = None
 
     def _cut(self, prefix: str) -> None:
         """Stop watching the directories below it whose paths begin so."""
@@ -246,11 +248,29 @@ class PathWatch:
 
     def _leave(self) -> None:
         self._cut("")
-        self._recent = None
+        self._known = None
         self._watcher.stop_scans(self)
         if self._inode is not None:
             self._watcher.inodes.forget_listener(self._inode, self, "")
             self._inode = None
+
+    def _repeats(self, mask: int, prefix: str, name: str) -> bool:
+        """Return whether a record tells what a scan has found already.
+
+        `_known` has the names, with their inode numbers, in the directories that were scanned since
+        the kernel's queue was empty: it may have records of earlier changes.
+        """
+        known = (self._known or {}).get(prefix)
+        if known is None:
+            return False
+        if mask & fs.DISAPPEARS:
+            return known.pop(name, None) is None
+        end = self._end
+        number = 0 if end is None else self._watcher.system.number(f"{end.place}/{prefix}{name}")
+        if known.get(name) == number or (mask & fs.CREATE and name in known):
+            return True
+        known[name] = number
+        return False
 
     def _matches(self, name: str, kinds: FileEvent) -> bool:
         """Return whether a pattern that was given with such a kind matches."""

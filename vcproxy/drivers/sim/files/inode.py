@@ -5,6 +5,7 @@ Tested in tests/drivers/test_sim_files.py.
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.sim.files.queue import reported
@@ -23,13 +24,17 @@ if TYPE_CHECKING:
     from vcproxy.drivers.sim.files.queue import SimQueue
 
 
+_NUMBERS = count(1)
+
+
 class SimInode:
     """It may have several names (links), and it is freed with its last."""
 
-    __slots__ = ("content", "entries", "kind", "links", "marks", "mounted", "readable")
+    __slots__ = ("content", "entries", "kind", "links", "marks", "mounted", "number", "readable")
 
     def __init__(self, kind: Kind, content: bytes = b"") -> None:
         self.kind = kind
+        self.number = next(_NUMBERS)
         self.content = content
         """Of a file its bytes, of a symlink its target."""
         self.entries: dict[str, SimInode] = {}

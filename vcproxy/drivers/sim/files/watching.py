@@ -25,6 +25,7 @@ from vcproxy.drivers.watching.file_watcher import FileWatcher
 from vcproxy.engine.content_watch import content_digest
 
 if TYPE_CHECKING:
+    from vcproxy.drivers.sim.files.inode import SimInode
     from vcproxy.drivers.sim.network import Network
     from vcproxy.drivers.sim.port_driver import PortDriver
 
@@ -92,10 +93,7 @@ class SimFileSystem:
 
     def kind(self, path: str) -> Kind:
         """See FileSystem."""
-        try:
-            _, _, inode = self._files.find(path, follow=False)
-        except OSError:
-            return Kind.NOTHING
+        inode = self._find(path)
         return Kind.NOTHING if inode is None else inode.kind
 
     def target(self, path: str) -> str:
@@ -105,10 +103,23 @@ class SimFileSystem:
             raise _error(errno.EINVAL, path)
         return inode.content.decode()
 
-    def entries(self, path: str) -> Iterator[tuple[str, bool]]:
+    def number(self, path: str) -> int:
+        """See FileSystem."""
+        inode = self._find(path)
+        return 0 if inode is None else inode.number
+
+    def entries(self, path: str) -> Iterator[tuple[str, bool, int]]:
         """See FileSystem."""
         for name in self._files.list(path):
-            yield name, self.kind(join(path, name)) is Kind.DIRECTORY
+            inode = self._find(join(path, name))
+            if inode is not None:
+                yield name, inode.kind is Kind.DIRECTORY, inode.number
+
+    def _find(self, path: str) -> SimInode | None:
+        try:
+            return self._files.find(path, follow=False)[2]
+        except OSError:
+            return None
 
     def digests(self, paths: tuple[str, ...]) -> dict[str, str]:
         """Return `content_digest` of each file; "" for what cannot be read or is no file."""
