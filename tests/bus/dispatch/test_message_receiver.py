@@ -18,7 +18,9 @@ class Lift(Machine):
     IDLE = State(initial=True)
     MOVING = State()
     IDLE.goes("up", MOVING)
+    SCRAPPED = State(final=True)
     MOVING.goes("arrived", IDLE)
+    IDLE.goes("scrap", SCRAPPED)
 
     @on_message("FLOOR<number>")
     def floor(self, received: ReceivedMessage) -> None:
@@ -107,6 +109,15 @@ def test_what_is_no_message_after_redaction_is_dropped() -> None:
     [line] = house.log
     assert line.startswith("lift: a message of the bus is dropped: a command consists of letters")
     assert house.send("FLOOR3") == 1
+
+
+def test_a_machine_that_has_ended_receives_none() -> None:
+    house = House()
+    house.lift.engine.schedule(house.lift, "scrap", None)
+    house.sim.run()
+    house.send("BREAK")
+    assert house.log == []
+    assert house.bus.commands() == []
 
 
 def test_it_needs_the_mutex() -> None:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class MessageReceiver(Continuation):
     """The messages of one object, under its mutex, from its creation to `close()`.
 
-    An exception in a method ends the object's conversation, as in its other callbacks.
+    An exception in a method ends the object's conversation, as in its other callbacks. A machine
+    that may end before its conversation closes its receiver in `finished`.
     """
 
     def __init__(self, owner: Continuation, name: str) -> None:
@@ -60,8 +61,11 @@ class MessageReceiver(Continuation):
             owner.queue.drain()
 
     def handle_event(self, key: Hashable, data: object) -> None:
-        """Dispatch a message."""
+        """Dispatch a message. A machine that has ended receives none: the source is closed."""
         assert isinstance(data, BusReceived)
+        if isinstance(self.owner, Machine) and self.owner.state.final:
+            self.close()
+            return
         try:
             message = BusMessage.parse(data.text)
         except InvalidMessage as error:  # the door has parsed it; redaction may have broken it
