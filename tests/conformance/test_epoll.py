@@ -1,17 +1,19 @@
 """The laws on real descriptors: TCP, TLS, Unix sockets and stdio, on two engines."""
 
 import os
+import pty
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from vcproxy.drivers.epoll import EpollDriver
+from vcproxy.drivers.epoll.descriptor_port import NONE, DescriptorPort
 from vcproxy.drivers.epoll.stdio import StdioPort
 from vcproxy.drivers.tls_sessions import ClientTls
 from vcproxy.engine.address import Address
@@ -22,7 +24,7 @@ from vcproxy.engine.net import NetVConnection
 from vcproxy.testing.conformance import Law, Pair, Run, Trait, end, laws
 
 from .conftest import Contexts
-from .meeting import meet
+from .meeting import Caller, meet
 
 PATIENCE_S = 20.0
 """Time limit for a condition to hold, sufficient for a busy machine."""
@@ -165,14 +167,19 @@ def test_the_accepted_end_of_tls(law: Law, contexts: Contexts) -> None:
 
 def on_descriptors(driver: EpollDriver, source: int, sink: int, run: Run) -> NetVConnection:
     """A VC with separate descriptors for reading and writing, as standard input and output."""
-    came: list[NetVConnection] = []
-    listener = Listener("stdio", came.append, driver.engine)
-    listener.count_accepted()
     port = StdioPort(driver, source, sink)
-    driver.engine.clock(time.monotonic())
-    port.vc = driver.engine.accepted(listener, port, "stdio", secure=False)
     os.close(source)
     os.close(sink)
+    return accepted(driver, port, run)
+
+
+def accepted(driver: EpollDriver, port: DescriptorPort, run: Run) -> NetVConnection:
+    """A VC on a port that a listener has accepted."""
+    came: list[NetVConnection] = []
+    listener = Listener("listener", came.append, driver.engine)
+    listener.count_accepted()
+    driver.engine.clock(time.monotonic())
+    port.vc = driver.engine.accepted(listener, port, "stdio", secure=False)
     run(lambda: bool(came))
     return came[0]
 
@@ -184,3 +191,63 @@ def test_stdio(law: Law) -> None:
         a = on_descriptors(both.home, back[0], there[1], both.run)
         b = on_descriptors(both.away, there[0], back[1], both.run)
         law(Pair(a, b, both.run))
+
+
+class Cable:
+    """A cable between two serial lines: the other ends of two pseudo terminals."""
+
+    def __init__(self) -> None:
+        (one, self._one), (two, self._two) = pty.openpty(), pty.openpty()
+        self.ends = one, two
+        self.paths = os.ttyname(self._one), os.ttyname(self._two)
+        self._inside = {one: bytearray(), two: bytearray()}  # to be written there
+        for fd in self.ends:
+            os.set_blocking(fd, False)
+
+    def move(self) -> None:
+        """Move what is there, in both directions; it holds little."""
+        one, two = self.ends
+        for source, sink in ((one, two), (two, one)):
+            inside = self._inside[sink]
+            with suppress(BlockingIOError, OSError):
+                if len(inside) < 4096:
+                    inside += os.read(source, 4096)
+            with suppress(BlockingIOError, OSError):
+                if inside:
+                    del inside[: os.write(sink, inside)]
+
+    def close(self) -> None:
+        """Close it."""
+        for fd in (*self.ends, self._one, self._two):
+            os.close(fd)
+
+
+@pytest.mark.parametrize("law", laws(lacking=(Trait.RESET, Trait.HALF_CLOSE, Trait.END)), ids=str)
+def test_serial(law: Law) -> None:
+    with drivers() as both, closing(Cable()) as cable:
+
+        def run(until: Callable[[], bool]) -> None:
+            def moved() -> bool:
+                cable.move()
+                return until()
+
+            both.run(moved)
+
+        ends = [Caller(driver.engine, None) for driver in (both.home, both.away)]
+        for end_, path in zip(ends, cable.paths, strict=True):
+            end_.engine.schedule(end_, Address, Address.parse(f"serial:{path}?baud=115200"))
+        run(lambda: all(each.connected for each in ends))
+        law(Pair(ends[0].connected[0], ends[1].connected[0], run))
+
+
+@pytest.mark.parametrize("law", laws(lacking=(Trait.RESET, Trait.BOTH_WAYS)), ids=str)
+def test_fifo(law: Law, tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    with drivers() as both:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        reader = accepted(both.home, DescriptorPort(both.home, fd, NONE), both.run)
+        writer = Caller(both.away.engine, None)
+        writer.engine.schedule(writer, Address, Address.parse(f"fifo:{path}"))
+        both.run(lambda: bool(writer.connected))
+        law(Pair(writer.connected[0], reader, both.run))

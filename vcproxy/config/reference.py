@@ -48,7 +48,9 @@ A configuration is one TOML file. Unknown keys are errors. Relative paths are re
 
 - A **duration** is a number and a unit: "250ms", "5s", "2m", "1h", "1d".
 - A **size** is a number and a unit: "512B", "64KiB", "1MiB", "1GiB".
-- An **address** is a URI: "tcp://127.0.0.1:80", "tls://[::1]:443", "unix:run/app.sock", "stdio:".
+- An **address** is a URI: "tcp://127.0.0.1:80", "tls://[::1]:443", "udp://127.0.0.1:53",
+  "unix:run/app.sock?mode=0660", "unixgram:app.sock", "unixpacket:app.sock", "fifo:app.fifo",
+  "serial:/dev/ttyUSB0?baud=9600", "terminal:", "stdio:". A "?" in a path is written %3F.
 
 Check a file with `vcproxy -t -c FILE`; print it with every default by `vcproxy -T -c FILE`.
 """

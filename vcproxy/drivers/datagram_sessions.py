@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vcproxy.drivers.datagrams import BATCH, LARGEST, DatagramPort, DatagramSocket, SetInterest
 from vcproxy.engine.blocks import EMPTY
@@ -27,7 +27,8 @@ MAX_PENDING = 16 * 1024
 """Limit of the bytes queued for one VC; the datagram that exceeds it is still queued. A session
 does not read while it connects, and a thousand sessions must not use a full socket buffer each."""
 
-PeerAddress = tuple[str, int]
+PeerAddress = Any
+"""Host and port, or the address of a Unix socket."""
 
 
 class DatagramSessions:
@@ -37,6 +38,9 @@ class DatagramSessions:
     datagrams from new sources are dropped. When `has_descriptor` returns False, the session that
     has been idle longest is closed to make room.
     """
+
+    largest: ClassVar[int] = LARGEST
+    """The size of the buffer for a datagram."""
 
     def __init__(
         self,
@@ -65,10 +69,10 @@ class DatagramSessions:
 
     def on_readable(self) -> None:
         """Read a batch of datagrams, and deliver each to the VC of its source."""
-        recvfrom, ports = self.sock.recvfrom, self.ports
+        recvfrom, ports, largest = self.sock.recvfrom, self.ports, self.largest
         for _ in range(BATCH):
             try:
-                data, peer = recvfrom(LARGEST)
+                data, peer = recvfrom(largest)
             except BlockingIOError:
                 return
             except OSError:
@@ -187,6 +191,5 @@ class SessionPort(DatagramPort):
         self.writable = False
         self._pending.clear()
         self._count(-self._pending_bytes)
-        assert self._peer is not None
         self._sessions.forget(self, self._peer)
         self.vc.gone()

@@ -50,6 +50,10 @@ LOCAL = (*PATHS, *STANDARD, CHILD)
 MESSAGES = ("udp", "nats", "unixgram", "unixpacket")
 """The schemes whose connections carry messages."""
 
+PACKETS = "unixpacket"
+"""The peer of an accepted connection at unixpacket: it carries messages, but is no session of
+datagrams, which may end without notice."""
+
 NATS_PORT = 4222
 """The default port of NATS servers."""
 
@@ -165,6 +169,11 @@ class Address:
     def parameter(self, name: str) -> str:
         """Return the value of a parameter; "" if it is not given."""
         return dict(self.parameters + self.file).get(name, "")
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether it can be received from without a connection: see `Engine.subscribe`."""
+        return self.scheme in ("udp", "nats", "unixgram", "fifo")
 
     @property
     def secure(self) -> bool:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from vcproxy.engine.address import Address, unmapped
+from vcproxy.engine.address import PACKETS, Address, unmapped
 from vcproxy.engine.address_history import AddressHistory
 from vcproxy.engine.blocks import Memory
 from vcproxy.engine.calls import Called, PendingCalls
@@ -161,9 +161,12 @@ class Engine(EventDispatcher):
         """Receive what is sent to a udp address of this host, a multicast group or a NATS subject.
 
         Delivers CONNECTED with the VC, which is message-oriented and read-only; or ERROR with the
-        VC, whose `error` is the reason, as for `connect`. A group may have several subscribers.
+        VC, whose `error` is the reason, as for `connect`. A group may have several subscribers. At
+        fifo:PATH it is a stream of what all writers write. Raises ValueError: see `subscribed`.
         """
         cont.mutex.require("subscribe()")
+        if not address.subscribed:
+            raise ValueError(f"{address} is connected to, not subscribed to")
         outgoing = self.outgoing(cont, str(address))
         outgoing.start(address, timeout=timeout, attempt=Subscribe)
         return outgoing.vc
@@ -305,7 +308,7 @@ class Engine(EventDispatcher):
         vc.peer = peer
         vc.peer_address = peer.rpartition(":")[0].strip("[]")
         self.vcs[vc] = None
-        if message_oriented:
+        if message_oriented and peer != PACKETS:
             self.shortage.sessions[vc] = None
         listener.vc_made(vc)
         if secure and vc.excess:  # closed now: a handshake costs more than a refusal

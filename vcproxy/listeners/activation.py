@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING
 
+from vcproxy.engine.address import UNIX
 from vcproxy.listeners.plan import Place, addresses_of, place_of
 
 if TYPE_CHECKING:
@@ -63,8 +64,10 @@ def activated(
 def _bound_to(address: Address) -> Iterator[tuple[int, object]]:
     """Yield the type and the key of each socket that may be bound to an address."""
     kind = socket.SOCK_DGRAM if address.message_oriented else socket.SOCK_STREAM
-    if address.scheme == "unix":
-        yield kind, address.path
+    if address.scheme in UNIX:
+        from vcproxy.drivers.epoll.unix_socket import KINDS  # few proxies are activated
+
+        yield KINDS[address.scheme], address.path
     elif address.scheme in ("tcp", "tls", "udp"):
         try:
             found = socket.getaddrinfo(address.host, address.port, type=kind)

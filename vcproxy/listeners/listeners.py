@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from vcproxy.engine.address import STANDARD
 from vcproxy.engine.continuation import OwnedCall
 from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
@@ -84,9 +85,9 @@ class Listeners:
 
     @property
     def only_stdio(self) -> bool:
-        """Whether no client can connect, except the one on standard input."""
+        """Whether no client can connect, except the one on standard input or the terminal."""
         schemes = [bound.address.scheme for bound in self._bound.values()]
-        return not self.programs and all(scheme == "stdio" for scheme in schemes)
+        return not self.programs and all(scheme in STANDARD for scheme in schemes)
 
     def close(self) -> None:
         """Stop accepting. Open connections continue."""

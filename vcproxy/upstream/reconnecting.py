@@ -130,7 +130,7 @@ class ReconnectingConnection(Machine):
     @CONNECTING.enter
     def connecting(self) -> None:
         """Start an attempt."""
-        if self._subscribe and self.target.message_oriented:
+        if self._subscribe and self.target.subscribed:
             self._vc = self.engine.subscribe(self, self.target, timeout=self._connect_s)
         else:
             tls = self._tls if self.target.secure else None

@@ -20,11 +20,14 @@ from vcproxy.config.workers import only_in_worker_1
 from vcproxy.drivers.epoll.accepting import bind
 from vcproxy.drivers.epoll.datagram import bound
 from vcproxy.drivers.epoll.unix_socket import set_permissions
-from vcproxy.engine.address import Address
+from vcproxy.engine.address import STANDARD, UNIX, Address
 from vcproxy.listeners.plan import Place, addresses_of, place_of
 
 if TYPE_CHECKING:
     from vcproxy.config.loader import Configuration
+
+OWN = (*STANDARD, "fifo")
+"""The schemes that worker 1 opens itself."""
 
 HandedOn = tuple[str, Address, socket.socket]
 """A socket for a worker. The name is that of the listener, or "" if its address is enough."""
@@ -89,7 +92,7 @@ class ListeningSockets:
                 made = self._make(place, wanted)
             except OSError as error:
                 reason = (error.strerror or str(error)).lower()
-                if wanted.address.scheme == "unix" and place in self._groups:
+                if wanted.address.scheme in UNIX and place in self._groups:
                     at = f"cannot listen at {wanted.address} again: {reason}"
                     change.warnings.append(f"{wanted.name}: {at}")
                     continue
@@ -115,7 +118,7 @@ class ListeningSockets:
                 return _activated(wanted, missing, given)
         if group is not None and group.shared:
             return _shared(wanted, missing, next(iter(present.values())))
-        if address.scheme == "unix":
+        if address.scheme in UNIX:
             with bind(address) as sock:
                 made = _shared(wanted, missing, sock)
             made.inode = os.stat(address.path).st_ino
@@ -183,7 +186,7 @@ class ListeningSockets:
         other workers' clients to another worker.
         """
         for place, group in list(self._groups.items()):
-            if not group.real.message_oriented:
+            if not group.real.subscribed:
                 _close(self._groups.pop(place))
 
     def close(self) -> None:
@@ -212,7 +215,7 @@ def _wanted(configuration: Configuration, workers: int) -> Iterator[tuple[Place,
     for entry in configuration.settings.listener:
         numbers = (1,) if entry.name in single else tuple(range(1, workers + 1))
         for name, address in addresses_of(entry, configuration.plugins[entry.name]):
-            if address.scheme != "stdio":
+            if address.scheme not in OWN:
                 yield place_of(name, address), Wanted(name, address, numbers)
 
 
@@ -224,7 +227,7 @@ def _shared(wanted: Wanted, workers: list[int], sock: socket.socket) -> Group:
 
 def _activated(wanted: Wanted, workers: list[int], sock: socket.socket) -> Group:
     """Return descriptors of an activated socket for some workers. Raises OSError."""
-    if wanted.address.message_oriented and len(workers) > 1:
+    if wanted.address.subscribed and len(workers) > 1:
         raise OSError("workers cannot share an inherited socket of datagrams: use one worker")
     return _shared(wanted, workers, sock)
 

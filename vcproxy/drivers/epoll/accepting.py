@@ -45,7 +45,8 @@ def bind(address: Address, divided: Divided = None) -> socket.socket:
         from vcproxy.drivers.epoll.unix_socket import bound_unix  # many proxies have none
 
         sock = bound_unix(address)
-        sock.listen(BACKLOG)
+        if address.scheme != "unixgram":
+            sock.listen(BACKLOG)
         return sock
     family, _, _, _, where = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vcproxy.drivers.epoll import datagram
+from vcproxy.drivers.datagrams import DatagramPort
+from vcproxy.drivers.epoll import datagram, local
 from vcproxy.drivers.epoll.accepting import show
 from vcproxy.drivers.epoll.connecting import Connecting, Resolving, connect_error
+from vcproxy.drivers.epoll.local import SPECIAL
 from vcproxy.drivers.epoll.pipes import PipePool
 from vcproxy.drivers.epoll.sources import Sources
 from vcproxy.drivers.epoll.splice import Splice
@@ -46,9 +48,11 @@ from vcproxy.engine.commands import (
 )
 
 if TYPE_CHECKING:
+    from vcproxy.drivers.epoll.descriptor_port import DescriptorPort
     from vcproxy.drivers.epoll.driver import EpollDriver
     from vcproxy.drivers.epoll.thread_pool import Job
     from vcproxy.drivers.nats import AsyncioThread
+    from vcproxy.engine.address import Address
 
 
 class Commands:
@@ -111,6 +115,8 @@ class Commands:
         try:
             if command.address.scheme == "udp":
                 self._open_datagram(command, datagram.connected(command.address))
+            elif command.address.scheme in SPECIAL:
+                self._open_local(command, local.connected)
             elif isinstance(vc.port, Connecting):
                 vc.port.start(command)
             else:
@@ -125,7 +131,10 @@ class Commands:
             self._open_nats(command)
             return
         try:
-            self._open_datagram(command, datagram.bound(command.address))
+            if command.address.scheme in SPECIAL:
+                self._open_local(command, local.subscribed)
+            else:
+                self._open_datagram(command, datagram.bound(command.address))
         except OSError as error:
             command.outgoing.refused(command.address, connect_error(command, error))
 
@@ -136,6 +145,17 @@ class Commands:
         port.vc = outgoing.vc
         address = command.address
         outgoing.connected(address, port, lambda: show(sock.getsockname()), address.text)
+
+    def _open_local(
+        self,
+        command: Connect | Subscribe,
+        opened: Callable[[EpollDriver, Address], DescriptorPort | DatagramPort],
+    ) -> None:
+        """Open what is connected at once, as a VC's port. Raises OSError."""
+        outgoing, address = command.outgoing, command.address
+        port = opened(self._driver, address)
+        port.vc = outgoing.vc
+        outgoing.connected(address, port, lambda: address.text, address.text)
 
     def _open_nats(self, command: Connect | Subscribe) -> None:
         from vcproxy.drivers import nats  # imports asyncio, 15 ms that only NATS users should pay
@@ -148,7 +168,7 @@ class Commands:
         vc = command.vc
         if vc.closed and vc.error is None:
             return  # the close that follows sends the end of stream
-        if isinstance(vc.port, StreamPort):
+        if isinstance(vc.port, StreamPort | DatagramPort):
             vc.port.shutdown_write()
 
     def _close(self, command: Close) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from vcproxy.drivers.epoll.accepting import show
 from vcproxy.drivers.epoll.stream import StreamPort
 from vcproxy.drivers.epoll.tcp import set_tcp
+from vcproxy.engine.address import UNIX
 from vcproxy.engine.commands import Connect, Subscribe
 from vcproxy.engine.failures import kind_of
 
@@ -74,6 +75,8 @@ class Resolving(_Unconnected):
 def connect_error(command: Connect | Subscribe, error: OSError) -> OSError:
     """Return the error of a failed attempt, with the system's text; and with the address, if that
     is not the target itself but one of its host name's addresses."""
+    if error.errno is None and command.address == command.outgoing.target:
+        return error  # with a text of our own
     why = os.strerror(error.errno).lower() if error.errno else str(error)
     where = "" if command.address == command.outgoing.target else f"{command.address}: "
     return kind_of(error.errno)(f"{where}{why}")
@@ -121,13 +124,16 @@ class Attempt:
         self._connecting = connecting
         self._command = command
         address = command.address
-        if address.scheme == "unix":
+        kind = socket.SOCK_STREAM
+        if address.scheme in UNIX:
             family: int = socket.AF_UNIX
             where: object = address.path
+            if address.scheme == "unixpacket":
+                kind = socket.SOCK_SEQPACKET
         else:
             family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
             where = (address.host, address.port)
-        self._sock = socket.SocketType(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._sock = socket.SocketType(family, kind | socket.SOCK_NONBLOCK)
         if family != socket.AF_UNIX:
             set_tcp(self._sock, command.outgoing.tcp, fresh=True)
         try:
@@ -168,6 +174,9 @@ class Attempt:
     def _connected(self, mask: int) -> None:
         outgoing = self._command.outgoing
         address = self._command.address
+        if address.message_oriented:
+            self._connected_packets()
+            return
         if outgoing.tls is None:
             port = StreamPort(self._driver, self._sock)
         else:
@@ -180,6 +189,19 @@ class Attempt:
         self._driver.watch(port.fd, port)
         outgoing.connected(address, port, self._local, address.text)
         port.ready(mask)  # the same edge may report data or an end; no other edge follows
+
+    def _connected_packets(self) -> None:
+        from vcproxy.drivers.epoll.packet_port import packet_port  # few proxies need it
+
+        outgoing, address = self._command.outgoing, self._command.address
+        self._driver.unwatch(self._sock.fileno())
+        try:
+            port = packet_port(self._driver, self._sock)
+        except OSError as error:
+            outgoing.refused(address, connect_error(self._command, error))
+            return
+        port.vc = outgoing.vc
+        outgoing.connected(address, port, self._local, address.text)
 
     def _local(self) -> str:
         return show(self._sock.getsockname())

@@ -13,6 +13,7 @@ from vcproxy.drivers.epoll.accepting import AcceptDriver, Divided, bind_divided,
 from vcproxy.drivers.epoll.multicast import interface_index, join, send_on
 
 if TYPE_CHECKING:
+    from vcproxy.drivers.epoll.poller import Poller
     from vcproxy.engine.address import Address
     from vcproxy.engine.listener import Listener
 
@@ -47,6 +48,9 @@ class DatagramListener(DatagramSessions):
             lambda: descriptors.room_for_session,
         )
 
+    def renew(self, address: Address, inherited: socket.socket | None = None) -> None:
+        """Do nothing: there are no options."""
+
     def resume(self) -> None:
         """Use the current listener's name in logs. There is nothing to resume: at the limit of
         sessions, datagrams from new sources are dropped without a pause."""
@@ -66,7 +70,7 @@ class DatagramWatch:
 
     handler: EpollHandler
 
-    def __init__(self, driver: AcceptDriver, sock: socket.socket) -> None:
+    def __init__(self, driver: Poller, sock: socket.SocketType) -> None:
         self._driver = driver
         self._fd = sock.fileno()
         self._mask = 0

@@ -16,15 +16,17 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.bus_exchange import BusExchange
+from vcproxy.drivers.datagram_sessions import DatagramSessions
 from vcproxy.drivers.datagrams import DatagramPort
+from vcproxy.drivers.epoll import local
 from vcproxy.drivers.epoll.accepting import AcceptPort
 from vcproxy.drivers.epoll.commands import Commands
 from vcproxy.drivers.epoll.connecting import Attempt
 from vcproxy.drivers.epoll.datagram import DatagramListener
 from vcproxy.drivers.epoll.descriptors import Descriptors
+from vcproxy.drivers.epoll.local import SPECIAL, ListeningPort
 from vcproxy.drivers.epoll.offload import Offload
 from vcproxy.drivers.epoll.poller import Watcher
-from vcproxy.drivers.epoll.stdio import Stdio
 from vcproxy.drivers.epoll.stream import EDGES, StreamPort
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import ACCEPT_PAUSE_S, Engine
@@ -78,7 +80,7 @@ class EpollDriver:
         self._reported: set[int] = set()  # the descriptors of _events, made when first needed
         self._reported_in = -1
         self._watchers: dict[int, Watcher] = {}
-        self._listening: dict[Listener, list[AcceptPort | DatagramListener | Stdio]] = {}
+        self._listening: dict[Listener, list[ListeningPort]] = {}
         self._assigned = 0  # number of connections assigned to drivers of the group
         self._shortage_logged_at = float("-inf")
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -259,15 +261,15 @@ class EpollDriver:
         A listener may have several addresses. `listener.tls`, an ssl.SSLContext, is used at its
         tls:// addresses. `inherited`: a socket that listens at the address already. Raises OSError.
         """
-        port: AcceptPort | DatagramListener | Stdio
-        if address.scheme == "stdio":
-            port = Stdio(self, listener)
+        port: ListeningPort
+        if address.scheme in SPECIAL:
+            port = local.listening(self, listener, address, inherited)
         elif address.scheme == "udp":
             port = DatagramListener(self, listener, address, inherited)
         else:
             port = AcceptPort(self, listener, address, inherited)
         self._listening.setdefault(listener, []).append(port)
-        sessions = port if isinstance(port, DatagramListener) else None
+        sessions = port if isinstance(port, DatagramSessions) else None
         self.descriptors.add_address(listener, sessions)
         return port.address
 
@@ -290,7 +292,7 @@ class EpollDriver:
                 self._listening[old].remove(port)
                 self._listening.setdefault(new, []).append(port)
                 port.listener = new
-                sessions = port if isinstance(port, DatagramListener) else None
+                sessions = port if isinstance(port, DatagramSessions) else None
                 self.descriptors.add_address(new, sessions)
                 self._forget_if_unbound(old)
                 port.resume()
@@ -311,7 +313,7 @@ class EpollDriver:
         `inherited`: a Unix socket that is bound again already.
         """
         for port in self._listening.get(listener, []):
-            if port.requested == address and isinstance(port, AcceptPort):
+            if port.requested == address:
                 try:
                     port.renew(address, inherited)
                 except OSError as error:
@@ -352,6 +354,9 @@ class EpollDriver:
 
     def adopt(self, listener: Listener, sock: socket.SocketType, peer: str, tls: object) -> None:
         """Make an accepted socket a VC of this engine. `tls` is None for a plain connection."""
+        if sock.type == socket.SOCK_SEQPACKET:
+            local.adopt_packets(self, listener, sock)
+            return
         if tls is None:
             port = StreamPort(self, sock)
         else:

@@ -1,134 +1,78 @@
 """Standard input and output as one connection, as inetd and ssh's ProxyCommand provide it.
 
+A program may connect to stdio:, once; the listener of stdio: accepts one connection.
+
 Tested in tests/drivers/test_epoll_stream.py and tests/conformance/test_epoll.py.
 """
 
 from __future__ import annotations
 
 import os
-import select
 import socket
 import stat
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
-from vcproxy.drivers.epoll.stream import StreamPort
-from vcproxy.engine.address import Address
+from vcproxy.drivers.epoll.descriptor_port import DescriptorPort
 
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll.accepting import AcceptDriver
+    from vcproxy.drivers.epoll.poller import Poller
+    from vcproxy.engine.address import Address
     from vcproxy.engine.listener import Listener
 
+IN_USE: set[str] = set()
+"""The schemes among stdio and terminal that this process has opened: there is one of each."""
 
-_INPUT = select.EPOLLIN | select.EPOLLRDHUP  # RDHUP: input may be a socket (socat EXEC)
 
-
-class StdioPort(StreamPort):
+class StdioPort(DescriptorPort):
     """Reads one descriptor and writes another: pipes, terminals, sockets or files.
 
     Both are duplicates, and /dev/null replaces the originals. So closing them is visible to the
     process at the other end, and the proxy's own output does not enter the stream.
     """
 
-    __slots__ = ("_blocking", "_out")
+    __slots__ = ("_blocking",)
 
-    def __init__(self, driver: AcceptDriver, source: int = 0, sink: int = 1) -> None:
-        self._driver = driver
-        self.sock = None
-        self.fd, self._out = _take_over(source, os.O_RDONLY), _take_over(sink, os.O_WRONLY)
+    def __init__(self, driver: Poller, source: int = 0, sink: int = 1) -> None:
+        taken = _take_over(source, os.O_RDONLY), _take_over(sink, os.O_WRONLY)
         # The open file is shared with the parent process: its blocking mode is restored at the end.
-        self._blocking = [fd for fd in (self.fd, self._out) if os.get_blocking(fd)]
-        for fd in self._blocking:
-            os.set_blocking(fd, False)
-        self.writable = True
-        self.spliceable = False
-        self.bridged_out = self.bridged_in = None
-        self._eof = False
-        self._lost = None
-        self._small = True
-        self._io = _Descriptors(self.fd, self._out)
-        # A regular file cannot be polled (EPERM): it is always ready.
-        self._ending = self.readable = not _watched(driver, self.fd, self, _INPUT)
-        _watched(driver, self._out, _Out(self), select.EPOLLOUT)
+        self._blocking = [fd for fd in taken if os.get_blocking(fd)]
+        super().__init__(driver, *taken)
 
     def shutdown_write(self) -> None:
         """Close the output: its reader gets end of stream."""
-        self.writable = False
-        if self._out >= 0 and stat.S_ISSOCK(os.fstat(self._out).st_mode):
+        if self.out >= 0 and stat.S_ISSOCK(os.fstat(self.out).st_mode):
+            self.writable = False
             # The input may be the same socket (inetd, socat): closing only the output sends no FIN.
-            with socket.socket(fileno=os.dup(self._out)) as sock, suppress(OSError):
+            with socket.socket(fileno=os.dup(self.out)) as sock, suppress(OSError):
                 sock.shutdown(socket.SHUT_WR)
             return
-        self._close(self._out)
-        self._out = -1
+        super().shutdown_write()
         os.set_blocking(self.fd, False)  # on a terminal both descriptors share one open file
 
-    def connection_lost(self, error: OSError) -> None:
-        """Fail at once: only the output is broken, the input is another file and stays open."""
-        self.fail(error)
-
-    def close(self, abort: bool) -> None:
-        """Close both descriptors: data already written stays readable at the other end."""
-        self.finish()
-
-    def finish(self) -> None:
-        """Close both descriptors now."""
-        if self.fd >= 0:
-            self.release()
-            self.vc.gone()
-
-    force_close = finish
-
-    def release(self) -> None:
-        """Close both descriptors; restore their blocking mode."""
-        self._close(self.fd)
-        self._close(self._out)
-        self.fd = self._out = -1
+    def lost_output(self) -> None:
+        """Do nothing: the next write reports it."""
 
     def _close(self, fd: int) -> None:
-        if fd >= 0:
-            self._driver.unwatch(fd)  # a close is not enough: other processes have copies
-            if fd in self._blocking:
-                os.set_blocking(fd, True)
-            os.close(fd)
+        if fd in self._blocking:
+            os.set_blocking(fd, True)
+        super()._close(fd)
 
 
-class _Descriptors:
-    """Two descriptors with the methods of a socket. See ByteStream."""
+class Single:
+    """The listener of stdio: or terminal:. It accepts exactly one connection, at the start."""
 
-    def __init__(self, source: int, sink: int) -> None:
-        self.recv = partial(os.read, source)
-        self.recv_into: Callable[[memoryview], int] = lambda view: os.readv(source, [view])
-        self.send = partial(os.write, sink)
-        self.sendmsg = partial(os.writev, sink)
-
-
-class _Out:
-    """The watcher of a port's output."""
-
-    def __init__(self, port: StdioPort) -> None:
-        self._port = port
-
-    def ready(self, mask: int) -> None:
-        self._port.writable = True
-        self._port.write()
-
-
-class Stdio:
-    """The listener of stdio: it accepts exactly one connection, at the start."""
-
-    requested = address = Address("stdio")
-
-    def __init__(self, driver: AcceptDriver, listener: Listener) -> None:
+    def __init__(self, driver: AcceptDriver, listener: Listener, address: Address) -> None:
+        """Open what the address names. Raises OSError."""
+        self.requested = self.address = address
         self.listener = listener
-        self._port = port = StdioPort(driver)
+        self._port = port = standard(driver, address)
 
         def accept() -> None:
             if port.fd >= 0:
                 listener.count_accepted()
-                port.vc = driver.engine.accepted(listener, port, "stdio", secure=False)
+                port.vc = driver.engine.accepted(listener, port, address.scheme, secure=False)
 
         # Deferred to the next turn: the listener may not be set up completely yet.
         driver.engine.inbox.feed(accept)
@@ -136,10 +80,27 @@ class Stdio:
     def resume(self) -> None:
         """Do nothing: there is no further connection."""
 
+    def renew(self, address: Address, inherited: object = None) -> None:
+        """Do nothing: it is opened once."""
+
     def close(self) -> None:
         """Close the descriptors if the connection was not accepted yet; else leave it open."""
         if not hasattr(self._port, "vc"):
             self._port.release()
+
+
+def standard(driver: Poller, address: Address) -> DescriptorPort:
+    """Open standard input and output, or the terminal of this process. Raises OSError, also if they
+    are open already."""
+    if address.scheme in IN_USE:
+        what = {"stdio": "standard input and output are"}.get(address.scheme, "the terminal is")
+        raise OSError(f"{what} in use already by this process")
+    if address.scheme == "stdio":
+        IN_USE.add(address.scheme)  # for ever: /dev/null has replaced them
+        return StdioPort(driver)
+    from vcproxy.drivers.epoll.terminal import TerminalPort  # few proxies have one
+
+    return TerminalPort(driver, address, IN_USE)
 
 
 def _take_over(fd: int, mode: int) -> int:
@@ -148,11 +109,3 @@ def _take_over(fd: int, mode: int) -> int:
     os.dup2(null, fd)
     os.close(null)
     return taken
-
-
-def _watched(driver: AcceptDriver, fd: int, watcher: StdioPort | _Out, mask: int) -> bool:
-    try:
-        driver.watch(fd, watcher, mask | select.EPOLLET)
-    except PermissionError:
-        return False
-    return True

@@ -157,13 +157,8 @@ class StreamPort:
         count = len(data)
         if not count:
             self.readable = False
-            self._eof = True
             vc.would_block()
-            # EPIPE: the peer had ended its direction in order before it reset ours (tcp(7)).
-            if self._lost is None or self._lost.errno == errno.EPIPE:
-                vc.ended()
-            if self._lost is not None:
-                self.fail(self._lost)
+            self.end_reached()
             return
         direct = vc.read_vio.direct  # type: ignore[union-attr]  # deliver(), inlined for speed
         if direct is not None:
@@ -182,6 +177,15 @@ class StreamPort:
             vc.again(True)
         else:
             self.readable = False
+
+    def end_reached(self) -> None:
+        """Report that a read has returned the end, after all data."""
+        self._eof = True
+        # EPIPE: the peer had ended its direction in order before it reset ours (tcp(7)).
+        if self._lost is None or self._lost.errno == errno.EPIPE:
+            self.vc.ended()
+        if self._lost is not None:
+            self.fail(self._lost)
 
     def push(self, data: Block) -> int:
         """Write data that another port has just read; return the number of bytes written."""
@@ -243,7 +247,7 @@ class StreamPort:
         if self._eof:
             self.fail(error)
             return
-        self._lost = plain(error)
+        self._lost = self.explained(error)
         self.readable = self._ending = True
         if self.bridged_out is not None:
             self.bridged_out.stop()  # a splice would return 0 next, as at an orderly end
@@ -265,8 +269,12 @@ class StreamPort:
     def fail(self, error: OSError) -> None:
         """Report a broken connection to the VC; all input has been read."""
         self.readable = self.writable = False
-        self._lost = plain(error)
+        self._lost = self.explained(error)
         self.vc.failed(self._lost)
+
+    def explained(self, error: OSError) -> OSError:
+        """Return an error of a system call with the text for the VC."""
+        return plain(error)
 
     def shutdown_write(self) -> None:
         """Send FIN after all data sent before."""

@@ -10,6 +10,7 @@ from zlib import crc32
 
 from vcproxy.drivers.datagram_sessions import DatagramSessions, SessionPort
 from vcproxy.drivers.datagrams import DatagramPort
+from vcproxy.drivers.unix_sessions import UnixSessions, session_name
 from vcproxy.engine.address import Address
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class SimDatagramPort(DatagramPort):
 
     __slots__ = ("_driver",)
 
-    def __init__(self, driver: PortDriver, sock: SimSocket) -> None:
+    def __init__(self, driver: PortDriver, sock: SimSocket | SimUnixSocket) -> None:
         watch = SimWatch(driver, sock)
         watch.handler = self
         super().__init__(sock, watch.set_interest, sock.send)
@@ -96,6 +97,25 @@ class SimDatagramListener(DatagramSessions):
     def port(self, peer: HostPort) -> SessionPort:
         """See DatagramSessions."""
         return SimSessionPort(self, peer)
+
+
+class SimUnixListener(UnixSessions):
+    """Listens for Unix datagrams at a path."""
+
+    def __init__(
+        self, driver: PortDriver, sock: SimUnixSocket, address: Address, listener: Listener
+    ) -> None:
+        watch = SimWatch(driver, sock)
+        watch.handler = self
+        self.address = address
+        super().__init__(
+            driver.engine,
+            listener,
+            sock,
+            watch.set_interest,
+            lambda place: session_name(str(place)),
+            lambda: driver.max_sessions is None or len(self.ports) < driver.max_sessions,
+        )
 
 
 class SimSessionPort(SessionPort):

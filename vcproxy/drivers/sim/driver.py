@@ -11,10 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from vcproxy.drivers.datagrams import DatagramPort
+from vcproxy.drivers.sim import message_sockets
 from vcproxy.drivers.sim.accept_port import SimAcceptPort
 from vcproxy.drivers.sim.calls import SimCalls
-from vcproxy.drivers.sim.datagram import SimDatagramListener, SimDatagramPort
 from vcproxy.drivers.sim.link import Endpoint, do_nothing
+from vcproxy.drivers.sim.message_sockets import CONNECTED, open_port
+from vcproxy.drivers.sim.packets import PacketEndpoint
 from vcproxy.drivers.sim.port import SimPort, end_bridge, start_bridge
 from vcproxy.drivers.sim.sources import SimSources
 from vcproxy.drivers.sim.tls_stream import wrap_tls
@@ -52,11 +54,13 @@ from vcproxy.engine.mutex import current
 from vcproxy.engine.net import NetVConnection
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.sim.datagram_network import SimSocket
+    from vcproxy.drivers.sim.datagram import SimDatagramListener, SimUnixListener
     from vcproxy.drivers.sim.faults import Span
     from vcproxy.drivers.sim.lock_contention import LockContention
     from vcproxy.drivers.sim.network import Network
     from vcproxy.drivers.sim.port_driver import EdgeHandler
+
+Accepting: TypeAlias = "SimAcceptPort | SimDatagramListener | SimUnixListener"
 
 TraceEntry: TypeAlias = tuple[float, str, str, str, tuple[object, ...]]
 """Virtual time, engine, driver call, VC, and details: sizes, checksums, error texts."""
@@ -113,7 +117,7 @@ class SimDriver:
         self._contention = contention
         self._clock = network.clock
         self._trace = trace
-        self._listening: dict[Listener, list[SimAcceptPort | SimDatagramListener]] = {}
+        self._listening: dict[Listener, list[Accepting]] = {}
         self._attempts: dict[NetVConnection, list[Connect]] = {}
         self._completions: deque[Callable[[], object]] = deque()
         self._assigned = 0
@@ -244,9 +248,9 @@ class SimDriver:
 
         `listener.tls`, an ssl.SSLContext, is used at a tls:// address. Raises OSError.
         """
-        accepting: SimAcceptPort | SimDatagramListener
-        if address.scheme == "udp":
-            accepting = SimDatagramListener(self, self.network.datagrams.bind(address), listener)
+        accepting: Accepting
+        if address.scheme in CONNECTED:
+            accepting = message_sockets.listening(self, self.network, address, listener)
         else:
             accepting = SimAcceptPort(self, self.network.listen(address), listener)
         self._listening.setdefault(listener, []).append(accepting)
@@ -267,7 +271,13 @@ class SimDriver:
     def adopt(self, listener: Listener, endpoint: Endpoint, tls: object) -> NetVConnection:
         """Make an accepted endpoint a VC of this engine."""
         port = SimPort(self, wrap_tls(endpoint, tls, self._clock, server_side=True))
-        port.vc = self.engine.accepted(listener, port, endpoint.peer, secure=tls is not None)
+        port.vc = self.engine.accepted(
+            listener,
+            port,
+            endpoint.peer,
+            secure=tls is not None,
+            message_oriented=isinstance(endpoint, PacketEndpoint),
+        )
         self.trace_call("accepted", port.vc)
         port.continue_handshake()
         self.edge(port)
@@ -299,8 +309,8 @@ class SimDriver:
             error = self.connect_errors.popleft()
             self.complete_after((0.0, 0.0), partial(self._connected, command, None, error))
             return
-        if command.address.scheme == "udp":
-            self._open_datagram(command, self.network.datagrams.connect)
+        if command.address.scheme in CONNECTED:
+            open_port(self, command, partial(message_sockets.connected, self, self.network))
             return
         self.start_attempt(command)
 
@@ -326,28 +336,7 @@ class SimDriver:
         return True
 
     def _subscribe(self, command: Subscribe) -> None:
-        self._open_datagram(command, self.network.datagrams.bind)
-
-    def _open_datagram(
-        self, command: Connect | Subscribe, make: Callable[[Address], SimSocket]
-    ) -> None:
-        """Open a datagram socket as a VC's port. It is connected at once: UDP has no handshake."""
-        outgoing = command.outgoing
-        if outgoing.vc.closed:
-            return
-        try:
-            if command.address.scheme == "nats":
-                raise OSError(f"{command.address}: NATS is not available in a simulation")
-            sock = make(command.address)
-        except OSError as error:
-            self.trace_call("refused", outgoing.vc, str(error))
-            outgoing.refused(command.address, error)
-            return
-        port = SimDatagramPort(self, sock)
-        port.vc = outgoing.vc
-        self.trace_call("connected", outgoing.vc)
-        local, peer = Address("udp", *sock.local), command.address
-        outgoing.connected(command.address, port, lambda: str(local), str(peer))
+        open_port(self, command, partial(message_sockets.subscribed, self, self.network))
 
     def _connected(
         self, command: Connect, endpoint: Endpoint | None, error: OSError | None

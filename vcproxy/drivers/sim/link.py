@@ -271,6 +271,11 @@ class Endpoint:
         return bool(self.incoming.arrived)
 
     @property
+    def over(self) -> bool:
+        """Whether it is closed here, or broken."""
+        return self.closed or self._error is not None
+
+    @property
     def writable(self) -> bool:
         """See Stream."""
         return self.outgoing.room > 0 or self._error is not None

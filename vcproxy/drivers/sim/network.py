@@ -17,8 +17,10 @@ from vcproxy.drivers.sim.conditions import Conditions
 from vcproxy.drivers.sim.datagram_network import DatagramNetwork
 from vcproxy.drivers.sim.files.files import SimFiles
 from vcproxy.drivers.sim.link import Endpoint, Link, do_nothing
+from vcproxy.drivers.sim.local_streams import ABSENT, BUSY, NATURES, local_pair
+from vcproxy.drivers.sim.packets import packet_pair
 from vcproxy.drivers.sim.unix_network import UnixNetwork
-from vcproxy.engine.address import Address
+from vcproxy.engine.address import LOCAL, PACKETS, STANDARD, Address
 from vcproxy.engine.failures import NotResolved, Unroutable
 
 if TYPE_CHECKING:
@@ -39,12 +41,14 @@ Connected: TypeAlias = Callable[[Endpoint | None, OSError | None], None]
 class Acceptor:
     """A listening socket: connections wait in `backlog` until its owner accepts them."""
 
-    __slots__ = ("address", "backlog", "on_edge")
+    __slots__ = ("address", "backlog", "last", "on_edge")
 
     def __init__(self, address: Address) -> None:
         self.address = address
         self.backlog: deque[Endpoint] = deque()
         self.on_edge: Callable[[], None] = do_nothing
+        self.last: Endpoint | None = None
+        """The end of the last client."""
 
     def close(self) -> None:
         """Reset the connections in the backlog."""
@@ -68,12 +72,11 @@ class Network(Conditions):
         self.processes: SimProcesses
         """The programs and the processes of the simulation, which sets it."""
         self.datagrams = DatagramNetwork(self)
-        """The datagram sockets of the simulation."""
+        """The UDP sockets of the simulation."""
         self.files = SimFiles()
         """The file system of the simulation."""
         self.bus = BusExchange()
         """The BusMessages sources of the simulation."""
-        """The UDP sockets of the simulation."""
         self.unix = UnixNetwork()
         """Its Unix datagram sockets."""
         self._acceptors: dict[tuple[str, int, str], Acceptor] = {}
@@ -95,7 +98,7 @@ class Network(Conditions):
 
     def listen(self, address: Address) -> Acceptor:
         """Listen at an address; port 0: a free one. Raises OSError if the address is in use."""
-        if address.scheme != "unix" and not address.port:
+        if address.scheme not in LOCAL and not address.port:
             address = address.with_port(self.free_port())
         key = _key(address)
         if key in self._acceptors:
@@ -137,21 +140,40 @@ class Network(Conditions):
         if address.host in self.unresponsive:
             return
         acceptor = self._find(address)
+        scheme = address.scheme
         reply_s = self.span(self.faults.latency)
         if address.host in self.unroutable:
             done(None, Unroutable(f"{address}: network is unreachable"))
             return
+        error: OSError | None = None
         if acceptor is None or self.happens(self.faults.refuse):
-            error = ConnectionRefusedError(f"{address}: connection refused")
+            absent = ABSENT.get(scheme) if acceptor is None else None
+            error = (
+                ConnectionRefusedError(f"{address}: connection refused")
+                if absent is None
+                else absent()
+            )
+        elif scheme in BUSY and acceptor.last is not None and not acceptor.last.over:
+            error = OSError(BUSY[scheme])
+        if error is not None or acceptor is None:
             self.clock.after(reply_s, lambda: done(None, error))
             return
-        unix = address.scheme == "unix"
-        local = local or ("unix:" if unix else f"10.0.0.1:{self.free_port()}")
-        peer = address.path if unix else f"{address.host}:{address.port}"
-        client, accepted = self.pair(local, peer)
+        client, accepted = self._pair_at(address, local)
+        acceptor.last = client
         acceptor.backlog.append(accepted)
         self.clock.after(reply_s, lambda: done(client, None))
         acceptor.on_edge()
+
+    def _pair_at(self, address: Address, local: str) -> tuple[Endpoint, Endpoint]:
+        """Return both endpoints of a connection at an address, as its scheme has them."""
+        scheme = address.scheme
+        if scheme in NATURES:
+            return local_pair(self, scheme, *NATURES[scheme])
+        if scheme == PACKETS:
+            return packet_pair(self, scheme, address.path)
+        unix = scheme == "unix"
+        local = local or ("unix:" if unix else f"10.0.0.1:{self.free_port()}")
+        return self.pair(local, address.path if unix else f"{address.host}:{address.port}")
 
     def _find(self, address: Address) -> Acceptor | None:
         hosts = (address.host, *ANY_HOST) if address.host else ("",)
@@ -163,4 +185,6 @@ class Network(Conditions):
 
 
 def _key(address: Address) -> tuple[str, int, str]:
+    if address.scheme in STANDARD:
+        return address.scheme, 0, ""
     return address.host, address.port, address.path

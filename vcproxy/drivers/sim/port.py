@@ -6,6 +6,7 @@ tests/conformance/test_sim.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -175,6 +176,16 @@ class SimPort:
         if count is None:
             self.writable = False
         return count or 0
+
+    def push_each(self, blocks: Sequence[Block]) -> int:
+        """See MessagePort."""
+        taken = 0
+        for block in blocks:
+            count = self.push(block)
+            taken += count
+            if not count:
+                break
+        return taken
 
     def write(self) -> None:
         """Write once the data that `begin_write()` returns."""

@@ -11,7 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.sim import DatagramPeer, Peer, SimDriver
+from vcproxy.drivers.sim.message_sockets import Opened, open_port, udp_port
 from vcproxy.engine.address import Address
+from vcproxy.engine.commands import Connect
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.net import NetVConnection
 from vcproxy.replay.format.peer_history import Handshake, PeerHistory, RunHistory, StreamEnd
@@ -19,9 +21,10 @@ from vcproxy.replay.hosts import OfflineHost
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.link import Endpoint
-    from vcproxy.engine.commands import Call, Connect, OpenSource, Subscribe
+    from vcproxy.engine.commands import Call, OpenSource, Subscribe
     from vcproxy.engine.listener import Listener
     from vcproxy.engine.mutex import Mutex
+    from vcproxy.replay.what_if.replayed_peer import ReplayedPeer
     from vcproxy.replay.what_if.run import WhatIfRun
 
 
@@ -72,8 +75,8 @@ class WhatIfDriver(SimDriver):
         vc = outgoing.vc
         server = self._run.server(vc, outgoing.target, outgoing.opener_name)
         history = server.history
-        if command.address.scheme == "udp":
-            self._open_datagram(command, lambda address: self._run.datagram_socket(address, server))
+        if command.address.message_oriented:
+            open_port(self, command, partial(self._datagram_port, server))
             return
         self.start_attempt(command)
         endpoint: Endpoint | None = None
@@ -101,8 +104,18 @@ class WhatIfDriver(SimDriver):
             server.attach(peer)
         self.complete_after((0.0, 0.0), partial(self._connected, command, endpoint, error))
 
+    def _datagram_port(self, server: ReplayedPeer, address: Address) -> Opened:
+        if address.scheme != "udp":
+            raise OSError(f"{address}: what it receives is not repeated: only udp:// is")
+        return udp_port(self, self._run.datagram_socket(address, server))
+
     def _subscribe(self, command: Subscribe) -> None:
+        if not command.address.message_oriented:  # a FIFO
+            self._connect(Connect(command.outgoing, command.address))
+            return
         super()._subscribe(command)
+        if command.address.scheme != "udp":
+            return
         post = self.network.datagrams
         sender = self._run.server(command.outgoing.vc, command.outgoing.target, "")
         sender.attach_datagrams(DatagramPeer(post.connect(command.address)).send)

@@ -178,6 +178,8 @@ class WhatIfRun:
         address = host.address_for(history)
         if address is None or (history.secure and history.handshake is None):
             return  # no listener; or the recorded handshake failed: no plugin was involved
+        if history.message_oriented and address.scheme != "udp":
+            return  # only datagrams of UDP are repeated
         if history.message_oriented:
             name, _, port = history.address.rpartition(":")
             source = name.strip("[]"), int(port)

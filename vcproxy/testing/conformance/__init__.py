@@ -24,4 +24,4 @@ __all__ = ["Crash", "End", "Law", "Pair", "Run", "Trait", "laws"]
 def laws(lacking: Sequence[Trait] = ()) -> list[Law]:
     """Return the laws for a kind of VC that lacks some traits."""
     groups = (transfer, goals, ends, verbs, timeouts)
-    return [law for group in groups for law in group.LAWS if law.needs not in lacking]
+    return [law for group in groups for law in group.LAWS if not set(law.needs) & set(lacking)]

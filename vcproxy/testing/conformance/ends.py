@@ -11,7 +11,7 @@ from vcproxy.testing.conformance.law import Laws, Trait
 LAWS = Laws()
 
 
-@LAWS.needing(Trait.HALF_CLOSE)
+@LAWS.needing(Trait.HALF_CLOSE, Trait.END, Trait.BOTH_WAYS)
 def one_direction_ends_and_the_other_continues(a: End, b: End) -> None:
     """EOS comes after all data; the other direction still works, and ends later."""
     data = some_bytes(200_000)
@@ -29,7 +29,7 @@ def one_direction_ends_and_the_other_continues(a: End, b: End) -> None:
     assert Event.ERROR not in a.events + b.events
 
 
-@LAWS.needing(Trait.HALF_CLOSE)
+@LAWS.needing(Trait.HALF_CLOSE, Trait.END, Trait.BOTH_WAYS)
 def the_other_direction_may_end_first(a: End, b: End) -> None:
     """Either end may shut down first."""
     a.read()
@@ -42,7 +42,7 @@ def the_other_direction_may_end_first(a: End, b: End) -> None:
     b.wait_for_data(b"so long")
 
 
-@LAWS.add
+@LAWS.needing(Trait.END)
 def a_close_is_an_orderly_end(a: End, b: End) -> None:
     """All data up to WRITE_COMPLETE arrives, then EOS."""
     data = some_bytes(100_000)
@@ -54,7 +54,7 @@ def a_close_is_an_orderly_end(a: End, b: End) -> None:
     assert Event.ERROR not in b.events
 
 
-@LAWS.add
+@LAWS.needing(Trait.END)
 def each_new_reader_gets_the_end(a: End, b: End) -> None:
     """EOS is a state of the stream: each new read gets it."""
     b.read()
@@ -64,7 +64,7 @@ def each_new_reader_gets_the_end(a: End, b: End) -> None:
     b.wait_for(Event.EOS, times=2)
 
 
-@LAWS.add
+@LAWS.needing(Trait.END, Trait.BOTH_WAYS)
 def an_end_that_came_before_the_read(a: End, b: End) -> None:
     """A complete read gets no EOS; the next read does."""
     a.read()
@@ -96,7 +96,7 @@ def both_close_at_once(a: End, b: End) -> None:
     assert a.events == events
 
 
-@LAWS.add
+@LAWS.needing(Trait.END)
 def shutdown_of_both_directions(a: End, b: End) -> None:
     """The peer gets EOS; the end that shut down gets no event, and must still close."""
     a.read()
@@ -109,7 +109,7 @@ def shutdown_of_both_directions(a: End, b: End) -> None:
     a.close()
 
 
-@LAWS.needing(Trait.RESET)
+@LAWS.needing(Trait.RESET, Trait.END)
 def a_reset_is_an_error(a: End, b: End) -> None:
     """After a close with an error the peer gets ERROR for both directions, and no EOS."""
     b.read()
@@ -123,7 +123,7 @@ def a_reset_is_an_error(a: End, b: End) -> None:
     b.wait_for(Event.ERROR, times=3)
 
 
-@LAWS.add
+@LAWS.needing(Trait.END, Trait.BOTH_WAYS)
 def writing_to_a_closed_peer_is_an_error(a: End, b: End) -> None:
     """A writer gets ERROR in the end."""
     a.close()
@@ -136,7 +136,7 @@ def writing_to_a_closed_peer_is_an_error(a: End, b: End) -> None:
     b.wait_for(Event.ERROR)
 
 
-@LAWS.add
+@LAWS.needing(Trait.END)
 def closing_in_a_callback(a: End, b: End) -> None:
     """Any callback may close; no event follows, even if more data has arrived."""
     b.on[Event.READ_READY] = lambda _: b.close_now()
@@ -149,7 +149,7 @@ def closing_in_a_callback(a: End, b: End) -> None:
     a.wait_for_end()
 
 
-@LAWS.add
+@LAWS.needing(Trait.END)
 def a_crash_closes_the_connection(a: End, b: End) -> None:
     """An exception in a callback closes the connection; the peer gets an end."""
 

@@ -21,6 +21,10 @@ class Trait(enum.Enum):
     """The peer can distinguish a reset from an orderly end."""
     HALF_CLOSE = enum.auto()
     """One direction may end while the other continues."""
+    END = enum.auto()
+    """The peer gets the end of a connection: a serial line has none."""
+    BOTH_WAYS = enum.auto()
+    """Both ends may write. Where they may not, the first end writes: a pipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Law:
     """A rule that every VC must follow; called with a new pair."""
 
     check: Check
-    needs: Trait | None
+    needs: tuple[Trait, ...]
 
     def __str__(self) -> str:
         return self.check.__name__
@@ -60,8 +64,8 @@ class Laws(list[Law]):
 
     def add(self, check: Check) -> None:
         """Add a law for all kinds of VC."""
-        self.append(Law(check, None))
+        self.append(Law(check, ()))
 
-    def needing(self, trait: Trait) -> Callable[[Check], None]:
-        """Add a law for kinds of VC with a trait."""
-        return lambda check: self.append(Law(check, trait))
+    def needing(self, *traits: Trait) -> Callable[[Check], None]:
+        """Add a law for kinds of VC with some traits."""
+        return lambda check: self.append(Law(check, traits))

@@ -6,12 +6,12 @@ from vcproxy.engine.blocks import SLAB
 from vcproxy.engine.event import Event
 from vcproxy.engine.vio import VIO
 from vcproxy.testing.conformance.end import FLOOD, LARGE, End, some_bytes
-from vcproxy.testing.conformance.law import Laws
+from vcproxy.testing.conformance.law import Laws, Trait
 
 LAWS = Laws()
 
 
-@LAWS.add
+@LAWS.needing(Trait.BOTH_WAYS)
 def bytes_go_both_ways(a: End, b: End) -> None:
     """Data written at one end is received at the other, in both directions."""
     a.read()
@@ -32,7 +32,7 @@ def one_byte_at_a_time(a: End, b: End) -> None:
     b.wait_for_data(message)
 
 
-@LAWS.add
+@LAWS.needing(Trait.BOTH_WAYS)
 def large_transfers_at_once(a: End, b: End) -> None:
     """Large transfers in both directions at the same time are complete and in order."""
     there, back = some_bytes(LARGE, 1), some_bytes(LARGE, 2)
