@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vcproxy.config import control, user, workers
+from vcproxy.config import control, local_addresses, user, workers
 from vcproxy.config.certificate_files import authorities, key_pair
 from vcproxy.config.errors import KeyProblem, did_you_mean
 from vcproxy.config.log_target import SyslogServer
@@ -24,7 +24,7 @@ from vcproxy.config.positions import KeyPath
 from vcproxy.config.schema import Settings
 from vcproxy.config.tables.listener import ListenerTable
 from vcproxy.config.tables.upstream import UpstreamTls
-from vcproxy.engine.address import Address
+from vcproxy.engine.address import PATHS, STANDARD, UNIX, Address
 
 Plugins = Mapping[int, Plugin]
 """The plugins whose options are valid, by the index of their listener."""
@@ -53,6 +53,9 @@ def check(
     yield from _needless_binds(settings, plugins)
     yield from _addresses(settings, plugins)
     yield from _datagrams(settings, plugins)
+    for index, listener in enumerate(settings.listener):
+        yield from local_addresses.problems(_bound(index, listener, plugins))
+    yield from local_addresses.lines(settings)
     yield from _tls_and_addresses(settings, plugins)
     yield from _upstreams(settings)
     yield from _files(settings, plugins)
@@ -86,6 +89,9 @@ def _upstreams(settings: Settings) -> Iterator[KeyProblem]:
             kind = (*path, "check", "kind")
             if address.message_oriented:
                 text = f"{address} takes datagrams, and only streams can be checked: remove check"
+                yield KeyProblem((*path, "check"), text, because=(servers,))
+            elif address.scheme in PATHS and address.scheme not in UNIX:
+                text = f"{address} cannot be checked, only used: remove check"
                 yield KeyProblem((*path, "check"), text, because=(servers,))
             elif upstream.check.kind == "tls" and not address.secure:
                 text = f'{address} is not tls://: write kind = "tcp" or "http"'
@@ -196,21 +202,23 @@ def _bound(
 
 
 def _addresses(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
-    """Report addresses that would be bound twice. stdio: can be used once in a process."""
-    stdio: list[KeyPath] = []
+    """Report addresses that would be bound twice. stdio: and terminal: can be used once in a
+    process."""
+    standard: dict[str, list[KeyPath]] = {scheme: [] for scheme in STANDARD}
     taken: dict[tuple[str, object], KeyPath] = {}
     for index, listener in enumerate(settings.listener):
         for path, address in _bound(index, listener, plugins):
-            if address.scheme == "stdio":
-                stdio.append(path)
+            if address.scheme in standard:
+                standard[address.scheme].append(path)
             elif address.path or address.port:  # with port 0 each listener gets its own port
                 first = taken.setdefault(_socket(address), path)
                 if first != path:
                     text = f"{address} is bound already: remove one, or write another address"
                     yield KeyProblem(path, text, because=(first,))
-    for path in stdio[1:]:
-        text = "stdio: may be used only once in a process: remove one"
-        yield KeyProblem(path, text, because=(stdio[0],))
+    for scheme, paths in standard.items():
+        for path in paths[1:]:
+            text = f"{scheme}: may be used only once in a process: remove one"
+            yield KeyProblem(path, text, because=(paths[0],))
 
 
 def _datagrams(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:

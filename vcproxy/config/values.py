@@ -20,7 +20,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from vcproxy.engine.address import CHILD, PATHS, Address
+from vcproxy.engine.address import CHILD, PATHS, STANDARD, Address
 from vcproxy.engine.units import duration, show_duration, show_size, size
 
 T = TypeVar("T")
@@ -58,8 +58,9 @@ def endpoint(value: object, info: ValidationInfo) -> Address:
 
 
 def _server(address: Address) -> Address:
-    if address.scheme == "stdio":
-        raise ValueError("stdio: is for listeners only: write the address of a server")
+    if address.scheme in STANDARD:
+        raise ValueError(f"{address.scheme}: is for listeners only: write the address of a server")
+    no_permissions(address)
     if address.scheme in ("tcp", "tls", "udp") and not address.port:
         raise ValueError(f'"{address}": a server needs a port above 0')
     return no_subject(address)
@@ -75,6 +76,24 @@ def no_subject(address: Address) -> Address:
     if address.scheme == "nats":
         raise ValueError(f'"{address}": only the source and the targets of a relay may be nats://')
     return address
+
+
+def no_permissions(address: Address) -> Address:
+    """Return the address. Raises ValueError if it sets the mode or the owner of a file."""
+    if address.file:
+        name = address.file[0][0]
+        raise ValueError(f'"{address}": {name} is for an address to listen at: remove it')
+    return address
+
+
+def bindable(address: Address) -> Address:
+    """Return the address. Raises ValueError if it cannot be listened at."""
+    if address.scheme == "serial":
+        raise ValueError(
+            f'"{address}": a serial line is connected to: write it in servers, or as the source or '
+            "a target of a relay"
+        )
+    return no_subject(address)
 
 
 def positive(seconds: float) -> float:

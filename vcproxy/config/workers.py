@@ -170,11 +170,20 @@ def _used_in_worker_1(pairs: Iterable[Pair]) -> set[str]:
     return {name for name, single in used.items() if single}
 
 
+_SINGLE = {
+    "stdio": "there is only one standard input",
+    "terminal": "there is only one terminal",
+    "fifo": "two readers of a FIFO would take each other's data",
+    "unixgram": "all clients of a path send to one socket",
+}
+"""Why addresses of these schemes are in one worker."""
+
+
 def _reason(listener: ListenerTable, plugin: Plugin) -> str:
     """Return why a listener runs in worker 1 only; empty: it runs in every worker."""
     for address in listener.bind:
-        if address.scheme == "stdio":
-            return "there is only one standard input"
+        if address.scheme in _SINGLE:
+            return _SINGLE[address.scheme]
         if address.multicast:
             return "each socket of a multicast group gets every datagram"
     return one_worker(plugin.cls)

@@ -20,8 +20,8 @@ from vcproxy.config import nats
 from vcproxy.config.errors import KeyProblem, OptionsError
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.tables.upstream import UpstreamTls
-from vcproxy.config.values import Duration, Endpoint, Size
-from vcproxy.engine.address import Address
+from vcproxy.config.values import Duration, Endpoint, Size, no_permissions
+from vcproxy.engine.address import LOCAL, STANDARD, Address
 from vcproxy.engine.units import show_size, size
 from vcproxy.framing.options import FramingOptions
 from vcproxy.tunnels.history import NO_HISTORY, History, Join
@@ -39,11 +39,20 @@ FIRST_MESSAGE_S = 10.0
 
 
 def _reachable(address: Address) -> Address:
-    if address.scheme == "stdio":
-        raise ValueError("stdio: can only be the bind of a listener")
-    if address.scheme != "unix" and not address.port:
+    if address.scheme in STANDARD:
+        raise ValueError(f"{address.scheme}: can only be the bind of a listener")
+    if address.scheme not in LOCAL and not address.port:
         raise ValueError(f'"{address}": the port must be above 0')
     return address
+
+
+def _source(address: Address) -> Address:
+    # A Unix datagram socket is bound by the one who receives.
+    return _reachable(address if address.scheme == "unixgram" else no_permissions(address))
+
+
+def _target(address: Address) -> Address:
+    return _reachable(no_permissions(address))
 
 
 def _bindable(address: Address) -> Address:
@@ -72,8 +81,8 @@ def _history(value: object) -> History:
     )
 
 
-Source = Annotated[Endpoint, AfterValidator(_reachable), AfterValidator(nats.source)]
-Destination = Annotated[Endpoint, AfterValidator(_reachable), AfterValidator(nats.target)]
+Source = Annotated[Endpoint, AfterValidator(_source), AfterValidator(nats.source)]
+Destination = Annotated[Endpoint, AfterValidator(_target), AfterValidator(nats.target)]
 
 HistoryOption = Annotated[
     History,

@@ -14,8 +14,8 @@ from vcproxy.config.values import (
     FilePath,
     PluginName,
     Table,
+    bindable,
     listed,
-    no_subject,
 )
 
 
@@ -87,7 +87,7 @@ class ListenerTable(Table):
     """The name of the listener in logs and metrics; unique."""
 
     bind: Annotated[
-        tuple[Annotated[Endpoint, AfterValidator(no_subject)], ...], BeforeValidator(listed)
+        tuple[Annotated[Endpoint, AfterValidator(bindable)], ...], BeforeValidator(listed)
     ] = ()
     """The addresses to listen on: one or a list. Leave it out if the plugin accepts no clients."""
 
