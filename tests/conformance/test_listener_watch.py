@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.running import free_port
 from tests.engine.world import EventRecorder
 from vcproxy.engine.address import Address
 from vcproxy.engine.listening import ListenerWatch, Listening, NotListening
@@ -67,9 +68,8 @@ def free(scheme: str, tmp_path: Path) -> Address:
     """An address at which nothing listens."""
     if scheme == "unix":
         return Address.parse(f"unix:{tmp_path}/server.sock")
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return Address.parse(f"{scheme}://127.0.0.1:{sock.getsockname()[1]}")
+    kind = socket.SOCK_DGRAM if scheme == "udp" else socket.SOCK_STREAM
+    return Address.parse(f"{scheme}://127.0.0.1:{free_port(kind)}")
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "tls", "udp", "unix"])
