@@ -43,6 +43,12 @@ class Chat(Session):
         self.answer(received.message.parameters["text"].encode() + b"\\n")
 '''
 
+LEAVE = """
+    @on_message("LEAVE")
+    def leave(self, received):
+        self.close()
+"""
+
 CONF = """
 [[listener]]
 name = "doors"
@@ -77,6 +83,10 @@ def run(house: Path, seed: int = 0, *, faulty: bool = False) -> Path:
         assert [each.command for each in replies] == ["MOVING", "MOVED"]
         proxy.reload(load(house / "house.toml"))
         proxy.sim.elapse(1)
+        plugins = (house / "house.py").read_text()
+        (house / "house.py").write_text(plugins + LEAVE)
+        proxy.reload(load(house / "house.toml"))
+        proxy.sim.elapse(1)
         bus.send("SAY text=again")
         bus.send("DOOR8")
         client.send(b"bye\n")
@@ -107,7 +117,7 @@ def test_messages_and_replies_are_shown(house: Path, vcproxy: Vcproxy) -> None:
         "2    happened BusReceived 'chat' 'SAY text=hello' 2",
         "1    SendBusReply 1 far:away/MOVED",
         "2    CloseSource",
-        "3    OpenSource BusMessages chat SAY",
+        "3    OpenSource BusMessages chat LEAVE SAY",
         "3    happened BusReceived 'chat' 'SAY text=again' 3",
         "1    happened BusReceived 'doors' 'DOOR8' 4",
         "1    SendBusReply 4 MOVING door=8",

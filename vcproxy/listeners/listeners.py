@@ -79,8 +79,8 @@ class Listeners:
         """The services for new sessions, by the name of the [[listener]], then by engine."""
         self._persistent: dict[tuple[str, Engine], dict[object, object]] = {}
         """Objects that survive reloads, by the name of the listener and the engine: see Service."""
-        self._messages: list[SessionMessages] = []
-        """What receives the messages of the bus for sessions whose class declares methods."""
+        self._messages: dict[tuple[Engine, str], SessionMessages] = {}
+        """What receives the messages of the bus for sessions, by engine and listener."""
         self._bound: dict[Place, Binding] = {}
 
     @property
@@ -239,18 +239,24 @@ class Listeners:
 
     def _receive_messages(self, plugins: Sequence[tuple[str, type]]) -> None:
         """Let sessions of these plugins, by listener, receive the messages that they declare."""
-        for old in self._messages:
-            old.engine.schedule(OwnedCall(old, old.stop), Event.TIMEOUT, None)
-        self._messages.clear()
+        before, self._messages = self._messages, {}
+        new: list[SessionMessages] = []
         for name, plugin in plugins:
             if issubclass(plugin, Session) and plugin.receives_messages:
                 from vcproxy.sessions.session_messages import SessionMessages  # most need none
 
-                self._messages += [
-                    SessionMessages(engine, name, plugin) for engine in self._engines
-                ]
-        for new in self._messages:
-            new.engine.schedule(OwnedCall(new, new.start), Event.TIMEOUT, None)
+                for engine in self._engines:
+                    key = engine, name
+                    made = SessionMessages(engine, name, plugin)
+                    if key in before and before[key].declared == made.declared:
+                        made = before.pop(key)
+                    else:
+                        new.append(made)
+                    self._messages[key] = made
+        for each in before.values():
+            each.engine.schedule(OwnedCall(each, each.stop), Event.TIMEOUT, None)
+        for each in new:
+            each.engine.schedule(OwnedCall(each, each.start), Event.TIMEOUT, None)
 
     def _retire(self, replaced: Iterable[dict[Engine, Service]]) -> None:
         """Mark these services as draining, and drain their sessions."""

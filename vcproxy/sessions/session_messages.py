@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vcproxy.bus.dispatch.message_receiver import MessageReceiver
+from vcproxy.bus.dispatch.on_message import declarations
 from vcproxy.engine.bus_messages import BusReceived
 from vcproxy.engine.continuation import Continuation, OwnedCall
 from vcproxy.engine.mutex import Mutex
@@ -31,6 +32,8 @@ class SessionMessages(Continuation):
         super().__init__(engine, Mutex())
         self.name = name
         self.session = session
+        self.declared = declarations(session)
+        """What the class declares: a reload that does not change it keeps this object."""
         self._receiver: MessageReceiver | None = None
 
     def __repr__(self) -> str:

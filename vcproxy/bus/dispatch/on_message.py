@@ -171,6 +171,14 @@ def message_methods(cls: type) -> dict[str, MessageMethod]:
     return found
 
 
+def declarations(cls: type) -> tuple[object, ...]:
+    """Return what a class declares, as a value: equal for classes of the same declarations."""
+    return tuple(
+        (name, method.patterns, method.priority, method.definition(""))
+        for name, method in message_methods(cls).items()
+    )
+
+
 def add_methods(
     dispatcher: Dispatcher, cls: type, callback_of: Callable[[str], Callback], *, tag: int = 0
 ) -> None:
