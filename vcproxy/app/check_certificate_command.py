@@ -128,8 +128,7 @@ def _check(chosen: argparse.Namespace) -> int:
         from vcproxy.app import certificate_facts as facts
     except ImportError:
         raise NoLibrary(
-            "vcproxy check-certificate needs the library cryptography: "
-            "pip install 'vcproxy[certificates]'"
+            "vcproxy check-certificate needs the library cryptography: pip install cryptography"
         ) from None
 
     found = _found(chosen)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shlex
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -191,6 +190,8 @@ def _signal(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 
 def _complete(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Fill in what the command line leaves out, from environment and files. Raises ValueError."""
+    import shlex  # most commands do not need it
+
     from vcproxy.app.variable_file import read_variables
 
     words: list[str] = []
