@@ -131,3 +131,24 @@ def test_an_event_of_a_closed_socket_with_the_same_number_is_ignored(driven: Dri
     driven.driver.turn(0)
     assert recorder.events == []
     driven.close(recorder, vc)
+
+
+def test_a_socket_that_is_connected_to_itself_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing listens at a port of ip_local_port_range, one connect in 28,000 is to itself:
+    the kernel has chosen that port as the own one. Here it is chosen on purpose."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        here = probe.getsockname()
+
+    def bind(sock: socket.socket, *_: object, **__: object) -> None:
+        sock.bind(here)
+
+    monkeypatch.setattr("vcproxy.drivers.epoll.connecting.set_tcp", bind)
+    with closing(EpollDriver(engine())) as driver:
+        driven = Driven(driver, here[1])
+        recorder, vc = driven.connect(here[0])
+        assert recorder.events == [Event.ERROR]
+        assert isinstance(vc.error, ConnectionRefusedError)
+        driven.close(recorder, vc)
+        with socket.create_server(here):  # the port is free for the server that comes back
+            pass

@@ -6,6 +6,7 @@ import errno
 import os
 import select
 import socket
+import struct
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -154,22 +155,27 @@ class Attempt:
         number = 0
         if mask & (select.EPOLLERR | select.EPOLLHUP):
             number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if not number:
+            try:
+                peer = sock.getpeername()
+            except OSError:
+                # Not connected: the event was of a closed socket with the same number, which a
+                # child process still had that was being launched: see `EpollDriver.forget`.
+                return
+            if peer == sock.getsockname() and sock.family != socket.AF_UNIX:
+                # Nothing listens there. The kernel has chosen the very port as the own one, and TCP
+                # has connected the socket to itself (simultaneous open, RFC 9293 3.5). It would
+                # keep the port from the server that comes back; without a reset also afterwards,
+                # for 60 s in TIME_WAIT.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                number = errno.ECONNREFUSED
         if number:
             self._connecting.remove(self)
             self.close()
             command.outgoing.refused(command.address, connect_error(command, OSError(number, "")))
-        elif self._established():
+        else:
             self._connecting.cancel(but=self)
             self._connected(mask)
-
-    def _established(self) -> bool:
-        """Whether it is connected. If not, the event was of a closed socket with the same number,
-        which a child process still had that was being launched: see `EpollDriver.forget`."""
-        try:
-            self._sock.getpeername()
-        except OSError:
-            return False
-        return True
 
     def _connected(self, mask: int) -> None:
         outgoing = self._command.outgoing
