@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from . import calls, instructions, kills, messages, replayed, report
+from . import bus, calls, instructions, kills, messages, replayed, report
 from . import workloads as tunnels
 from .dispatching import Dispatching
 from .http import workloads as http
@@ -64,7 +64,7 @@ def groups(known: Iterable[str]) -> dict[str, list[str]]:
         "speed": [name for name in known if name in SPEED],
         **{
             kind: [name for name in known if name.startswith(f"{kind}-")]
-            for kind in ("calls", "instructions", "messages", "lossy")
+            for kind in ("calls", "instructions", "messages", "lossy", "bus")
         },
     }
 
@@ -80,6 +80,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     every |= messages.workloads(seconds)
     every["machines-tree"] = SimulatedTree()
     every["bus-dispatch"] = Dispatching(seconds)
+    every |= bus.workloads(seconds)
     every |= kills.workloads(seconds)
     return every
 

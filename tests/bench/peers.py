@@ -129,6 +129,9 @@ def vcproxy_relay(name: str, framing: str, on_lag: str, only: tuple[str, ...]) -
     return replace(vcproxy(name, "true", only), config=config)
 
 
+RETURNS = ("bus-return-1000", "bus-crowd-1000", "bus-return-200", "bus-crowd-200")
+
+
 def messages(name: str, kind: str, only: tuple[str, ...]) -> Peer:
     """Two processes that exchange acknowledged datagrams: see the module `echo`."""
     code = "import sys; print('Python', sys.version.split()[0])"
@@ -148,6 +151,17 @@ def dispatching(name: str, kind: str) -> Peer:
         (sys.executable, "-m", "tests.bench.dispatching", kind),
         version=(sys.executable, "-c", code),
         only=("bus-dispatch",),
+    )
+
+
+def on_the_bus(name: str, kind: str, only: tuple[str, ...]) -> Peer:
+    """A service with connections of the bus: see the modules `bus` and `bus_echo`."""
+    code = "import sys; print('Python', sys.version.split()[0])"
+    return Peer(
+        name,
+        (sys.executable, "-m", "tests.bench.bus_echo", "serve", kind),
+        version=(sys.executable, "-c", code),
+        only=only,
     )
 
 
@@ -237,6 +251,8 @@ TUNNEL_PEERS = {
         dispatching("vcproxy-dispatch", "plain"),
         dispatching("vcproxy-dispatch-checked", "checked"),
         dispatching("json-loads", "json"),
+        on_the_bus("vcproxy-bus", "messages", ("bus-trips", *RETURNS)),
+        on_the_bus("vcproxy-bus-lines", "lines", ("bus-trips",)),
         fan("copy-loop"),
         fan("streams-fan"),
         Peer(

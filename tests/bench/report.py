@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
 
+from .bus import PAUSE_S
 from .peer import Peer
 from .workloads import Sample, Workload
 
@@ -109,6 +110,10 @@ GOALS = (
         for name in ("patient", "readme", "wink")
     ),
     Goal("bus-dispatch", 3, "json-loads", peer="vcproxy-dispatch"),
+    Goal("bus-trips", 1.3, "vcproxy-bus-lines", peer="vcproxy-bus"),
+    # permanent connections: all are back 1 s after the longest pause, and never at once
+    *(Goal(f"bus-return-{count}", PAUSE_S + 1, peer="vcproxy-bus") for count in (1000, 200)),
+    *(Goal(f"bus-crowd-{count}", 3, peer="vcproxy-bus") for count in (1000, 200)),
     Goal("http", 0.5, "before-http", peer="vcproxy-http"),
     *(
         Goal("http", limit, against, peer="vcproxy-http")
