@@ -316,6 +316,12 @@ class TestTrace:
         assert desk.log[1].isprintable()
         assert len(desk.log[1]) < 400
 
+    def test_a_message_that_has_no_text_form_is_shown_by_its_command(self) -> None:
+        desk = Desk()
+        desk.dispatcher.trace = True
+        desk.dispatcher.dispatch(ReceivedMessage(BusMessage("OPEN", {"a b": "c"}), print))
+        assert desk.log == ['info: dispatch message "OPEN".']
+
     def test_its_commands_are_listed(self) -> None:
         desk = Desk()
         desk.add("OPEN")

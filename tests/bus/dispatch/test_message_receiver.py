@@ -11,6 +11,7 @@ from vcproxy.bus.message.bus_message import BusMessage
 from vcproxy.drivers.sim import Simulation
 from vcproxy.engine.mutex import LockNotHeld, Mutex
 from vcproxy.machine.machine import Machine
+from vcproxy.machine.staged import MessageQueue, Stage, StagedMessage, StageMachine
 from vcproxy.machine.state import State
 
 
@@ -118,6 +119,33 @@ def test_a_machine_that_has_ended_receives_none() -> None:
     house.send("BREAK")
     assert house.log == []
     assert house.bus.commands() == []
+
+
+class Counter(StageMachine):
+    COUNTING = Stage(initial=True)
+
+    @COUNTING.on("M0")
+    def count(self, message: StagedMessage) -> None:
+        """The trace has it."""
+
+    @on_message("COUNT")
+    def count_once(self, received: ReceivedMessage) -> None:
+        self.send(self, "M0")
+
+
+def test_what_a_staged_machine_sends_is_delivered_at_once() -> None:
+    sim = Simulation(0)
+    lines: list[str] = []
+    engine = sim.driver().engine
+    mutex = Mutex()
+    with mutex.hold(engine):
+        counter = Counter(MessageQueue(engine, mutex, write=lines.append))
+        counter.start()
+        MessageReceiver(counter, "counter")
+    sim.run()
+    sim.network.bus.deliver("COUNT", "COUNT")
+    sim.run()
+    assert lines == ["COUNTER-1 @ COUNTING got 'M0' from SELF"]
 
 
 def test_it_needs_the_mutex() -> None:

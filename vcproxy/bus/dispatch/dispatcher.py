@@ -326,7 +326,7 @@ class Dispatcher:
             message = replace(message, parameters={**parameters, SECRET: "..."})
         try:
             text = message.to_text()
-        except InvalidMessage:  # JSON that is too long as text
+        except InvalidMessage:  # made by a program, not parsed
             text = message.command
         self.log("info", f'dispatch message "{printable(text)}".')
 
