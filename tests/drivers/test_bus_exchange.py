@@ -62,6 +62,21 @@ def test_several_threads_deliver() -> None:
         driver.close()
 
 
+def test_what_waits_for_a_busy_engine_is_bounded() -> None:
+    bus = BusExchange()
+    driver = EpollDriver(engine(), bus=bus)
+    try:
+        recorder = source(driver, "db", "OPEN")
+        text = f"OPEN door={'x' * 60_000}"
+        assert [bus.deliver("OPEN", text) for _ in range(20)] == [1] * 17 + [0] * 3
+        driver.turn(0)
+        assert [bus.deliver("OPEN", "OPEN") for _ in range(1001)] == [1] * 1000 + [0]
+        driver.turn(0)
+        assert len(recorder.data) == 1017
+    finally:
+        driver.close()
+
+
 def test_a_reply_without_a_door_is_dropped() -> None:
     bus = BusExchange()
     driver = EpollDriver(engine(), bus=bus)

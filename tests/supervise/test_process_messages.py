@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vcproxy.api import Address, Process, ReceivedMessage, State, on_message
+from vcproxy.engine.bus_messages import KEPT, BusMessages
 from vcproxy.supervise.machine_door import MAX_ROUTES, MachineDoor
 from vcproxy.testing import SimulatedMachines
 
@@ -144,3 +145,16 @@ def test_a_reply_is_dropped_after_many_messages(between: int, kept: bool) -> Non
         for _ in range(between):
             caller.ask("SWITCH")
         assert caller.ask("NOW") == (["KEPT", "DONE"] if kept else ["DONE"])
+
+
+def test_more_than_can_wait_is_refused() -> None:
+    with SimulatedMachines({"house/Lamp": Lamp}) as machines:
+        caller = Caller(machines, "house/Lamp")
+        lamp = machines.machines["house/Lamp"]
+        [source] = [each for each in lamp.engine.sources.values() if isinstance(each, BusMessages)]
+        with lamp.mutex.hold(lamp.engine):
+            source.disable()
+        for _ in range(KEPT):
+            assert caller.ask("SWITCH") == []
+        reason = "too many messages wait for this machine"
+        assert caller.ask("SWITCH") == [f"INVALID command=SWITCH;message={reason}"]

@@ -9,11 +9,10 @@ Tested in tests/drivers/test_bus_exchange.py and tests/conformance/test_sources.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 
-from vcproxy.engine.bus_messages import KEPT, NO_ROUTE, BusMessages, BusReceived
+from vcproxy.engine.bus_messages import KEPT, KEPT_SIZE, NO_ROUTE, BusMessages, BusReceived
 
 if TYPE_CHECKING:
     from vcproxy.engine.commands import SendBusReply
@@ -23,32 +22,47 @@ Feed: TypeAlias = Callable[[Callable[[], None]], None]
 
 
 class OpenBusMessages:
-    """An open source, and the messages that wait while it is disabled."""
+    """An open source, and the messages that wait for its engine, or until it is enabled."""
 
-    def __init__(self, source: BusMessages, feed: Feed) -> None:
+    def __init__(self, source: BusMessages, feed: Feed, lock: Lock) -> None:
+        """`lock` is held in all calls, except those of `feed`."""
         self.source = source
         self._feed = feed
+        self._lock = lock
         self._enabled = True
+        self._fed = False  # whether the engine will take what waits, in its next turn
         self._waiting: list[BusReceived] = []
+        self._size = 0
 
     def deliver(self, text: str, route: int) -> bool:
-        """Pass in a message; return False if too many wait."""
-        event = BusReceived(self.source.name, text, route)
-        if self._enabled:
-            self._feed(partial(self.source.engine.happened, self.source, event))
-        elif len(self._waiting) < KEPT:
-            self._waiting.append(event)
-        else:
+        """Let a message wait for the engine; return False if too many do."""
+        size = self._size + len(text)
+        if len(self._waiting) >= KEPT or size > KEPT_SIZE:
             return False
+        self._waiting.append(BusReceived(self.source.name, text, route))
+        self._size = size
+        self._wake()
         return True
 
     def enable(self, enabled: bool) -> None:
         """Pass messages in from now on, first those that wait; or let them wait."""
         self._enabled = enabled
-        if enabled:
-            waiting, self._waiting = self._waiting, []
-            for event in waiting:
-                self._feed(partial(self.source.engine.happened, self.source, event))
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._enabled and self._waiting and not self._fed:
+            self._fed = True
+            self._feed(self._pass_in)
+
+    def _pass_in(self) -> None:
+        """Pass in what waits. Called by the driver."""
+        with self._lock:
+            self._fed = False
+            if not self._enabled:
+                return
+            waiting, self._waiting, self._size = self._waiting, [], 0
+        for event in waiting:
+            self.source.engine.happened(self.source, event)
 
 
 class BusExchange:
@@ -83,9 +97,10 @@ class BusExchange:
         return next(filter(None, found), "")
 
     def deliver(self, command: str, text: str, *, route: int = NO_ROUTE, name: str = "") -> int:
-        """Pass a message in text form to the sources that take its command; return how many do.
+        """Pass a message in text form to the sources that take its command; return to how many.
 
         `name`: only to those of that name. Sources are passed messages in the order of `deliver`.
+        One for which too many wait already gets no more.
         """
         with self._lock:
             return sum(
@@ -99,7 +114,7 @@ class BusExchange:
     def open(self, source: BusMessages, feed: Feed) -> None:
         """Add a source. `feed` is that of its driver."""
         with self._lock:
-            self._open[source] = OpenBusMessages(source, feed)
+            self._open[source] = OpenBusMessages(source, feed, self._lock)
 
     def close(self, source: BusMessages) -> None:
         """Remove a source, if it is there."""

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
 
 KEPT = 1000
-"""Messages that wait for a source which is disabled. Each has at most 64 KiB."""
+"""Messages that wait for an engine that is busy, or a source that is disabled."""
+
+KEPT_SIZE = 1024 * 1024
+"""Their characters in sum: some thousand messages are shorter, and 16 of the longest."""
 
 NO_ROUTE = 0
 """The route of messages that cannot be answered."""
@@ -49,8 +52,8 @@ class CommandTable(Protocol):
 class BusMessages(Source):
     """The messages of some commands. The event: BusReceived.
 
-    Several sources may take the same command: each gets the message. While it is disabled, up to
-    KEPT messages wait for it; more are not taken.
+    Several sources may take the same command: each gets the message. Up to KEPT messages wait for
+    it, while its engine is busy or it is disabled; more are not taken.
     """
 
     __slots__ = ("commands", "table")

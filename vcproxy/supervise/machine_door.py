@@ -72,7 +72,9 @@ class MachineDoor(MessageListener):
             del self._routes[next(iter(self._routes))]
         self._last += 1
         self._routes[self._last] = received.send_back
-        self._exchange.deliver(received.command, received.message.to_text(), route=self._last)
+        text = received.message.to_text()
+        if not self._exchange.deliver(received.command, text, route=self._last):
+            self.dispatcher.reply_invalid(received, "too many messages wait for this machine")
 
     def _reply(self, route: int, text: str) -> None:
         send_back = self._routes.get(route)
