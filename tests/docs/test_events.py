@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import ROOT, blocks
+from vcproxy import api
+from vcproxy.engine.source import Source
 from vcproxy.testing.running import Running, eventually
 
 PAGE = ROOT / "docs" / "how-to" / "events.md"
@@ -37,10 +39,12 @@ def test_the_examples_print_what_the_page_shows(
         if "(Program)" in block.text:
             listeners.append(f'[[listener]]\nname = "{Path(name).stem}"\nplugin = "{name}"\n')
     (tmp_path / "proxy.toml").write_text("\n".join(listeners))
+    os.mkfifo("readings")
     running = Running(tmp_path / "proxy.toml")
     try:
         os.kill(running.pid, signal.SIGUSR2)
         running.wait_for("the settings were read")
+        (tmp_path / "readings").write_text("21.5\n")
         (tmp_path / "settings.json").write_text("{}")
         (tmp_path / "inbox").mkdir()
         (tmp_path / "inbox" / "today.csv").write_text("1;2")
@@ -54,9 +58,11 @@ def test_the_examples_print_what_the_page_shows(
         running.kill()
 
 
-def test_the_table_and_the_examples_name_the_same_sources() -> None:
-    page = PAGE.read_text()
-    (table,) = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)[:1]
-    assert set(re.findall(r"\(#([\w-]+)\)", table)) <= {
-        title.lower().replace(" ", "-") for title in re.findall(r"^## (.*)$", page, re.MULTILINE)
+def test_each_kind_of_source_is_on_the_page() -> None:
+    kinds = {
+        name
+        for name in api.__all__
+        if isinstance(kind := getattr(api, name), type) and issubclass(kind, Source)
     }
+    assert len(kinds) > 8
+    assert {name for name in kinds if f"`{name}`" not in PAGE.read_text()} == set()
