@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.conformance.conftest import Contexts
+from tests.conformance.conftest import contexts as contexts
 from vcproxy.bus.connections.blocking_client import BlockingClient, send_datagram
 from vcproxy.bus.message.bus_message import BusMessage
 from vcproxy.bus.message.invalid_message import InvalidMessage
@@ -20,11 +24,19 @@ class Answering:
     """A service for one client: it reads one line, sends an answer, and then waits for the end of
     the client, unless it `ends` first."""
 
-    def __init__(self, sock: socket.socket, answer: bytes, *, ends: bool = False) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        answer: bytes,
+        *,
+        ends: bool = False,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.received = b""
         self._sock = sock
         self._answer = answer
         self._ends = ends
+        self._tls = tls
         self._thread = threading.Thread(target=self._serve)
         sock.settimeout(15)
 
@@ -39,9 +51,16 @@ class Answering:
 
     def _serve(self) -> None:
         client, _ = self._sock.accept()
+        if self._tls is not None:
+            try:
+                client = self._tls.wrap_socket(client, server_side=True)
+            except OSError:  # the client does not trust it
+                client.close()
+                return
+        packets = client.type == socket.SOCK_SEQPACKET
         with client:
             client.settimeout(15)
-            while not self.received.endswith(b"\n"):
+            while not (self.received.endswith(b"\n") or (packets and self.received)):
                 data = client.recv(65536)
                 if not data:
                     return
@@ -172,3 +191,69 @@ def test_a_datagram_has_its_secret_code_and_its_limit() -> None:
         most.parameters["a"] += "x"
         with pytest.raises(ValueError, match="the message has 1025 bytes: at most 1024 can be"):
             send_datagram(address, most)
+
+
+def test_tls(tmp_path: Path, contexts: Contexts) -> None:
+    sock, address = on_tcp(tmp_path)
+    address = address.replace("tcp", "tls")
+    with (
+        Answering(sock, b"COMMANDS list=HELP\n", tls=contexts.server) as service,
+        BlockingClient(address, tls=contexts.client) as client,
+    ):
+        assert client.request(HELP, "COMMANDS").get("list") == "HELP"
+    assert service.received == b"HELP\n"
+
+
+def test_a_certificate_that_is_not_trusted(tmp_path: Path, contexts: Contexts) -> None:
+    sock, address = on_tcp(tmp_path)
+    address = address.replace("tcp", "tls")
+    with (
+        Answering(sock, b"", tls=contexts.server),
+        pytest.raises(
+            ConnectionError, match=f"^{address}: the peer's certificate is refused: unknown CA"
+        ),
+    ):
+        BlockingClient(address)
+
+
+def test_unix_packets(tmp_path: Path) -> None:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock.bind(str(tmp_path / "s"))
+    with (
+        Answering(sock, b"COMMANDS list=HELP", ends=True) as service,
+        BlockingClient(f"unixpacket:{tmp_path}/s") as client,
+    ):
+        assert client.request(HELP, "COMMANDS").get("list") == "HELP"
+        with pytest.raises(ConnectionError, match="the service has ended the connection"):
+            client.receive()
+    assert service.received == b"HELP"
+
+
+def test_a_fifo_takes_messages_only(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    with pytest.raises(OSError, match="there is no such file"):
+        BlockingClient(f"fifo:{path}")
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="no process reads it: start the service first"):
+        BlockingClient(f"fifo:{path}")
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with BlockingClient(f"fifo:{path}") as client:
+            client.send(HELP)
+            assert os.read(reader, 1000) == b"HELP\n"
+            with pytest.raises(ConnectionError, match="it only takes messages"):
+                client.receive()
+            large = BusMessage("LARGE", {"value": "x" * 60_000})
+            client.send(large)
+            with pytest.raises(TimeoutError, match=f"^fifo:{path}: no answer in time$"):
+                client.send(large, timeout_s=0.05)  # the pipe is full
+            os.close(reader)
+            reader = -1
+            with pytest.raises(BrokenPipeError):
+                client.send(HELP)
+    finally:
+        if reader >= 0:
+            os.close(reader)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="it is not a FIFO"):
+        BlockingClient(f"fifo:{tmp_path}/file")

@@ -10,12 +10,11 @@ import errno
 import os
 import select
 import socket
-import ssl
 import stat
 from dataclasses import replace
 from time import monotonic
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vcproxy.bus.connections.datagram_messages import DATAGRAM_LIMITS
 from vcproxy.bus.connections.line_connection import LINE_LIMIT
@@ -23,6 +22,9 @@ from vcproxy.bus.connections.message_connection import encode
 from vcproxy.bus.message.bus_message import BusMessage
 from vcproxy.bus.message.secret_code import PARAMETER
 from vcproxy.engine.address import Address
+
+if TYPE_CHECKING:
+    import ssl
 
 TIMEOUT_S: Final = 10.0
 """Seconds to connect, to send and to wait for a reply, if nothing else is given: an operator waits
@@ -152,8 +154,11 @@ class BlockingClient:
             if sock.family == socket.AF_UNIX:
                 sock.connect(address.path)
             elif address.secure:
-                context = tls or ssl.create_default_context()
-                sock = context.wrap_socket(sock, server_hostname=server_name or address.host)
+                if tls is None:
+                    import ssl  # takes 8 ms, and most tools use a Unix socket
+
+                    tls = ssl.create_default_context()
+                sock = tls.wrap_socket(sock, server_hostname=server_name or address.host)
         except BaseException:
             sock.close()
             raise
@@ -165,7 +170,8 @@ class BlockingClient:
     def _socket(self, deadline: float) -> socket.socket:
         """Return the socket, which will wait until the deadline at most."""
         if self._sock is None:
-            raise ConnectionError("it only takes messages" if self._fifo else "it is closed")
+            fifo = self._fifo is not None
+            raise ConnectionError("it only takes messages" if fifo else "it is closed")
         left = deadline - monotonic()
         if left <= 0:
             raise TimeoutError
@@ -244,6 +250,13 @@ def _open_fifo(path: str) -> int:
 def _explained(address: Address, error: OSError) -> OSError:
     if isinstance(error, TimeoutError):
         return TimeoutError(f"{address}: no answer in time")
+    if address.secure:
+        from ssl import SSLError
+
+        from vcproxy.drivers.tls_errors import failure_of
+
+        if isinstance(error, SSLError):
+            return type(failure := failure_of(error))(f"{address}: {failure}")
     reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
     kind = type(error) if isinstance(error, ConnectionError | PermissionError) else OSError
     return kind(f"{address}: {reason}")

@@ -70,8 +70,8 @@ class LineConnection(Continuation):
     """
 
     __slots__ = ("_at", "_closed", "_data", "_ending", "_held_memory", "_left", "_output", "_over",
-                 "_owner", "_reader", "_reads", "_searched", "_taking", "_turn", "_unended",
-                 "_writes", "half_close_s", "name", "vc")  # fmt: skip
+                 "_owner", "_read_only", "_reader", "_reads", "_searched", "_taking", "_turn",
+                 "_unended", "_writes", "half_close_s", "name", "vc")  # fmt: skip
 
     def __init__(
         self,
@@ -87,6 +87,7 @@ class LineConnection(Continuation):
         self.half_close_s = half_close_s
         self._owner = owner
         self._closed = False
+        self._read_only = vc.listener is not None and vc.peer == "fifo"
         self._taking = True  # lines are delivered
         self._over: _End | None = None  # how the input has ended; None: it has not
         self._ending: Action | None = None  # the end is about to be delivered
@@ -132,8 +133,10 @@ class LineConnection(Continuation):
 
     @property
     def open(self) -> bool:
-        """Whether lines can be sent: until `close`, `finish`, or the end of the connection."""
-        return not self._closed and self._writes.nbytes is None and not self._writes.over
+        """Whether lines can be sent: until `close`, `finish`, or the end of the connection. Never
+        to those that write to a FIFO."""
+        writes = self._writes
+        return not (self._closed or self._read_only or writes.over) and writes.nbytes is None
 
     def send_line(self, line: bytes) -> bool:
         r"""Send a line, given without its \n; return whether the connection has taken it.
