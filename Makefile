@@ -24,7 +24,7 @@ check: $(VENV)/for-dev  ## static checks: style, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy docs/cookbook/*.py samples/bus/*.py
+	$(BIN)/mypy docs/cookbook/*.py samples/bus/*.py samples/staged/*.py
 	$(BIN)/mypy --scripts-are-modules samples/machines/*/[A-Z]*
 	$(BIN)/lint-imports --no-logo
 

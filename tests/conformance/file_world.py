@@ -96,7 +96,12 @@ class RealFiles:
 
     def touch(self, path: str) -> None:
         """See SimFiles."""
-        os.utime(path)
+        if os.path.isdir(path):
+            os.utime(path)
+            return
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+        os.utime(fd)
+        os.close(fd)
 
 
 def _is_directory(path: str) -> bool:

@@ -2,9 +2,10 @@
 
 A tag is a kind and a number, 0 to 15. M: a message from a machine. D: i/o, where D0 is
 "received" (READ_READY, READ_COMPLETE, ACCEPT), D1 is "sent" (WRITE_READY, WRITE_COMPLETE,
-CONNECTED) and D2 is "failed or ended" (EOS, ERROR; after the data). S: a signal. T: a timer. F: the
-file system. Stages are states, a reflex is what a stage declares for a tag, and a reflex that needs
-to move later sends a message to its own machine. A stop is a final stage.
+CONNECTED) and D2 is "failed or ended" (EOS, ERROR; after the data). S: a signal. T: a timer.
+F: something happened to a file (FileChanged), see `bit_of`. Stages are states, a reflex is what a
+stage declares for a tag, and a reflex that needs to move later sends a message to its own machine.
+A stop is a final stage.
 
 All machines of one MessageQueue form one conversation. Each event of the operating system is one
 message, and all messages that it causes are delivered before the next event, so a trace shows
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
+from vcproxy.engine.file_changes import FileChanged
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, ENTER, LEAVE, State, label
 from vcproxy.machine.table import Unhandled
@@ -53,6 +55,22 @@ _TAGS: Final[dict[Hashable, str]] = {
     Event.EOS: "D2",
     Event.ERROR: "D2",
 }
+
+
+NO_BIT: Final = 12
+"""The number of F for what inotify does not report, that a path cannot be watched: the bit that it
+does not use."""
+
+
+def bit_of(changed: FileChanged) -> int:
+    """Return the number of F: that of the lowest bit of inotify, as in the original.
+
+    F0 is read, F1 written, F2 attributes, F3 closed after writing, F4 closed after reading, F5
+    opened, F6 moved from here, F7 moved to here, F8 created, F9 deleted, F10 the watched one is
+    deleted, F11 moved, F13 unmounted, F14 events are missing, F15 the watched one is gone.
+    """
+    mask = changed.mask
+    return (mask & -mask).bit_length() - 1 if mask else NO_BIT
 
 
 class MessageQueueFull(RuntimeError):
@@ -94,7 +112,8 @@ class MessageQueue(Continuation):
     `overflow` is the policy when `capacity` messages wait: "fail" raises MessageQueueFull in the
     sender, which closes the conversation; the others drop a message and count it in `dropped`.
     `stale` counts messages to stale handles. `write`, where given, gets a line for each message
-    before it is received, and the lines of `trace`.
+    before it is received, and the lines of `trace`. `number_of_f` returns the number of F for what
+    happens to a file: another profile than that of the original.
     """
 
     def __init__(
@@ -105,8 +124,10 @@ class MessageQueue(Continuation):
         capacity: int = CAPACITY,
         overflow: Overflow = "fail",
         write: Callable[[str], None] | None = None,
+        number_of_f: Callable[[FileChanged], int] = bit_of,
     ) -> None:
         super().__init__(engine, mutex)
+        self.number_of_f = number_of_f
         self.capacity = capacity
         self.overflow = overflow
         self.write = write
@@ -176,11 +197,12 @@ class StageMachine(Machine):
     __slots__ = ("_timers_by_tag", "handle", "queue")
 
     kind: ClassVar[str] = ""
-    """The class's name in capitals."""
+    """The first part of its name; unless a class has another, its name in capitals."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        cls.kind = cls.__name__.upper()
+        if "kind" not in vars(cls):
+            cls.kind = cls.__name__.upper()
         for stage in cls.states:
             if stage.parent is not None:
                 raise TypeError(f"{stage.place}: {stage!r} has a parent, and stages are flat")
@@ -200,7 +222,11 @@ class StageMachine(Machine):
 
     def handle_event(self, key: Hashable, data: object) -> None:
         """Receive an event of the operating system, and deliver all messages that it causes."""
-        tag = _TAGS.get(key) or label(key)
+        if isinstance(data, FileChanged):
+            self.trace(f"file system events = {data.mask:#010x}")
+            tag = f"F{self.queue.number_of_f(data)}"
+        else:
+            tag = _TAGS.get(key) or label(key)
         self.queue.put(self.handle, tag, StagedMessage(None, data))
         self.queue.drain()
 

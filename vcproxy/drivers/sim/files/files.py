@@ -174,9 +174,14 @@ class SimFiles:
         above.remove(name)
 
     def touch(self, path: str) -> None:
-        """Change the times of a file or directory."""
-        above, name, inode = self._existing(path)
-        inode.happened(ATTRIB, above, name)
+        """Change the times of a file or directory, as touch(1) does; create a missing file."""
+        above, name, inode = self.find(path)
+        if inode is None:
+            inode = SimInode(Kind.FILE)
+            above.add(name, inode)
+        masks = (ATTRIB,) if inode.kind is Kind.DIRECTORY else (OPEN, ATTRIB, CLOSE_WRITE)
+        for mask in masks:
+            inode.happened(mask, above, name)
 
     def allow(self, path: str, readable: bool) -> None:
         """Let the user of the process read a file or directory, or not."""
