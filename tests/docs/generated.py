@@ -164,6 +164,8 @@ Other keys are message classes, with an instance as data, and tags:
 | `Tick` | `Ticks` | a point of a grid in time is reached |
 | `ThreadMessage` | `ThreadMessages`, `OwnThread` | another thread has posted a message |
 | `ThreadDone` | `OwnThread` | the function on its own thread has returned, or failed |
+| `FileChanged` | `FileChanges` | something happened to a watched file or directory |
+| `ContentRead`, `ContentChanged` | `ContentWatch` | files were read first, or have other content |
 | `Listening`, `NotListening` | `ListenerWatch` | whether a socket listens at an address |
 | `UnixBound`, `BindFailed`, `UnixArrived` | `UnixDatagrams` | the same for a Unix socket |
 """

@@ -98,6 +98,15 @@ class DataclassValue(NamedTuple):
             raise NotPlain(f"no dataclass {self.name} in {self.module}")
         return kind(*self.fields)
 
+    def show(self) -> str:
+        """Return its class and its values as text; flags by their names, if the class is here."""
+        values = self.fields
+        with suppress(NotPlain, TypeError, ValueError):
+            whole = self.rebuild()
+            values = tuple(getattr(whole, field.name) for field in fields(whole))  # type: ignore[arg-type]
+        shown = [value.name if isinstance(value, IntFlag) else repr(value) for value in values]
+        return " ".join((self.name, *(text or "0" for text in shown)))
+
 
 def _module(module: str) -> object:
     """Return a module that is already imported or belongs to vcproxy; otherwise None."""

@@ -249,9 +249,7 @@ class Conversations:
 
 def shown_event(event: object) -> str:
     """Return the event of a source as text: its class and its values."""
-    if isinstance(event, DataclassValue):
-        return " ".join((event.name, *map(repr, event.fields)))
-    return repr(event)
+    return event.show() if isinstance(event, DataclassValue) else repr(event)
 
 
 def of_one(
