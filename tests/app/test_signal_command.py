@@ -231,6 +231,40 @@ def test_a_datagram_to_a_host(capsys: Printed) -> None:
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_reply_by_datagram(capsys: Printed) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as service:
+        service.bind(("127.0.0.1", 0))
+        service.settimeout(PATIENCE_S)
+        place = f"127.0.0.1:{service.getsockname()[1]}"
+
+        def answer() -> None:
+            _, sender = service.recvfrom(2000)
+            service.sendto(b"ABSOLUTELY serial=7", sender)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert cli.main(["signal", "--reply", "--host", place, "ALIVE"]) == 0
+        thread.join()
+        assert capsys.readouterr().out == "ABSOLUTELY\n  serial  7\n"
+        assert cli.main(["signal", "-r", "--timeout", "20ms", "--host", place, "ALIVE"]) == 3
+    assert capsys.readouterr().err == f"udp://{place}: no answer in time\n"
+
+
+def test_several_replies(place: Path, serve: Serve, capsys: Printed) -> None:
+    serve(place, b"MOVING door=5\nNOT_MOVED door=5\n")
+    assert cli.main(["signal", "--replies", "2", "DOOR5"]) == 1
+    assert capsys.readouterr().out == "MOVING\n  door  5\nNOT_MOVED\n  door  5\n"
+
+
+def test_a_fifo(tmp_path: Path, capsys: Printed) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with open(os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        assert cli.main(["signal", "-H", f"fifo:{tmp_path}/fifo", "HI"]) == 0
+        assert BusMessage.parse(reader.readline().decode()).command == "HI"
+        assert cli.main(["signal", "-r", "-H", f"fifo:{tmp_path}/fifo", "HI"]) == 2
+    assert "no replies come from there" in capsys.readouterr().err
+
+
 def test_a_datagram_to_a_unix_socket(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as service:
         service.bind(str(tmp_path / "app.sock"))
@@ -334,7 +368,7 @@ def test_variables_of_a_file(tmp_path: Path) -> None:
         (["STOP;"], '"STOP;" is not a message: a command consists of '),
         (["-H", "udp://127.0.0.1:1", "-t", "tcp", "STOP"], "is not of the type tcp"),
         (["-H", "tcp://127.0.0.1", "STOP"], "names no port"),
-        (["-H", "127.0.0.1:1", "-r", "STOP"], "no replies come from there"),
+        (["-H", "unixgram:/a", "-r", "STOP"], "only udp:// has replies"),
         (["-H", "127.0.0.1:1", "-e", "STOP"], "--encrypt needs --type tcp"),
         (["-H", "127.0.0.1:1", "-p", "a=" + "x" * 1024, "STOP"], "at most 1024 can be sent"),
         (["-H", "nats://127.0.0.1/a", "STOP"], "BlockingClient needs"),

@@ -9,6 +9,7 @@ import argparse
 import os
 import re
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ line, and print the reply.
   vcproxy signal STATUS                                how it is
   vcproxy signal RELOAD                                load its configuration again, with the result
   vcproxy signal --pid 4711 STOP                       one of several proxies
-  vcproxy signal --host 10.0.0.7:4041 ALIVE            a datagram: there is no reply
+  vcproxy signal --host 10.0.0.7:4041 LOG_ROTATE       a datagram: no reply is waited for
   vcproxy signal --type tcp --host 10.0.0.7:4042 ALIVE
   vcproxy signal --host unix:/run/app.sock -p name=blue -p size=3 PAINT
   vcproxy signal snap:cluckd/STOP                      forwarded to another service
@@ -141,6 +142,13 @@ def add_to(
         help="wait for a reply and print it: the default, except for datagrams and FIFOs",
     )
     parser.add_argument(
+        "--replies",
+        metavar="N",
+        type=int,
+        default=1,
+        help="wait for so many replies, and print each as it comes (default: 1)",
+    )
+    parser.add_argument(
         "--format",
         choices=["lines", "text", "json"],
         default="lines",
@@ -174,18 +182,18 @@ def _signal(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         context = _tls(chosen) if address.secure else None
     except ValueError as error:
         raise WrongSignal(printable(str(error))) from None
+    status = 0
     try:
-        reply = _sent(message, address, context, chosen)
+        for reply in _replies(message, address, context, chosen):
+            print(shown(reply, chosen.format), flush=True)
+            status = int(bool(_REFUSALS.fullmatch(reply.command)))
     except InvalidMessage as error:
         raise NoReply(printable(f"{address}: the reply is not a message: {error}")) from None
     except OSError as error:
         raise NoReply(printable(str(error))) from None
     except ValueError as error:  # too long for a datagram, or an address of another kind
         raise WrongSignal(printable(str(error))) from None
-    if reply is None:
-        return 0
-    print(shown(reply, chosen.format))
-    return int(bool(_REFUSALS.fullmatch(reply.command)))
+    return status
 
 
 def _complete(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -328,30 +336,28 @@ def _tls(chosen: argparse.Namespace) -> ssl.SSLContext:
     return client_context(ca=chosen.ca, certificate=chosen.certificate, key=chosen.key)
 
 
-def _sent(
+def _replies(
     message: BusMessage,
     address: Address,
     context: ssl.SSLContext | None,
     chosen: argparse.Namespace,
-) -> BusMessage | None:
-    """Send the message; return its reply, None if there is none.
-
-    Raises OSError, ValueError, CommandError.
-    """
+) -> Iterator[BusMessage]:
+    """Send the message; yield the replies that are waited for. Raises OSError, ValueError."""
     from vcproxy.bus.connections.blocking_client import BlockingClient, send_datagram
 
-    datagram = address.scheme in ("udp", "unixgram")
-    one_way = datagram or address.scheme == "fifo"
-    if one_way and chosen.reply:
-        raise WrongSignal(f"{address}: no replies come from there: leave out --reply")
-    if datagram:
-        send_datagram(address, message)
-        return None
+    timeout_s = TIMEOUT_S if chosen.timeout is None else chosen.timeout
+    if address.scheme in ("udp", "unixgram"):
+        reply = send_datagram(address, message, reply_s=timeout_s if chosen.reply else 0.0)
+        if reply is not None:
+            yield reply
+        return
     with BlockingClient(address, tls=context) as client:
+        if address.scheme == "fifo" and chosen.reply:
+            raise ValueError(f"{address}: no replies come from there: leave out --reply")
         client.send(message)
-        if one_way or chosen.reply is False:
-            return None
-        return client.receive(TIMEOUT_S if chosen.timeout is None else chosen.timeout)
+        if address.scheme != "fifo" and chosen.reply is not False:
+            for _ in range(chosen.replies):
+                yield client.receive(timeout_s)
 
 
 def shown(message: BusMessage, form: str) -> str:

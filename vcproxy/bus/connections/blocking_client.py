@@ -207,15 +207,22 @@ class BlockingClient:
             received += data
 
 
-def send_datagram(address: Address | str, message: BusMessage, secret_code: str = "") -> None:
+def send_datagram(
+    address: Address | str, message: BusMessage, secret_code: str = "", *, reply_s: float = 0.0
+) -> BusMessage | None:
     """Send one message as a datagram, to udp://HOST:PORT or unixgram:PATH.
 
     `secret_code` is added as a parameter. A broadcast address is allowed. Raises InvalidMessage,
     OSError if it cannot be sent, and ValueError for another address and a message that is too long.
+
+    `reply_s`: over UDP, wait at most so long for a reply, and return it. Raises TimeoutError if
+    none comes in time.
     """
     to = Address.parse(address) if isinstance(address, str) else address
     if to.scheme not in DATAGRAM_LIMITS:
         raise ValueError(f"{to}: a datagram is sent to udp:// or unixgram:")
+    if reply_s and to.scheme != "udp":
+        raise ValueError(f"{to}: only udp:// has replies")
     if secret_code:
         parameters = {**message.parameters, PARAMETER: secret_code}
         message = replace(message, parameters=parameters)
@@ -235,6 +242,10 @@ def send_datagram(address: Address | str, message: BusMessage, secret_code: str 
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             sock.connect(place)  # type: ignore[arg-type]
             sock.send(data)
+            if not reply_s:
+                return None
+            sock.settimeout(reply_s)
+            return BusMessage.parse(sock.recv(LINE_LIMIT).decode("utf-8", "surrogateescape"))
     except OSError as error:
         raise _explained(to, error) from None
 
