@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 
 import pytest
 
 from tests.engine.world import EventRecorder
+from vcproxy.drivers.sim import NetworkFaults, Simulation
 from vcproxy.engine.own_thread import OwnThread, ThreadDone, ThreadStopped, ThreadWork
 from vcproxy.engine.thread_messages import LIMIT, ThreadMessage, ThreadMessages
 
@@ -279,6 +280,34 @@ class TestOwnThread:
             assert line.endswith(
                 "has not returned 1 s after the stop: let it wait with work.wait()"
             )
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_a_seed_repeats_a_simulated_run(self, seed: int) -> None:
+        def seen() -> list[tuple[float, object]]:
+            found: list[tuple[float, object]] = []
+            with Simulation(seed, NetworkFaults.all()) as sim:
+                engine = sim.driver().engine
+
+                class Timed(EventRecorder):
+                    def handle_event(self, key: Hashable, data: object) -> None:
+                        found.append((engine.now, data))
+
+                def working(work: ThreadWork, name: str) -> str:
+                    for number in range(20):
+                        work.wait(0.01 * number)
+                        work.post(f"{name} {number}")
+                    return name
+
+                timed = Timed(engine)
+                with timed.mutex.hold(engine):
+                    for name in ("a", "b", "c"):
+                        OwnThread(timed, name, working, name)
+                sim.run(until=lambda: engine.sources == {})
+            return found
+
+        first = seen()
+        assert len(first) == 63
+        assert first == seen()
 
     def test_its_conversation_ends_it(self, world: SourceWorld) -> None:
         ended = threading.Event()
