@@ -9,8 +9,16 @@ import pytest
 
 from tests.engine.world import EventRecorder
 from vcproxy.drivers.sim import NetworkFaults, Simulation
-from vcproxy.engine.own_thread import OwnThread, ThreadDone, ThreadStopped, ThreadWork
+from vcproxy.engine.own_thread import (
+    MOST_THREADS,
+    TOO_MANY,
+    OwnThread,
+    ThreadDone,
+    ThreadStopped,
+    ThreadWork,
+)
 from vcproxy.engine.thread_messages import LIMIT, ThreadMessage, ThreadMessages
+from vcproxy.testing.running import eventually
 
 from .source_world import SourceWorld, opened, world_of
 
@@ -160,6 +168,13 @@ def run(
     return opened(world, lambda recorder: OwnThread(recorder, "reader", function, *args))
 
 
+def started(world: SourceWorld, function: Callable[..., object]) -> bool:
+    """Try to start one more."""
+    recorder, _ = run(world, function)
+    world.run(lambda: recorder.data)
+    return recorder.events == [ThreadMessage]
+
+
 class TestOwnThread:
     def test_its_messages_arrive_and_then_its_value(self, world: SourceWorld) -> None:
         recorder, source = run(world, counting, 5000)
@@ -262,6 +277,22 @@ class TestOwnThread:
         world.close()
         assert ended.is_set()
         assert world.log == []
+
+    def test_one_more_than_the_most_is_not_started(self, world: SourceWorld) -> None:
+        def waiting(work: ThreadWork) -> None:
+            work.post("running")
+            work.wait(60.0)
+
+        threads = [run(world, waiting) for _ in range(MOST_THREADS)]
+        world.run(lambda: all(recorder.data for recorder, _ in threads))
+        refused, _ = run(world, waiting)
+        world.run(lambda: refused.data)
+        assert refused.data == [ThreadDone("reader", None, TOO_MANY)]
+        first, source = threads[0]
+        with first.mutex.hold(world.engine):
+            source.close()
+        turn(world)
+        eventually(lambda: started(world, waiting), "another is started")
 
     def test_one_that_blocks_elsewhere_is_logged(self) -> None:
         with world_of("epoll") as world:

@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
 
 
+MOST_THREADS = 100
+"""Own threads of a process, also those that go on after they were stopped. They share one
+interpreter lock, so more would mostly wait for it; and each takes some 50 KiB."""
+
+TOO_MANY = (
+    f"{MOST_THREADS} own threads run already, or have not ended since they were stopped: "
+    "use engine.call for what ends soon"
+)
+"""The error of one more."""
+
+
 class ThreadStopped(SystemExit):
     """Raised in the thread, by the methods of ThreadWork, once its source is closed."""
 
@@ -59,7 +70,8 @@ class OwnThread(ThreadMessages):
     anything of the engine. It is not called in a replay: its recorded events are delivered.
 
     Python cannot end a thread: after `close()`, `work.wait()` and `work.post()` raise ThreadStopped
-    in it, and `work.stopping` is true. Until it returns it goes on, without effect. It is a daemon,
+    in it, and `work.stopping` is true. Until it returns it goes on, without effect, and counts: of
+    MOST_THREADS in a process one more is not started, and ThreadDone says so. It is a daemon,
     so that it does not delay the end of the process. In a simulation the function runs only while
     the simulation waits for it, so it must not block except in `work.wait()`.
     """

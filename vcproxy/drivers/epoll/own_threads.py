@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.thread_feed import Later, ThreadFeed, result_of
-from vcproxy.engine.own_thread import ThreadDone, ThreadStopped
+from vcproxy.engine.own_thread import MOST_THREADS, TOO_MANY, ThreadDone, ThreadStopped
 from vcproxy.engine.thread_messages import ThreadMessage, require_plain
 
 if TYPE_CHECKING:
@@ -19,6 +19,36 @@ if TYPE_CHECKING:
 END_S = 1.0
 """How long the end of a driver waits for a thread: enough for one that waits or posts, which is
 stopped at once, short enough for the end of a process."""
+
+
+class ThreadCount:
+    """How many own threads a process has. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def start(self, thread: threading.Thread) -> str:
+        """Start a thread that will call `ended`; return why it cannot be started, or ""."""
+        with self._lock:
+            if self._count >= MOST_THREADS:
+                return TOO_MANY
+            self._count += 1
+        try:
+            thread.start()
+        except RuntimeError:  # the limit of threads: RLIMIT_NPROC, or that of a cgroup
+            self.ended()
+            return "no thread can be started: raise the limit of processes (ulimit -u)"
+        return ""
+
+    def ended(self) -> None:
+        """Count a thread that has ended."""
+        with self._lock:
+            self._count -= 1
+
+
+THREADS = ThreadCount()
+"""The one of this process."""
 
 
 class RunningThread:
@@ -30,10 +60,8 @@ class RunningThread:
         self._room = threading.Semaphore(source.limit)
         self._feed = ThreadFeed(source, later, self._room.release, ended)
         self._thread = threading.Thread(target=self._run, name=source.name, daemon=True)
-        try:
-            self._thread.start()
-        except RuntimeError:  # the limit of threads: RLIMIT_NPROC, or that of a cgroup
-            why = "no thread can be started: raise the limit of processes (ulimit -u)"
+        why = THREADS.start(self._thread)
+        if why:
             source.add(ThreadDone(source.name, None, why))
 
     # -- on its own thread -------------------------------------------------------------------
@@ -60,6 +88,7 @@ class RunningThread:
 
     def _run(self) -> None:
         done = result_of(self._source, self)
+        THREADS.ended()
         if not self.stopping:
             self._source.add(done)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.thread_feed import ThreadFeed, result_of
-from vcproxy.engine.own_thread import ThreadStopped
+from vcproxy.engine.own_thread import TOO_MANY, ThreadDone, ThreadStopped
 from vcproxy.engine.thread_messages import ThreadMessage, require_plain
 
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ class SimThread:
         network: Network,
         source: OwnThread,
         ended: Callable[[], object],
+        too_many: bool = False,
     ) -> None:
-        """`ended()` is called with the last event."""
+        """`ended()` is called with the last event. `too_many`: it cannot be started."""
         self._clock = network.clock
         self._source = source
         self._feed = ThreadFeed(source, driver.complete, ended=ended)
@@ -44,6 +45,10 @@ class SimThread:
         self.stopping = False
         """See ThreadWork."""
         self._thread = threading.Thread(target=self._run, name=source.name, daemon=True)
+        if too_many:
+            self._ended = True
+            source.add(ThreadDone(source.name, None, TOO_MANY))
+            return
         self._thread.start()
         self._clock.after(network.span(network.faults.call_s), self._resume)
 
@@ -95,5 +100,6 @@ class SimThread:
         """Let the thread stop, and wait for that."""
         self.stopping = True
         self._feed.close()
-        self._resume()
-        self._thread.join()
+        if not self._ended:
+            self._resume()
+            self._thread.join()

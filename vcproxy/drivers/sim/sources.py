@@ -22,7 +22,7 @@ from vcproxy.engine.content_watch import ContentWatch
 from vcproxy.engine.datagrams import Datagrams
 from vcproxy.engine.file_changes import FileChanges
 from vcproxy.engine.listening import ListenerWatch
-from vcproxy.engine.own_thread import OwnThread
+from vcproxy.engine.own_thread import MOST_THREADS, OwnThread
 from vcproxy.engine.signals import Signal, Signals
 from vcproxy.engine.thread_messages import ThreadMessages
 from vcproxy.engine.unix_datagrams import UnixDatagrams
@@ -87,6 +87,7 @@ class SimSources:
                 self._network,
                 source,
                 partial(self._opened.pop, source.number, None),
+                sum(isinstance(each, SimThread) for each in self._opened.values()) >= MOST_THREADS,
             )
         elif isinstance(source, ThreadMessages):
             self._opened[source.number] = ThreadFeed(source, self._driver.complete)
