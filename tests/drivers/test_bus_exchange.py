@@ -31,6 +31,8 @@ def test_engines_of_one_process_share_it() -> None:
         assert not bus.takes("CLOSE", "db")
         assert bus.describe("CLOSE") == "CLOSE"
         assert bus.describe("CLOSE", "db") == ""
+        assert bus.usages() == ["CLOSE", "OPEN"]
+        assert bus.usages("db") == ["OPEN"]
         assert bus.deliver("OPEN", "OPEN") == 2
         one.turn(0)
         assert first.data == [BusReceived("db", "OPEN")]

@@ -96,6 +96,16 @@ class BusExchange:
         found = (s.describe(command) for s in self._sources() if name in ("", s.name))
         return next(filter(None, found), "")
 
+    def usages(self, name: str = "") -> list[str]:
+        """Return a line about each of `commands`, sorted: the command or pattern first."""
+        found = {
+            source.describe(command)
+            for source in self._sources()
+            if name in ("", source.name)
+            for command in source.commands
+        }
+        return sorted(found)
+
     def deliver(self, command: str, text: str, *, route: int = NO_ROUTE, name: str = "") -> int:
         """Pass a message in text form to the sources that take its command; return to how many.
 

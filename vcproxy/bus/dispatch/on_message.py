@@ -3,7 +3,7 @@
     class Doors(Program):
         @on_message("DOOR<number>")
         def door(self, received: ReceivedMessage) -> None:
-            self.log(f"door {received.captured['number']}")
+            self.write(f"door {received.captured['number']}")
             received.reply("DONE")
 
 It works in every subclass of Continuation: sessions, programs, machines, processes. The class is
@@ -29,14 +29,12 @@ from vcproxy.bus.dispatch.dispatcher import (
 from vcproxy.bus.dispatch.pattern import InvalidPattern, Pattern
 from vcproxy.bus.message.definitions import TYPES, Definition, ParameterDefinition
 from vcproxy.engine.continuation import ClassDeclaration, Continuation
+from vcproxy.machine.state import NOT_CALLED
 
 if TYPE_CHECKING:
     from vcproxy.bus.dispatch.received_message import ReceivedMessage
 
 F = TypeVar("F", bound="Callable[[Any, ReceivedMessage], None]")
-
-NOT_CALLED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
-"""The flags of functions whose body does not run when they are called."""
 
 
 def on_message(
