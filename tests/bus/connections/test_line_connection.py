@@ -208,6 +208,39 @@ def test_a_peer_that_does_not_read_is_not_read_any_more(world: World) -> None:
     assert client.received == (line + b"\n") * 5000
 
 
+def test_nor_is_one_that_sends_one_line_after_the_other(world: World) -> None:
+    client, lines = world.connect()
+    client.stall()
+    line = b"again" + bytes(3000)
+    for _ in range(400):
+        client.send(line + b"\n")
+        world.sim.elapse(0.01)
+    assert len(lines.lines) < 200
+    assert lines.open
+    client.resume()
+    world.sim.elapse(60)
+    assert lines.lines == [line] * 400
+
+
+def test_what_was_not_read_before_a_reset_is_delivered_too(world: World) -> None:
+    client, lines = world.connect()
+    client.stall()
+    with lines.mutex.hold(lines.engine):
+        for _ in range(15):
+            lines.send_line(bytes(LINE_LIMIT))
+    line = bytes(3000)
+    client.send((line + b"\n") * 100)
+    world.sim.elapse(1)
+    assert not lines.lines
+    client.close()  # it has not read the answers: the kernel sends a reset after the data
+    world.sim.run()
+    assert lines.lines == [line] * 100
+    ((reason, error),) = lines.ends
+    assert isinstance(error, ConnectionError)
+    assert reason == f"it is broken: {error}"
+    world.check_closed()
+
+
 def test_a_peer_that_does_not_read_is_closed_when_too_much_output_waits(world: World) -> None:
     client, lines = world.connect()
     client.stall()
@@ -251,6 +284,32 @@ def test_finish_does_not_wait_for_ever(world: World) -> None:
     assert lines.vc.closed
 
 
+def test_finish_does_not_wait_for_a_peer_that_only_sends(world: World) -> None:
+    client, lines = world.connect()
+    client.stall()
+    with lines.mutex.hold(lines.engine):
+        for _ in range(15):
+            lines.send_line(bytes(LINE_LIMIT))
+        lines.finish()
+    for _ in range(round(FINISH_S) + 1):
+        client.send(b"again\n")
+        world.sim.elapse(1)
+    assert lines.vc.closed
+
+
+def test_an_end_is_not_delivered_after_close(world: World) -> None:
+    client, lines = world.connect()
+    client.stall()
+    with lines.mutex.hold(lines.engine):
+        while lines.send_line(bytes(10_000)):
+            pass
+        lines.close()
+        lines.finish()
+    world.sim.run()
+    assert not lines.ends
+    world.check_closed()
+
+
 def test_the_callback_may_end_the_connection(world: World) -> None:
     client, lines = world.connect()
     client.send(b"again\nbye\nmore\n")
@@ -274,6 +333,7 @@ def test_answers_may_follow_the_end_of_the_peer(direct: bool) -> None:
     world.sim.elapse(1)
     assert client.received == b"again\n"
     assert not client.ended
+    assert lines.open
     with lines.mutex.hold(lines.engine):
         assert lines.send_line(b"later")
     world.sim.elapse(3)
@@ -284,11 +344,24 @@ def test_answers_may_follow_the_end_of_the_peer(direct: bool) -> None:
     world.check_closed()
 
 
+def test_one_that_waits_for_answers_is_closed_when_it_breaks() -> None:
+    world = World(half_close_s=60.0)
+    client, lines = world.connect()
+    client.end()
+    world.sim.elapse(1)
+    assert lines.open
+    client.reset()
+    world.sim.elapse(1)
+    assert lines.vc.closed
+    assert len(lines.ends) == 1
+
+
 def test_lines_are_sent_from_other_conversations(world: World) -> None:
     client, lines = world.connect()
     with Mutex().hold(world.driver.engine):
         assert lines.send_line(b"from elsewhere")
         lines.finish()
+        assert lines.vc.moved == 0  # it does not hold the mutex of the connection
     world.sim.run()
     assert client.received == b"from elsewhere\n"
     assert client.ended
@@ -322,3 +395,38 @@ def test_with_random_faults_all_lines_arrive_in_order(seed: int) -> None:
                 assert lines.lines == sent
                 assert client.received.split(b"\n")[:-1] == sent
         world.check_closed()
+
+
+def converse(seed: int, direct: bool) -> tuple[list[bytes], bytes, list[str], list[str], int]:
+    """Have a random conversation; return all that can be observed of it."""
+    random = Random(seed)
+    world = World(seed, direct=direct, half_close_s=random.choice((0.0, 1.0)))
+    client, lines = world.connect()
+    for number in range(random.randint(1, 30)):
+        match random.randrange(12):
+            case 0:
+                client.stall()
+            case 1:
+                client.resume()
+            case 2:
+                world.sim.elapse(random.choice((0.001, 1.0, LINE_S)))
+            case 3 if number > 5:
+                random.choice((client.end, client.close, client.reset))()
+            case 4:
+                client.send(random.choice((b"bye\n", bytes(LINE_LIMIT), b"\n")))
+            case _:
+                text = b"again %d" % number + bytes(random.choice((0, 1, 100, 30_000)))
+                text *= random.choice((1, 1, 7))
+                client.send(text + random.choice((b"", b"\n", b"\n\n")))
+        if random.random() < 0.7:
+            world.sim.elapse(0.01)
+    client.resume()
+    world.sim.run()
+    logged = [text for _, _, text in world.sim.log]
+    ends = [reason for reason, _ in lines.ends]
+    return lines.lines, bytes(client.received), ends, logged, world.driver.engine.memory.used
+
+
+@pytest.mark.parametrize("seed", list(seeds(100)))
+def test_what_is_passed_on_at_once_is_passed_on_as_from_the_queue(seed: int) -> None:
+    assert converse(seed, direct=True) == converse(seed, direct=False)

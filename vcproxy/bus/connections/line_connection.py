@@ -70,7 +70,7 @@ class LineConnection(Continuation):
     """
 
     __slots__ = ("_at", "_closed", "_data", "_ending", "_held_memory", "_left", "_output", "_over",
-                 "_owner", "_read_only", "_reader", "_reads", "_searched", "_taking", "_turn",
+                 "_owner", "_read_only", "_reader", "_reads", "_taking", "_turn",
                  "_unended", "_writes", "half_close_s", "name", "vc")  # fmt: skip
 
     def __init__(
@@ -93,7 +93,6 @@ class LineConnection(Continuation):
         self._ending: Action | None = None  # the end is about to be delivered
         self._data = bytearray()  # input: lines that were not delivered, and the beginning of one
         self._at = 0  # where the next line begins in it
-        self._searched = 0  # where to search for the end of that line
         self._unended: Action | None = None  # due when the line must have ended
         self._held_memory = HeldMemory(self)
         self._turn = -1  # the engine's turn in which lines were last delivered
@@ -204,7 +203,7 @@ class LineConnection(Continuation):
         if key is Event.READ_READY or key is Event.WRITE_READY:
             self._deliver()
         elif key is Event.EOS:
-            self._over = self._over or _End("the peer has ended it")
+            self._over = _End("the peer has ended it")
             self._deliver()
         elif key is Event.ERROR:
             self._broke()
@@ -226,12 +225,13 @@ class LineConnection(Continuation):
         """Read what arrived before the connection broke, then end."""
         if not self._taking:
             self.close()
-        elif self.vc.unread:
+            return
+        if self.vc.unread:  # ERROR is delivered again after the rest
             self._reads = self.vc.do_io_read(self, None, self._reader.buffer)
         else:
             error = self.vc.error or self._reads.error
-            self._over = self._over or _End(f"it is broken: {error}", error)
-            self._deliver()
+            self._over = _End(f"it is broken: {error}", error)
+        self._deliver()
 
     # -- input -------------------------------------------------------------------------------
 
@@ -240,7 +240,7 @@ class LineConnection(Continuation):
         data = block if type(block) is bytes else bytes(block)
         end = len(data) - 1
         if (
-            data.find(b"\n") == end <= LINE_LIMIT  # one line: by far the most frequent input
+            data.find(b"\n") == end  # one line, which fits: by far the most frequent input
             and not self._data
             and not self._output.avail
         ):
@@ -287,25 +287,25 @@ class LineConnection(Continuation):
             return line
         data = self._data
         while True:
-            begin, end = self._at, data.find(b"\n", self._searched)
+            begin, end = self._at, data.find(b"\n", self._at)
             if (len(data) if end < 0 else end) - begin > LINE_LIMIT:
                 self._refuse()
                 return None
             if end >= 0:
-                self._at = self._searched = end + 1
+                self._at = end + 1
                 if self._unended is not None:
                     self._unended.cancel()
                     self._unended = None
                 return bytes(data[begin:end])
             del data[:begin]
-            self._at, self._searched = 0, len(data)
+            self._at = 0
             more = self._take_input()
             if more is None:
                 break
             data += more
             self._held_memory.hold(len(data))
         self._held_memory.hold(len(data))
-        if data and self._unended is None and self._over is None:
+        if data and self._unended is None:
             self._unended = self.engine.schedule_in(LINE_S, self, _UNENDED, None)
         return None
 
