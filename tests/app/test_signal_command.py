@@ -182,10 +182,12 @@ def test_of_several_proxies_none_is_chosen(place: Path, serve: Serve, capsys: Pr
 
 
 def test_sockets_of_killed_proxies_are_ignored(place: Path, serve: Serve) -> None:
-    for file in (place.with_name("1.sock"), place.with_name("bus.sock")):
+    gone = 4194305  # above pid_max (proc(5))
+    names = f"{os.getppid()}.sock", f"{gone}.sock", "bus.sock"
+    for file in map(place.with_name, names):
         with socket.socket(socket.AF_UNIX) as killed:
             killed.bind(os.fspath(file))
-    place.with_name("2.sock").touch()
+    place.with_name("1.sock").touch()
     service = serve(place)
     assert cli.main(["signal", "ALIVE"]) == 0
     assert service.message.command == "ALIVE"
@@ -200,11 +202,12 @@ def test_no_proxy_runs(place: Path, tmp_path: Path, capsys: Printed) -> None:
 
 
 def test_a_proxy_with_a_full_queue_is_found(place: Path) -> None:
+    place.with_name("1.sock").touch()
     with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as waiting:
         listening.bind(os.fspath(place))
         listening.listen(0)
         waiting.connect(os.fspath(place))
-        assert list(running_proxies([place.parent])) == [RunningProxy(os.getpid(), place, True)]
+        assert running_proxies([place.parent]) == [RunningProxy(os.getpid(), place, True)]
 
 
 def test_the_folders_of_a_user_and_of_the_system(tmp_path: Path) -> None:
@@ -301,7 +304,7 @@ def test_mutual_tls(serve: Serve, tmp_path: Path, capsys: Printed) -> None:
     stranger = serve(None, b"STOPPING\n", context)
     port = stranger._listening.getsockname()[1]
     assert cli.main(["signal", "-H", f"tls://127.0.0.1:{port}", "STOP"]) == 3
-    assert "certificate verify failed" in capsys.readouterr().err.lower()
+    assert "certificate" in capsys.readouterr().err
 
 
 def test_a_host_in_a_variable_of_a_file(serve: Serve, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,23 +35,48 @@ def socket_folders(environment: Mapping[str, str]) -> list[Path]:
     return [*([Path(own, "vcproxy")] if own else []), SYSTEM_FOLDER]
 
 
-def running_proxies(folders: list[Path]) -> Iterator[RunningProxy]:
-    """Yield the proxies that have a socket in these folders, by process number.
+def running_proxies(folders: list[Path], pid: int | None = None) -> list[RunningProxy]:
+    """Return the proxies that have a socket in the first of these folders that has any.
 
-    Sockets whose proxy has been killed remain until the next start: nothing listens there.
+    They are sorted by process number. `pid`: only this one.
     """
-    sockets = {
-        file for folder in folders for file in folder.glob("*.sock") if file.stem.isdecimal()
-    }
-    for file in sorted(sockets, key=lambda file: int(file.stem)):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
-            try:
-                probe.connect(os.fspath(file))
-            except PermissionError:
-                yield RunningProxy(int(file.stem), file, False)
-            except BlockingIOError:  # its queue of connections is full
-                yield RunningProxy(int(file.stem), file, True)
-            except OSError:  # ECONNREFUSED, or the file was removed
-                pass
-            else:
-                yield RunningProxy(int(file.stem), file, True)
+    for folder in folders:
+        sockets = [
+            file
+            for file in folder.glob("*.sock")
+            if file.stem.isdecimal()
+            and pid in (None, int(file.stem))
+            and _is_running(int(file.stem))
+        ]
+        if len(sockets) == 1:  # not connected to: the door of a proxy accepts few connections
+            [file] = sockets
+            return [RunningProxy(int(file.stem), file, os.access(file, os.W_OK))]
+        probed = map(_probed, sorted(sockets, key=lambda file: int(file.stem)))
+        if found := [each for each in probed if each is not None]:
+            return found
+    return []
+
+
+def _is_running(pid: int) -> bool:
+    """Return whether there is a process with this number: a killed proxy has left its socket."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _probed(file: Path) -> RunningProxy | None:
+    """Connect to a socket; return its proxy, None if nothing listens: its number is used again."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        try:
+            probe.connect(os.fspath(file))
+        except PermissionError:
+            return RunningProxy(int(file.stem), file, False)
+        except BlockingIOError:  # its queue of connections is full
+            pass
+        except OSError:  # ECONNREFUSED, or the file was removed
+            return None
+        return RunningProxy(int(file.stem), file, True)

@@ -43,8 +43,8 @@ in JSON is taken too.
 
 EPILOG = """\
 Without --host, --type and --pid, the message goes to the only proxy of this host that has a socket
-PID.sock in $XDG_RUNTIME_DIR/vcproxy or /run/vcproxy. If several run, nothing is sent, and they are
-listed.
+PID.sock in $XDG_RUNTIME_DIR/vcproxy or, if there is none, in /run/vcproxy. If several run, nothing
+is sent, and they are listed.
 
 Options may also be written in /etc/eventdispatcher/ed-signal.conf and /etc/vcproxy/signal.conf, as
 `type = tcp`, and in the environment, in ED_SIGNAL and VCPROXY_SIGNAL, as on the command line, which
@@ -310,8 +310,7 @@ def _found(pid: int | None) -> Path:
     from vcproxy.app.running_proxies import running_proxies, socket_folders
 
     folders = socket_folders(os.environ)
-    all_found = list(running_proxies(folders))
-    found = [each for each in all_found if pid in (None, each.pid)]
+    found = running_proxies(folders, pid)
     permitted = [each for each in found if each.permitted]
     if len(permitted) == 1:
         return permitted[0].socket
