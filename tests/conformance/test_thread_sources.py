@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterator
 
 import pytest
@@ -302,15 +303,18 @@ class TestOwnThread:
                 work.post("running")
                 released.wait(PATIENCE_S)
 
-            recorder, _ = run(world, blocking)
-            world.run(lambda: recorder.data)
+            recorders = [run(world, blocking)[0] for _ in range(30)]
+            world.run(lambda: all(recorder.data for recorder in recorders))
+            began = time.monotonic()
             world.close()
+            assert time.monotonic() - began < 20.0  # not 30: they are waited for together
             released.set()
-            (line,) = world.log
-            assert line.startswith("warning: reader: its thread goes on, because TestOwnThread.")
-            assert line.endswith(
-                "has not returned 1 s after the stop: let it wait with work.wait()"
-            )
+            assert len(world.log) == 30
+            for line in world.log:
+                assert line.startswith("warning: reader: its thread goes on, because TestOwn")
+                assert line.endswith(
+                    "not returned 1 s after the stop: let it wait with work.wait()"
+                )
 
     @pytest.mark.parametrize("seed", range(5))
     def test_a_seed_repeats_a_simulated_run(self, seed: int) -> None:

@@ -60,10 +60,6 @@ class ThreadFeed:
         self._source.outlet = None
         self._source.waiting.clear()
 
-    def end(self) -> None:
-        """Close it: the driver ends."""
-        self.close()
-
     def _take(self) -> None:
         source = self._source
         if self._watched and source.waiting:

@@ -35,10 +35,6 @@ class WatchedListener:
         """Look no more."""
         self.set_watched(False)
 
-    def end(self) -> None:
-        """Look no more: the driver ends."""
-        self.close()
-
     def _look(self, turn: int) -> None:
         if turn == self._round:
             feed = self._driver.engine.inbox.feed

@@ -6,11 +6,12 @@ test_file_changes.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.drivers.epoll.listener_watches import WatchedListener
-from vcproxy.drivers.epoll.own_threads import RunningThread
+from vcproxy.drivers.epoll.own_threads import END_S, RunningThread
 from vcproxy.drivers.thread_feed import ThreadFeed
 from vcproxy.engine.content_watch import ContentWatch
 from vcproxy.engine.file_changes import FileChanges
@@ -30,10 +31,7 @@ class Opened(Protocol):
         """Pass events in, or not: the source is enabled or disabled."""
 
     def close(self) -> None:
-        """Close it: the source is closed."""
-
-    def end(self) -> None:
-        """Close it: the driver ends."""
+        """Close it: the source is closed, or the driver ends."""
 
 
 def opened(driver: EpollDriver, source: Source, ended: Callable[[], object]) -> Opened | None:
@@ -55,3 +53,11 @@ def opened(driver: EpollDriver, source: Source, ended: Callable[[], object]) -> 
             driver.watching = InotifyWatching(driver)
         return driver.watching.watcher.open(source)
     return None
+
+
+def wait_for_ends(closed: Iterable[Opened]) -> None:
+    """Wait until what was closed has ended, END_S at most: the driver ends."""
+    last = monotonic() + END_S
+    for each in closed:
+        if isinstance(each, RunningThread):
+            each.wait_for_end(max(0.0, last - monotonic()))

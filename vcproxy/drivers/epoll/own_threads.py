@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from vcproxy.engine.own_thread import OwnThread
 
 END_S = 1.0
-"""How long the end of a driver waits for a thread: enough for one that waits or posts, which is
-stopped at once, short enough for the end of a process."""
+"""How long the end of a driver waits for all its threads: enough for those that wait or post, which
+are stopped at once, short enough for the end of a process."""
 
 
 class ThreadCount:
@@ -104,11 +104,10 @@ class RunningThread:
         self._feed.close()
         self._room.release()
 
-    def end(self) -> None:
-        """Let the thread stop, and wait for that: the driver ends."""
-        self.close()
+    def wait_for_end(self, seconds: float) -> None:
+        """Wait until the thread has stopped; log it if it has not: the driver ends."""
         if self._thread.ident is not None:
-            self._thread.join(END_S)
+            self._thread.join(seconds)
         if self._thread.is_alive():
             self._source.engine.log(
                 "warning",

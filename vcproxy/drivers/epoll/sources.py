@@ -161,8 +161,16 @@ class Sources:
         for messages in self._messages.values():
             self._driver.bus.close(messages)
         self._messages.clear()
-        for opened in list(self._opened.values()):
-            opened.end()
-        self._opened.clear()
+        self._close_opened()
         if self._driver.watching is not None:
             self._driver.watching.close()
+
+    def _close_opened(self) -> None:
+        if self._opened:
+            from vcproxy.drivers.epoll.opening import wait_for_ends
+
+            closed = list(self._opened.values())
+            for each in closed:
+                each.close()
+            wait_for_ends(closed)
+            self._opened.clear()

@@ -86,8 +86,6 @@ class ContentWatcher:
             watch.close()
         self._watcher.closed(self)
 
-    end = close
-
     # -- inside ------------------------------------------------------------------------------
 
     def _told(self, event: FileChanged) -> None:

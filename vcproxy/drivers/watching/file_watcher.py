@@ -91,8 +91,6 @@ class WatchedPaths:
         self._watches.clear()
         self._watcher.closed(self)
 
-    end = close
-
     def _report(self, event: FileChanged) -> None:
         if self._missed is None:
             self._source.engine.happened(self._source, event)
