@@ -120,9 +120,9 @@ class ReconnectingConnection(Machine):
         self.abandon()
 
     def release(self) -> None:
-        """End in any state, but leave a connection that is up open: the owner must close it."""
-        if self.state is self.UP:
-            self._vc = None
+        """End while it is up, and leave the connection open: the owner must close it."""
+        assert self.state is self.UP
+        self._vc = None
         self.abandon()
 
     # -- keeping it open ---------------------------------------------------------------------

@@ -90,6 +90,8 @@ class Owner(Continuation):
         with self.mutex.hold(self.engine):
             self.connection.finish() if finish else self.connection.close()
             assert not self.connection.send(BusMessage("TOO_LATE"))
+        if not finish:
+            assert self.engine.next_deadline() is None
         self.sim.run()
         assert self.events == events
         assert not self.engine.vcs
@@ -126,6 +128,7 @@ def test_what_is_sent_while_it_is_down_is_flushed_in_order_before_anything_else(
     assert owner.connection.queued == 2
     server = sim.server(SERVICE)
     sim.elapse(60)
+    assert owner.mutex.held_bytes == 0
     assert owner.send("THIRD")
     sim.elapse(1)
     assert server.peers[0].received == b"FIRST\nSECOND\nTHIRD\n"
@@ -150,6 +153,19 @@ def test_it_is_opened_again_after_each_loss(sim: Simulation) -> None:
         *["BYE", "lost: the peer has ended it", "up service"] * 3,
     ]
     assert [bytes(peer.received) for peer in server.peers] == [b"", *[b"AGAIN\n"] * 3]
+    owner.end()
+
+
+def test_a_service_that_ends_while_it_does_not_read(sim: Simulation) -> None:
+    server = sim.server(SERVICE)
+    owner = Owner(sim)
+    sim.run()
+    server.peers[0].stall()
+    for _ in range(1000):
+        assert owner.send("A" * 1000)
+    server.peers[0].end()
+    sim.elapse(60)
+    assert owner.events == ["up service", "lost: the peer has ended it", "up service"]
     owner.end()
 
 

@@ -258,7 +258,9 @@ class LineConnection(Continuation):
         if turn != self._turn:
             self._turn = turn
             self._left = LINES_PER_TURN
-        while self._taking and not self._full:
+        while self._taking:
+            if self._full and not self._exhausted:
+                return  # until WRITE_READY
             if self._left <= 0:
                 self._reads.ready()
                 return
@@ -276,6 +278,11 @@ class LineConnection(Continuation):
             return False
         self._writes.pending = False
         return True
+
+    @property
+    def _exhausted(self) -> bool:
+        """Whether the input has ended, and all its lines were delivered."""
+        return self._over is not None and b"\n" not in self._data and not self._reader.blocks
 
     def _next_line(self) -> bytes | None:
         """Take the next line; None: none is complete. One that is too long ends the input."""

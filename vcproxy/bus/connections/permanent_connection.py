@@ -238,7 +238,7 @@ class PermanentConnection(Continuation):
         elif isinstance(data, Reconnected):
             self._connected(data)
         elif isinstance(data, ConnectionEnded):
-            self._lost(data)
+            self._lost(data.reason)
         elif isinstance(data, _Wait):
             del self._waits[data]
             self._owner.handle_event(NoReply, NoReply(self.name, data.reply))
@@ -268,12 +268,12 @@ class PermanentConnection(Continuation):
         up = ConnectionUp(self, self._reconnecting.target)
         self._owner.handle_event(ConnectionUp, up)
 
-    def _lost(self, ended: ConnectionEnded) -> None:
-        if ended.connection is self._link:
-            self._link.close()
+    def _lost(self, reason: str) -> None:
+        if self._link is not None:
+            self._link.close()  # now: it would wait until its output is sent
             self._link = None
-            self._reconnecting.lost(ended.reason)
-            self._owner.handle_event(ConnectionLost, ConnectionLost(self, ended.reason))
+        self._reconnecting.lost(reason)
+        self._owner.handle_event(ConnectionLost, ConnectionLost(self, reason))
 
     def _stop(self) -> None:
         self._closed = True
