@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from vcproxy.config.effective import effective
+from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
 from vcproxy.config.reference import reference
 from vcproxy.engine.address import Address
@@ -312,3 +313,38 @@ servers = ["tcp://127.0.0.1:2"]
     (table,) = tomllib.loads(effective(configuration))["listener"][0]["options"]["filters"]
     assert table["options"] == {"colour": "red", "width": "1B", "supplier": "b"}
     assert table["plugin"].removesuffix(":Stamp") in configuration.sources
+
+
+PLUGIN = "from vcproxy.api import Session\nclass Own(Session):\n    needs_upstream = False\n"
+
+
+def test_files_are_what_a_reload_reads_again(tmp_path: Path) -> None:
+    file, plugin = tmp_path / "proxy.toml", tmp_path / "own.py"
+    text = (
+        '[[listener]]\nname = "a"\nbind = "tcp://127.0.0.1:1"\nplugin = "own.py:Own"\n'
+        '[[listener]]\nname = "b"\nbind = "tcp://127.0.0.1:2"\nplugin = "echo"\n'
+    )
+    file.write_bytes(b"\xef\xbb\xbf" + text.encode())  # with a byte order mark
+    plugin.write_text(PLUGIN)
+    configuration = load(file)
+    assert configuration.files == {file: file.read_bytes(), plugin: PLUGIN.encode()}
+    assert not configuration.outdated()
+    plugin.write_text(PLUGIN + "# changed\n")
+    assert configuration.outdated()
+    plugin.write_text(PLUGIN)
+    assert not configuration.outdated()
+    file.unlink()
+    assert configuration.outdated()
+
+
+def test_an_error_has_the_files_that_the_configuration_names(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.toml"
+    file.write_text(
+        '[[listener]]\nname = "a"\nbind = "tls://127.0.0.1:1"\nplugin = "own.py:Own"\n'
+        'tls = { certificate = "a.pem", key = "a.key", client_ca = "clients.pem" }\n'
+        '[upstream.u]\nservers = ["tls://127.0.0.1:2"]\ntls = { ca = "servers.pem" }\n'
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    names = [path.relative_to(tmp_path).as_posix() for path in caught.value.files]
+    assert names == ["own.py", "a.pem", "a.key", "clients.pem", "servers.pem"]

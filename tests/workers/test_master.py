@@ -495,6 +495,14 @@ def test_a_signal_during_the_start_ends_it() -> None:
     assert script.ended(2, EXITED_0) == [Exit(0)]
 
 
+def test_changed_certificates_concern_all_until_the_end() -> None:
+    script = Script().serving()
+    renew = Message(Verb.RENEW)
+    assert script.master.renew() == [Send(1, renew), Send(2, renew)]
+    script.master.end(15, 0, script.now)
+    assert script.master.renew() == []
+
+
 def test_the_log_is_reopened_by_all() -> None:
     script = Script().serving()
     reopen = Message(Verb.REOPEN)

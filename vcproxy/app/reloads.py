@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vcproxy.app import garbage
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
+from vcproxy.listeners.automatic_reloads import AutomaticReloads
 from vcproxy.listeners.restart import restart_needed
+from vcproxy.listeners.tls_contexts import Remade, remake
 
 if TYPE_CHECKING:
+    from vcproxy.app.files_watch_thread import FilesWatchThread
     from vcproxy.app.log import LineLog
     from vcproxy.drivers.epoll.offload import Offload
     from vcproxy.engine.engine import Engine
+    from vcproxy.listeners.hosts import Host
     from vcproxy.listeners.listeners import Listeners
     from vcproxy.listeners.plan import Plan
     from vcproxy.listeners.service_manager import ServiceManager
@@ -36,6 +41,7 @@ class Reloads:
         listeners: Listeners,
         engines: Sequence[Engine],
         *,
+        host: Host,
         recording: Recording | None,
         offload: Offload,
         service_manager: ServiceManager,
@@ -45,8 +51,6 @@ class Reloads:
 
         `engines`: those of the net threads, of which the first one accepts.
         """
-        self.configuration = configuration
-        """The configuration in use."""
         self.ending = False
         """Whether the proxy drains: a configuration that is loaded then is not used."""
         self._listeners = listeners
@@ -55,9 +59,19 @@ class Reloads:
         self._offload = offload
         self._service_manager = service_manager
         self._log = log
+        self._host = host
         self._requested = 0  # number of reloads requested so far
+        self._watch_thread: FilesWatchThread | None = None
+        self.automatic = AutomaticReloads(
+            configuration, watch=self._watch, compare=self._compare, reload=self._reload
+        )
         self._waiting: list[ReloadOutcome] = []
         self._apply(configuration)
+
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration in use."""
+        return self.automatic.configuration
 
     def _apply(self, configuration: Configuration) -> None:
         """Use a configuration from now on. If this raises OSError, nothing has changed."""
@@ -76,7 +90,7 @@ class Reloads:
     def use(self, planned: Plan) -> None:
         """Use a plan from now on. If this raises OSError, nothing has changed."""
         self._listeners.use(planned)
-        self.configuration = planned.configuration
+        self.automatic.used(planned.configuration)
         garbage.settle()
 
     def load(
@@ -98,7 +112,12 @@ class Reloads:
         If another reload is requested before it is done, only that one is carried out, and its
         outcome is that of both.
         """
+        self.automatic.asked()
+        self._reload(then)
+
+    def _reload(self, then: ReloadOutcome | None = None) -> None:
         self._requested += 1
+        self.automatic.begun()
         if then is not None:
             self._waiting.append(then)
         if not self.ending:
@@ -117,16 +136,69 @@ class Reloads:
             else:
                 for text in restart_needed(self.configuration, value):
                     self._log("warning", text)
-                self.configuration = value
+                self.automatic.used(value)
                 self._log("info", f"reloaded {file}: new connections use it")
                 garbage.settle()
         if error is not None:
             known = isinstance(error, ConfigError | OSError)
             text = f"not reloaded; the previous configuration stays in use:\n{error}"
-            self._log("error", text, None if known else error)
+            files = error.files if isinstance(error, ConfigError) else ()
+            if self.automatic.refused(str(error), files):
+                self._log("error", text, None if known else error)
         if not self.ending:
             self._service_manager.ready("serving" if error is None else f"not reloaded: {error}")
         waiting, self._waiting = self._waiting, []
         why = "the proxy is ending" if error is None and self.ending else str(error or "")
         for then in waiting:
             then(why)
+
+    # -- changes of files --------------------------------------------------------------------
+
+    def watch(self, thread: FilesWatchThread) -> None:
+        """Have the files watched that the configuration names, from now on and after reloads."""
+        self._watch_thread = thread
+        self.automatic.watch()
+
+    def _watch(self, reloading: Sequence[Path], renewing: Sequence[Path], *, again: bool) -> None:
+        if self._watch_thread is not None and not self.ending:
+            self._watch_thread.use(reloading, renewing, again=again)
+
+    def _compare(self, configuration: Configuration, then: Callable[[bool], None]) -> None:
+        def compared(outdated: object, error: Exception | None) -> None:
+            assert error is None
+            then(bool(outdated) and not self.ending)
+
+        self.load(Configuration.outdated, configuration, compared)
+
+    def renew(self) -> None:
+        """Make the TLS contexts again whose files are others than those in use.
+
+        Each one stays in use if its files are wrong, or belong to each other no more or not yet.
+        """
+        plan = self._listeners.planned
+        assert plan is not None
+        if plan.contexts and not self.ending:
+            self.load(partial(remake, self._host), plan.contexts, partial(self._remade, plan))
+
+    def _remade(self, plan: Plan, value: object, error: Exception | None) -> None:
+        assert error is None
+        if plan is not self._listeners.planned:
+            self.renew()  # a reload was faster; it may have read older files
+            return
+        assert isinstance(value, list)
+        used = [self._use_remade(remade) for remade in value]
+        if any(used):
+            self.automatic.watch(again=True)
+
+    def _use_remade(self, remade: Remade) -> bool:
+        context = remade.context
+        if remade.error:
+            if remade.error != context.refused:
+                context.refused = remade.error
+                text = f"{context.name}: the changed TLS files are not used: {remade.error}"
+                self._log("error", text)
+            return False
+        self._listeners.renew(context, remade.made)
+        context.digests, context.refused = remade.digests, ""
+        self._log("info", f"{context.name}: new connections use the changed TLS files")
+        return True

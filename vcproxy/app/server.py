@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from vcproxy.app import garbage, signals
 from vcproxy.app.client_limits import log_client_limits
 from vcproxy.app.draining import children, connections, log_what_is_left
+from vcproxy.app.files_watch_thread import FilesWatchThread
 from vcproxy.app.reloads import Reloads
 from vcproxy.app.signals import ENDS
 from vcproxy.app.start import StartError, open_log, run_as_configured
@@ -114,6 +115,11 @@ class Proxy:
         """Called once, when a plugin requests the stop or standard input is used up."""
         self.on_reload: Callable[[], None] = self.reload
         """Called when a plugin requests a reload."""
+        self._files_watch = FilesWatchThread(
+            self.log,
+            lambda: self.soon(self.reloads.automatic.changed),
+            lambda: self.soon(self.reloads.renew),
+        )
         self._service_manager = ServiceManager(self.log)
         self._heartbeat: Heartbeat | None = None
         self.pulse(self._service_manager.watchdog_s, self._service_manager.pulsed)
@@ -128,6 +134,7 @@ class Proxy:
                 configuration,
                 self._listeners,
                 engines,
+                host=host,
                 recording=recording,
                 offload=self._offload,
                 service_manager=self._service_manager,
@@ -156,6 +163,7 @@ class Proxy:
         log_client_limits(self.reloads.configuration, self._descriptors, self.log)
         if not self._worker:
             self._list_itself(self.reloads.configuration.settings.supervise.bind)
+            self.reloads.watch(self._files_watch)
             self._first.after(0.0, self._ready)
         if self._recording is not None:
             from vcproxy.replay.record.recording import FLUSH_S
@@ -185,6 +193,7 @@ class Proxy:
         if self._recording is not None:
             self._recording.close(orderly)
         self._watchdog.stop()
+        self._files_watch.close()
         self.stop()
         for thread in self._threads:
             thread.join()

@@ -68,6 +68,7 @@ class Worker:
         proxy.pulse(self._timeout_s, partial(self._send, Verb.PULSED))
         proxy.watch(self._channel.fileno(), self)
         proxy.soon(partial(self._send, Verb.SERVING))
+        proxy.soon(proxy.reloads.renew)  # files may have changed since the master asked to prepare
         proxy.run()
 
     def _started(self) -> bool:
@@ -145,6 +146,8 @@ class Worker:
                 proxy.stop()
             case Verb.REOPEN:
                 proxy.log.reopen()
+            case Verb.RENEW:
+                proxy.reloads.renew()
 
     def _inherit(self, message: Message, descriptors: list[int]) -> None:
         if len(descriptors) < len(message.places):
@@ -189,6 +192,7 @@ class Worker:
             return
         self._forget_prepared()
         self._send(Verb.SERVING)
+        self._proxy.reloads.renew()  # as in `run`
 
     def _forget_prepared(self) -> None:
         self._plan = None

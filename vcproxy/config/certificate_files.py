@@ -1,14 +1,36 @@
-"""Problems of certificate and key files that a configuration names.
+"""The certificate and key files that a configuration names, and problems with them.
 
 Tested in tests/config/test_problems.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vcproxy.config.errors import KeyProblem
+from vcproxy.config.plugin import Plugin
 from vcproxy.config.positions import KeyPath
-from vcproxy.config.tables.listener import KeyPair
+from vcproxy.config.schema import Settings
+from vcproxy.config.tables.listener import KeyPair, ListenerTls
+from vcproxy.config.tables.upstream import UpstreamTls
+
+
+def files_of(tls: ListenerTls | UpstreamTls) -> tuple[Path, ...]:
+    """Return the files that a table names."""
+    if isinstance(tls, UpstreamTls):
+        return () if tls.ca is None else (tls.ca,)
+    pairs = (tls, *tls.names.values())
+    files = [file for pair in pairs for file in (pair.certificate, pair.key)]
+    return tuple(files if tls.client_ca is None else [*files, tls.client_ca])
+
+
+def certificate_files(settings: Settings, plugins: Iterable[Plugin]) -> tuple[Path, ...]:
+    """Return the files of all listeners, plugins and upstreams, each once."""
+    tables: list[ListenerTls | UpstreamTls] = [
+        listener.tls for listener in settings.listener if listener.tls is not None
+    ]
+    tables += [plugin.tls for plugin in plugins if plugin.needs_tls]
+    tables += [upstream.tls for upstream in settings.upstream.values()]
+    return tuple(dict.fromkeys(file for table in tables for file in files_of(table)))
 
 
 def authorities(file: Path | None, path: KeyPath) -> Iterator[KeyProblem]:

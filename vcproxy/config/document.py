@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vcproxy.config.errors import ConfigError, KeyProblem, Problem
@@ -23,6 +23,8 @@ class Document:
     file: Path
     text: str
     tree: dict[str, object]
+    content: bytes = b""
+    """The file as it was read; b"" for a text that comes from elsewhere."""
 
     @property
     def directory(self) -> Path:
@@ -67,7 +69,7 @@ def read_document(file: Path) -> Document:
         place = line_and_column(before, len(before))
         message = "this is not UTF-8: save the file as UTF-8"
         raise ConfigError(Problem(file, *place, "", message)) from None
-    return parse_document(file, text)
+    return replace(parse_document(file, text), content=content)
 
 
 def parse_document(file: Path, text: str) -> Document:

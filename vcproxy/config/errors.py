@@ -68,6 +68,8 @@ class ConfigError(Exception):
     def __init__(self, *problems: Problem) -> None:
         super().__init__(*problems)
         self.problems: tuple[Problem, ...] = tuple(sorted(problems))
+        self.files: tuple[Path, ...] = ()
+        """Further files that the configuration names: when they change, it may be valid."""
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))

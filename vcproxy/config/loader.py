@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
+from vcproxy.config.certificate_files import certificate_files
 from vcproxy.config.checks import check
 from vcproxy.config.document import Document, parse_document, read_document
 from vcproxy.config.errors import KeyProblem, OptionsError
@@ -38,6 +39,13 @@ class Configuration:
     """The file as it was read."""
     sources: Mapping[str, bytes] = field(compare=False)
     """The source files of the plugins. See PluginLoader."""
+    files: Mapping[Path, bytes] = field(compare=False)
+    """The content of the files that a reload reads again: of the configuration, and of plugins that
+    are named by their files."""
+
+    def outdated(self) -> bool:
+        """Whether one of `files` is another now. It reads them."""
+        return any(_content(path) != content for path, content in self.files.items())
 
     def recorded_to(self, log: Path) -> "Configuration":
         """Return the same configuration, with its run recorded to a log of that path."""
@@ -76,7 +84,9 @@ def load(file: Path, recorded: Recorded | None = None) -> Configuration:
     if invalid or later:
         from vcproxy.config import recovery
 
-        raise document.error([*invalid, *recovery.independent(later, invalid)])
+        error = document.error([*invalid, *recovery.independent(later, invalid)])
+        error.files = (*loader.files, *certificate_files(settings, plugins.values()))
+        raise error
     listeners = tuple(
         listener.model_copy(update={"options": options[index]})
         for index, listener in enumerate(settings.listener)
@@ -87,7 +97,15 @@ def load(file: Path, recorded: Recorded | None = None) -> Configuration:
         file,
         document.text,
         loader.sources,
+        {file.absolute(): document.content, **loader.files},
     )
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _read_tables(document: Document) -> tuple[Settings, list[KeyProblem]]:

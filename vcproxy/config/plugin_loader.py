@@ -60,6 +60,9 @@ class PluginLoader:
     def __init__(self, recorded: Mapping[str, bytes] | None = None) -> None:
         self.sources: dict[str, bytes] = {}
         """The source files loaded so far, by the plugin's name without ":Class"."""
+        self.files: dict[Path, bytes] = {}
+        """The content of the plugins that are named by their files; b"" of one that cannot be read.
+        A reload reads them again."""
         self._recorded = recorded
         self._files: dict[Path, ModuleType] = {}
 
@@ -109,6 +112,7 @@ class PluginLoader:
             return self._from_log(place, self._recorded, bundled)
         # The script of a machine process may have any name.
         if place.endswith(".py") or ("/" in place and Path(place).is_file()):
+            self.files[Path(place)] = b""
             return self._file(Path(place), place)
         if not all(part.isidentifier() for part in place.split(".")):
             raise PluginError(
@@ -143,6 +147,8 @@ class PluginLoader:
     def _file(self, path: Path, place: str) -> ModuleType:
         if path not in self._files:
             self.sources[place] = source = _read(path)
+            if path in self.files:
+                self.files[path] = source
             self._files[path] = module = _run(path, source)
             for name, each in list(sys.modules.items()):  # the other modules of a package
                 if name.startswith(f"{module.__name__}.") and each.__file__ is not None:

@@ -56,8 +56,8 @@ class LastSession:
 class ClientTls:
     """What a driver needs for TLS connections to servers. Drivers on any thread may use it.
 
-    A reload creates another ClientTls. The old sessions are dropped, and each server is verified
-    again.
+    A reload creates another ClientTls; when files change, it gets another context. The old sessions
+    are dropped then, and each server is verified again.
     """
 
     __slots__ = ("_context", "_last", "_lock")
@@ -66,6 +66,12 @@ class ClientTls:
         self._context = context
         self._last: dict[tuple[Hashable, str], LastSession] = {}
         self._lock = Lock()
+
+    def take_over(self, new: ClientTls) -> None:
+        """Use the context of another ClientTls for new connections."""
+        with self._lock:
+            self._context = new._context
+            self._last = {}
 
     def connection(self, address: Hashable, server_name: str) -> TlsFilter:
         """Return the filter of a new connection; it resumes the last session if there is one.
@@ -80,6 +86,5 @@ class ClientTls:
             self._last[key] = last  # moved to the end: the longest unused is first
             if len(self._last) > MOST_SERVERS:
                 del self._last[next(iter(self._last))]
-        return TlsFilter(
-            self._context, server_side=False, server_hostname=server_name or None, last=last
-        )
+            context = self._context
+        return TlsFilter(context, server_side=False, server_hostname=server_name or None, last=last)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.listener import Listener
     from vcproxy.engine.tcp import TcpOptions
     from vcproxy.listeners.hosts import Host
+    from vcproxy.listeners.tls_contexts import TlsContext
     from vcproxy.sessions.session_messages import SessionMessages
 
 Acceptor = Callable[[NetVConnection], "Continuation | None"]
@@ -82,6 +83,8 @@ class Listeners:
         self._messages: dict[tuple[Engine, str], SessionMessages] = {}
         """What receives the messages of the bus for sessions, by engine and listener."""
         self._bound: dict[Place, Binding] = {}
+        self.planned: Plan | None = None
+        """The plan in use."""
 
     @property
     def only_stdio(self) -> bool:
@@ -118,6 +121,19 @@ class Listeners:
         bound = self._bind(planned)
         self._commit(planned, bound)
 
+    def renew(self, context: TlsContext, made: object) -> None:
+        """Use a new TLS context in place of one of the plan, for new connections."""
+        for name in context.listeners:
+            self._named[name].tls = made
+        if not context.listeners:
+            from vcproxy.drivers.tls_sessions import ClientTls
+
+            assert isinstance(context.made, ClientTls)
+            assert isinstance(made, ClientTls)
+            context.made.take_over(made)  # upstreams and programs have it already
+        else:
+            context.made = made
+
     def _bind(self, planned: Plan) -> _Bound:
         """Bind the new addresses. If one fails, close those already bound and raise OSError."""
         listeners = {
@@ -141,7 +157,7 @@ class Listeners:
 
     def _commit(self, planned: Plan, bound: _Bound) -> None:
         """Switch to the plan and its bound addresses. This cannot fail."""
-        self._named = bound.listeners
+        self._named, self.planned = bound.listeners, planned
         for name, tcp in planned.tcp.items():
             self._named[name].tcp = tcp
         self._rebind(planned, bound)

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from vcproxy.engine.address import Address
 from vcproxy.engine.tcp import TcpOptions
+from vcproxy.listeners.tls_contexts import TlsContext, make_context
 
 if TYPE_CHECKING:
     from vcproxy.config.loader import Configuration
     from vcproxy.config.plugin import Plugin
-    from vcproxy.config.tables.listener import ListenerTable
+    from vcproxy.config.tables.listener import ListenerTable, ListenerTls
+    from vcproxy.config.tables.upstream import UpstreamTls
     from vcproxy.listeners.hosts import Host
 
 Place = Address | tuple[str, Address]
@@ -37,7 +39,7 @@ class PlannedListener:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of its listeners: its own, and one for each option with addresses to bind."""
-        return self.entry.name, *(_part(self.entry, option) for option in self.plugin.binds)
+        return names_of(self.entry, self.plugin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Plan:
     """The TLS context of each upstream, by name; None for one without tls://."""
     addresses: Mapping[Place, tuple[str, Address]]
     """All addresses of the configuration, each with the name of its listener."""
+    contexts: tuple[TlsContext, ...]
+    """Its TLS contexts, with the files that they were made from."""
 
     @property
     def tcp(self) -> dict[str, TcpOptions]:
@@ -64,18 +68,28 @@ class Plan:
 def plan(configuration: Configuration, host: Host) -> Plan:
     """Return the plan for a configuration. Raises OSError if a certificate cannot be loaded."""
     settings = configuration.settings
-    try:
-        listeners = tuple(
-            PlannedListener(
-                entry,
-                plugin := configuration.plugins[entry.name],
-                tls=None if entry.tls is None else host.server_tls(entry.tls),
-                connect_tls=host.client_tls(plugin.tls) if plugin.needs_tls else None,
-            )
-            for entry in settings.listener
+    contexts: list[TlsContext] = []
+
+    def made(
+        name: str, table: ListenerTls | UpstreamTls, listeners: tuple[str, ...] = ()
+    ) -> object:
+        contexts.append(make_context(host, name, table, listeners))
+        return contexts[-1].made
+
+    def planned_listener(entry: ListenerTable) -> PlannedListener:
+        name, plugin = entry.name, configuration.plugins[entry.name]
+        names = names_of(entry, plugin)
+        return PlannedListener(
+            entry,
+            plugin,
+            tls=None if entry.tls is None else made(name, entry.tls, names),
+            connect_tls=made(f"{name}.tls", plugin.tls) if plugin.needs_tls else None,
         )
+
+    try:
+        listeners = tuple(map(planned_listener, settings.listener))
         upstream_tls = {
-            name: host.client_tls(upstream.tls)
+            name: made(f"upstream.{name}", upstream.tls)
             if any(address.secure for address in upstream.addresses)
             else None
             for name, upstream in settings.upstream.items()
@@ -87,7 +101,12 @@ def plan(configuration: Configuration, host: Host) -> Plan:
         for planned in listeners
         for name, address in addresses_of(planned.entry, planned.plugin)
     }
-    return Plan(configuration, listeners, upstream_tls, addresses)
+    return Plan(configuration, listeners, upstream_tls, addresses, tuple(contexts))
+
+
+def names_of(entry: ListenerTable, plugin: Plugin) -> tuple[str, ...]:
+    """Return the names of the listeners of a [[listener]]. See PlannedListener."""
+    return entry.name, *(_part(entry, option) for option in plugin.binds)
 
 
 def addresses_of(entry: ListenerTable, plugin: Plugin) -> Iterator[tuple[str, Address]]:

@@ -223,6 +223,11 @@ class Master:
         """Handle SIGUSR1."""
         return [do.Reopen(), *self._send_all(Message(Verb.REOPEN))]
 
+    def renew(self) -> list[Action]:
+        """Handle a change of certificate or key files. Workers that do not serve yet compare the
+        files themselves once they do."""
+        return [] if self._ending else self._send_all(Message(Verb.RENEW))
+
     def end(self, signal: int, pid: int, now: float) -> list[Action]:
         """Handle a signal that ends the proxy, from the process `pid`. The second signal ends it at
         once."""

@@ -14,9 +14,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from random import Random
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
@@ -25,6 +26,8 @@ from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.epoll.heartbeat import Heartbeat
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.log_function import Level
+from vcproxy.engine.mutex import Mutex
+from vcproxy.listeners.automatic_reloads import AutomaticReloads
 from vcproxy.listeners.plan import Place
 from vcproxy.listeners.restart import restart_needed
 from vcproxy.listeners.service_manager import ServiceManager
@@ -38,6 +41,9 @@ from vcproxy.workers.orphans import Orphans, adopt_orphans
 from vcproxy.workers.processes import Role, WorkerProcesses
 from vcproxy.workers.sockets import Change, ListeningSockets, new_sockets
 from vcproxy.workers.worker_process import Stdio
+
+if TYPE_CHECKING:
+    from vcproxy.listeners.files_watch import FilesWatch
 
 SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
 """The signals that the master waits for. Workers ignore them: a terminal sends SIGINT to both, and
@@ -106,6 +112,11 @@ class MasterProcess:
         self._orphans = Orphans(lambda: self._processes.pids, self._driver.after)
         self._deadline: float | None = None  # when the next call of `_elapsed` is due
         self._service_manager = ServiceManager(log)
+        self._files: FilesWatch | None = None  # None: there has been no file to watch
+        self._automatic = AutomaticReloads(
+            configuration, watch=self._watch, compare=self._compare, reload=self._request_reload
+        )
+        self._refused_files: Sequence[Path] = ()  # see ConfigError
         self._exit: do.Exit | None = None
 
     def run(self) -> do.Exit:
@@ -122,6 +133,8 @@ class MasterProcess:
             from vcproxy.workers.list_server import list_processes  # seldom used
 
             list_processes(self._driver.engine, address, self._listed)
+        self._automatic.begun()
+        self._automatic.watch()
         self._perform(self._master.start(monotonic()))
         if limit_s := self._service_manager.watchdog_s:
             Heartbeat([self._driver], limit_s, self._service_manager.pulsed).start()
@@ -150,7 +163,7 @@ class MasterProcess:
         while True:
             sent = signal.sigwaitinfo(SIGNALS)
             if sent.si_signo == signal.SIGHUP:
-                self._post(lambda: master.reload(monotonic()))
+                self._post(self._reload)
             elif sent.si_signo == signal.SIGUSR1:
                 self._post(master.reopen)
             else:
@@ -159,9 +172,19 @@ class MasterProcess:
     def _signalled(self, number: int, pid: int) -> Sequence[do.Action]:
         return self._master.end(number, pid, monotonic())
 
+    def _reload(self) -> Sequence[do.Action]:
+        """Handle the request of an operator, whose outcome is logged in any case."""
+        self._automatic.asked()
+        return self._master.reload(monotonic())
+
+    def _request_reload(self) -> None:
+        self._post(lambda: self._master.reload(monotonic()))
+
     def _received(self, number: int, role: Role, message: Message) -> None:
         """Pass on a message from a process of a worker."""
         now = monotonic()
+        if message.verb is Verb.RELOAD_REQUESTED:
+            self._automatic.asked()
         if role is Role.WORKER or message.verb is Verb.ERRORED:
             self._perform(self._master.received(number, message, now))
         elif role is Role.SUCCESSOR:
@@ -236,6 +259,8 @@ class MasterProcess:
             case do.NotRestarted(reason):
                 self._log("error", f"workers not restarted: {reason}")
             case do.Load():
+                self._automatic.begun()
+                self._refused_files = ()
                 self._service_manager.reloading()
                 threading.Thread(target=self._load, daemon=True).start()
             case do.Adopt():
@@ -246,13 +271,15 @@ class MasterProcess:
                 self._announce()
                 self._log("info", f"{self._workers} workers, processes {self._pids}")
                 self._log.print("ready")
+                self._automatic.used(self._current.configuration)
                 self._service_manager.ready(self._status)
             case do.Reloaded():
                 self._reloaded()
                 self._service_manager.ready(self._status)
             case do.NotReloaded(reason):
-                text = f"not reloaded; the previous configuration stays in use:\n{reason}"
-                self._log("error", text)
+                if self._automatic.refused(reason, self._refused_files):
+                    text = f"not reloaded; the previous configuration stays in use:\n{reason}"
+                    self._log("error", text)
                 self._service_manager.ready(f"not reloaded: {reason}")
             case do.Unlisten():
                 self._sockets.close_streams()
@@ -296,7 +323,9 @@ class MasterProcess:
                 raise
         except Exception as error:
             reason = str(error)
-            if not isinstance(error, ConfigError | OSError):
+            if isinstance(error, ConfigError):
+                self._refused_files = error.files
+            elif not isinstance(error, OSError):
                 self._log("error", "the configuration cannot be loaded", error)
             self._post(lambda: self._master.loaded(monotonic(), error=reason))
             return
@@ -327,6 +356,7 @@ class MasterProcess:
 
     def _reloaded(self) -> None:
         new = self._current.configuration
+        self._automatic.used(new)
         for warning in self._current.change.warnings:
             self._log("error", warning)
         self._announce()
@@ -335,6 +365,28 @@ class MasterProcess:
         for text in restart_needed(self._replaced, new):
             self._log("warning", text)
         self._log("info", f"reloaded {new.file}: new connections use it")
+
+    # -- changes of files --------------------------------------------------------------------
+
+    def _watch(self, reloading: Sequence[Path], renewing: Sequence[Path], *, again: bool) -> None:
+        if self._files is None:
+            if not reloading and not renewing:
+                return
+            from vcproxy.listeners.files_watch import FilesWatch
+
+            changed, renew = self._automatic.changed, partial(self._post, self._master.renew)
+            self._files = FilesWatch(self._driver.engine, Mutex(), changed, renew)
+        with self._files.mutex.hold(self._driver.engine):
+            self._files.use(map(str, reloading), map(str, renewing), again=again)
+
+    def _compare(self, configuration: Configuration, then: Callable[[bool], None]) -> None:
+        """Compare it in a thread of its own, because that may take long."""
+
+        def compare() -> None:
+            outdated = configuration.outdated()
+            self._driver.engine.inbox.feed(lambda: then(outdated))
+
+        threading.Thread(target=compare, daemon=True).start()
 
     def _log_single(self, logged: Mapping[str, str]) -> None:
         """Log which listeners run in worker 1 only, except those that were logged already."""

@@ -30,6 +30,8 @@ class Verb(StrEnum):
     """To a worker: end at once."""
     REOPEN = "reopen"
     """To a worker: reopen the log file."""
+    RENEW = "renew"
+    """To a worker: make the TLS contexts again whose files have changed."""
 
     PREPARED = "prepared"
     """From a worker: the configuration can be used."""

@@ -61,6 +61,12 @@ class ProxyTable(Table):
     needs access to certificates and keys for a reload, and to the folder of the log for SIGUSR1.
     Absent: the user who starts the proxy. Only root can change its user."""
 
+    watch: bool = False
+    """Whether a change of this file, or of a plugin that is named by its file, is a reload, as
+    after SIGHUP. A change with errors is refused and logged, and the old configuration stays.
+    Certificate and key files are always watched: new ones serve new connections without a
+    reload."""
+
     log: LogTarget | None = None
     """The file for the log; it is reopened on SIGUSR1. Or a log server (syslog, RFC 5424), written
     "syslog:" and its address: "syslog:udp://127.0.0.1:514", "syslog:tcp://logs.example:514",
