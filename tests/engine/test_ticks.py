@@ -1,5 +1,7 @@
 """Ticks: the grid, missed points, and what disables them."""
 
+import gc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,6 +116,18 @@ def test_nothing_comes_after_close(world: World) -> None:
     assert world.engine.sources == {}
     assert world.engine.next_deadline() is None
     assert world.commands == []  # the driver has no part in it
+
+
+def test_a_closed_one_leaves_nothing_to_the_garbage_collector(world: World) -> None:
+    recorder = EventRecorder(world.engine)
+    with recorder.mutex.hold(world.engine):
+        source = Ticks(recorder, "clock", 1.0)
+        world.now += 1.0
+        world.settle()
+        gc.collect()
+        source.close()
+    del source
+    assert gc.collect() == 0
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ class ThreadFeed:
             event = source.waiting.popleft()
             self._taken()
             if type(event) in source.last:
+                self.close()
                 self._ended()
             source.engine.happened(source, event)
 

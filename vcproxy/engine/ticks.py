@@ -41,7 +41,7 @@ class Ticks(Source):
     anew with each event there is `engine.schedule_every`.
     """
 
-    __slots__ = ("_at_s", "_last", "_timer", "every_s")
+    __slots__ = ("_at_s", "_last", "_own", "_timer", "every_s")
 
     driven: ClassVar[bool] = False
 
@@ -63,6 +63,7 @@ class Ticks(Source):
         self.every_s = every_s
         self._at_s = self.opened_at + (every_s if first_s is None else first_s)  # of point 0
         self._last = -1  # the last point for which there was an event
+        self._own = OwnTimer(self.engine, self._due)
         self._timer: Action = self._next(0)
 
     @property
@@ -78,13 +79,14 @@ class Ticks(Source):
 
     def close(self) -> None:
         """See Source."""
-        self._timer.cancel()
+        if self.cont is not None:
+            self._timer.cancel()
+            del self._own  # it refers to this object: nothing is left to the garbage collector
         super().close()
 
     def _next(self, point: int) -> Action:
-        due = OwnTimer(self.engine, self._due)
         at = max(self._at_s + point * self.every_s, self.engine.now)
-        return self.engine.schedule_at(at, due, Event.TIMEOUT, None)
+        return self.engine.schedule_at(at, self._own, Event.TIMEOUT, None)
 
     def _point(self) -> int:
         """Return the last point of the grid that is not in the future; -1: none."""
