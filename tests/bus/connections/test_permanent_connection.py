@@ -256,6 +256,22 @@ def test_a_reply_that_does_not_come_in_time(sim: Simulation) -> None:
     owner.end()
 
 
+def test_a_service_that_does_not_answer_is_given_up(sim: Simulation) -> None:
+    server = sim.server(SERVICE)
+    owner = Owner(sim)
+    sim.elapse(10)
+    with owner.mutex.hold(owner.engine):
+        owner.connection.reconnect("no answer")
+        owner.connection.reconnect("no answer")  # it is down already
+        assert not owner.connection.up
+    sim.elapse(60)
+    assert server.peers[0].reset_seen
+    assert owner.events == ["up service", "up service"]
+    ((_, _, text),) = sim.log
+    assert text.startswith("service: no answer; trying again in ")
+    owner.end()
+
+
 def test_a_dispatcher_gets_what_nothing_waits_for(sim: Simulation) -> None:
     server = sim.server(SERVICE)
     dispatcher = Dispatcher("me", log=sim.record_log)

@@ -209,6 +209,18 @@ class PermanentConnection(Continuation):
             self._waits[wait] = None
             wait.timer = self.engine.schedule_in(deadline_s, self, NoReply, wait)
 
+    def reconnect(self, why: str) -> None:
+        """Give the connection up and open it again, if it is up. `why` is for the log.
+
+        For a service that does not answer: its host may have vanished without a word. There is no
+        ConnectionLost for it.
+        """
+        self.mutex.require("reconnect()")
+        if self._link is not None:
+            self._link.close(ConnectionAbortedError(why))
+            self._link = None
+            self._reconnecting.lost(why)
+
     def finish(self) -> None:
         """End: send what it has passed on to the connection; drop what is queued."""
         link, self._link = self._link, None
