@@ -70,8 +70,12 @@ def test_a_run_is_replayed(seed: int, tmp_path: Path) -> None:
     random = Random(seed)
 
     def answer(peer: Peer) -> None:
+        def alive(data: bytes) -> None:
+            if b"ALIVE" in data:
+                peer.send(b"ABSOLUTELY\nNEWS\n")
+
         if random.random() < 0.7:
-            peer.on_data = lambda _: peer.send(b"ABSOLUTELY\nNEWS\n")
+            peer.on_data = alive
 
     configuration = load(tmp_path / "house.toml")
     with ConfiguredProxy(
