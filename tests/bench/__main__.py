@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from . import bus, calls, instructions, kills, messages, replayed, report
+from . import bus, calls, instructions, kills, messages, replayed, report, watched_files
 from . import workloads as tunnels
 from .dispatching import Dispatching
 from .http import workloads as http
@@ -81,6 +81,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     every["machines-tree"] = SimulatedTree()
     every["bus-dispatch"] = Dispatching(seconds)
     every |= bus.workloads(seconds)
+    every |= watched_files.workloads(seconds)
     every |= kills.workloads(seconds)
     return every
 

@@ -154,6 +154,17 @@ def dispatching(name: str, kind: str) -> Peer:
     )
 
 
+def watching(name: str, kind: str) -> Peer:
+    """A process that watches files: see the module `watched_files`."""
+    code = "import sys; print('Python', sys.version.split()[0])"
+    return Peer(
+        name,
+        (sys.executable, "-m", "tests.bench.watched_files", kind),
+        version=(sys.executable, "-c", code),
+        only=("files", "files-memory"),
+    )
+
+
 def on_the_bus(name: str, kind: str, only: tuple[str, ...]) -> Peer:
     """A service with connections of the bus: see the modules `bus` and `bus_echo`."""
     code = "import sys; print('Python', sys.version.split()[0])"
@@ -251,6 +262,8 @@ TUNNEL_PEERS = {
         dispatching("vcproxy-dispatch", "plain"),
         dispatching("vcproxy-dispatch-checked", "checked"),
         dispatching("json-loads", "json"),
+        watching("vcproxy-files", "file-changes"),
+        watching("inotify-loop", "bare"),
         on_the_bus("vcproxy-bus", "messages", ("bus-trips", *RETURNS)),
         on_the_bus("vcproxy-bus-lines", "lines", ("bus-trips",)),
         fan("copy-loop"),

@@ -109,6 +109,8 @@ GOALS = (
         Goal(f"lossy-{name}", 1024, peer="vcproxy-machines")
         for name in ("patient", "readme", "wink")
     ),
+    Goal("files", 3, "inotify-loop", peer="vcproxy-files"),
+    Goal("files-memory", 2, peer="vcproxy-files"),
     Goal("bus-dispatch", 3, "json-loads", peer="vcproxy-dispatch"),
     Goal("bus-trips", 1.3, "vcproxy-bus-lines", peer="vcproxy-bus"),
     # permanent connections: all are back 1 s after the longest pause, and never at once

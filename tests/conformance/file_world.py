@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.engine.world import EventRecorder
+from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.sim.files.files import SimFiles
 from vcproxy.engine.file_changes import FileChanged, FileChanges, FileEvent
 
@@ -117,6 +118,12 @@ class FileWorld:
         self.top = top
 
     @property
+    def driver(self) -> EpollDriver:
+        """The real driver."""
+        assert isinstance(self.world, EpollWorld)
+        return self.world.driver
+
+    @property
     def sim_files(self) -> SimFiles:
         """The simulated files."""
         assert isinstance(self.files, SimFiles)
@@ -132,8 +139,10 @@ class FileWorld:
             self.world.sim.run()
         else:
             assert isinstance(self.world, EpollWorld)
+            driver = self.world.driver
             for _ in range(6):  # the records are there at once
-                self.world.driver.turn(0.0)
+                driver.turn(0.0)
+            self.world.run(lambda: driver.watching is None or not driver.watching.at_intervals)
 
 
 class Watched:

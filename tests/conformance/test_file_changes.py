@@ -508,6 +508,28 @@ class TestLostSync:
         assert files.seen() == ["new/later/b CREATED"]
 
 
+def test_many_changes_are_read_at_intervals(tmp_path: Path) -> None:
+    with file_world_of("epoll", tmp_path) as world:
+        files, driver = Watched(world), world.driver
+        world.files.write(world.path("a"), "")
+        files.watch(world.path("a"), FileEvent.WRITE)
+
+        def write() -> None:
+            world.files.append(world.path("a"), "x")
+            driver.turn(0.0)
+
+        written = 0
+        while driver.watching is None or not driver.watching.at_intervals:
+            write()  # until 16 were quick enough, which a busy machine may delay
+            written += 1
+        assert len(files.recorder.data) == written
+        write()
+        assert len(files.take()) == written + 1
+        assert not driver.watching.at_intervals
+        write()
+        assert len(files.take()) == 1
+
+
 def test_no_instance_of_inotify_is_left(world: FileWorld, files: Watched) -> None:
     if world.world.kind == "sim":
         world.sim_files.max_instances = 0

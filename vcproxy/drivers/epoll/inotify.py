@@ -27,6 +27,13 @@ READ = 64 * 1024
 LONGEST = 16 + 256
 """Bytes of the longest record: it has a name of 255 bytes. With more room left, all were read."""
 
+PAUSE_S = 0.005
+"""While much happens, records are read at this interval, several at once: waking up for one costs
+as much as to handle ten, and who watches files can wait so long."""
+
+MANY = 16
+"""Reads in a row, each within PAUSE_S of the last, after which much is happening."""
+
 _HEAD = Struct("iIII")  # watch descriptor, mask, cookie, bytes of the name with its padding
 
 
@@ -48,7 +55,8 @@ class Inotify:
 
     def remove_watch(self, wd: int) -> None:
         """See FileSystem."""
-        self._libc.inotify_rm_watch(self.fd, wd)
+        if self.fd >= 0:
+            self._libc.inotify_rm_watch(self.fd, wd)
 
     def read(self) -> tuple[list[Record], bool]:
         """See FileSystem."""
@@ -119,10 +127,33 @@ class InotifyWatching:
         self.system: FileSystem = self.files
         self.watcher = FileWatcher(self)
         self._driver = driver
+        self._last = 0.0  # when records were read
+        self._in_a_row = 0
+        self.at_intervals = False
+        """Whether records are read at intervals, because much is happening."""
 
     def ready(self, mask: int) -> None:
-        """Read records."""
+        """Read records. If there were many reads in a row, the next ones are at intervals."""
+        now = self.engine.now
+        self._in_a_row = self._in_a_row + 1 if now - self._last < PAUSE_S else 0
+        self._last = now
         self.watcher.read()
+        if self._in_a_row >= MANY and self.files.fd >= 0:
+            # Not `rewatch` with no events: inotify wakes up whoever polls it, for any events.
+            self._driver.unwatch(self.files.fd)
+            self.at_intervals = True
+            self.after(PAUSE_S, self._read_again)
+
+    def _read_again(self) -> None:
+        """Read records at intervals, as long as there are some each time."""
+        if self.files.fd < 0:
+            return  # closed
+        if self.watcher.read():
+            self.after(PAUSE_S, self._read_again)
+        else:
+            self._in_a_row = 0
+            self.at_intervals = False
+            self._watch(self.files.fd)
 
     def read_digests(self, paths: tuple[str, ...], done: Callable[[dict[str, str]], None]) -> None:
         """See WatchHost."""
@@ -136,9 +167,8 @@ class InotifyWatching:
 
     def close(self) -> None:
         """Close the descriptor."""
-        if self.files.fd >= 0:
-            # Not `forget`: see Child.ready.
-            self._driver.unwatch(self.files.fd)
+        if self.files.fd >= 0 and not self.at_intervals:
+            self._driver.unwatch(self.files.fd)  # not `forget`: see Child.ready
         self.files.close()
 
     def _watch(self, fd: int) -> None:

@@ -161,9 +161,9 @@ class Sources:
         for messages in self._messages.values():
             self._driver.bus.close(messages)
         self._messages.clear()
-        self._close_opened()
         if self._driver.watching is not None:
-            self._driver.watching.close()
+            self._driver.watching.close()  # first, so that no watch is removed on its own
+        self._close_opened()
 
     def _close_opened(self) -> None:
         if self._opened:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Protocol, TypeAlias
 
@@ -66,7 +66,7 @@ class FileSystem(Protocol):
     def remove_watch(self, wd: int) -> None:
         """inotify_rm_watch(2); does nothing if the kernel has removed it already."""
 
-    def read(self) -> tuple[Iterable[Record], bool]:
+    def read(self) -> tuple[Sequence[Record], bool]:
         """Return the next records, and whether these are all there are. Never waits."""
 
     def absolute(self, path: str) -> str:

@@ -6,7 +6,7 @@ Tested in tests/conformance/test_file_changes.py and test_content_watch.py.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,7 +19,7 @@ from vcproxy.engine.content_watch import ContentWatch
 from vcproxy.engine.file_changes import FileChanged, FileEvent
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.watching.file_system import FileSystem
+    from vcproxy.drivers.watching.file_system import FileSystem, Record
     from vcproxy.drivers.watching.inodes import Inode
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.file_changes import FileChanges, Watch
@@ -150,14 +150,21 @@ class FileWatcher:
 
     # -- records -----------------------------------------------------------------------------
 
-    def read(self) -> None:
-        """Handle the next records."""
-        self._handle()
-        self.work()
+    def read(self) -> bool:
+        """Handle the next records; return whether there were any."""
+        records, _ = self.system.read()
+        self._handle(records)
+        if self._scans or self._scanned:
+            self.work()
+        return bool(records)
 
-    def _handle(self) -> bool:
-        """Handle one batch of records; return whether the kernel has no more."""
+    def _read_all(self) -> bool:
+        """Handle the next records; return whether the kernel has no more."""
         records, drained = self.system.read()
+        self._handle(records)
+        return drained
+
+    def _handle(self, records: Iterable[Record]) -> None:
         by_wd = self.inodes.by_wd
         for wd, mask, name in records:
             inode = by_wd.get(wd)
@@ -171,7 +178,6 @@ class FileWatcher:
                 self.cause = mask
                 self._changed(inode, mask, name)
                 self.cause = 0
-        return drained
 
     def _changed(self, inode: Inode, mask: int, name: str) -> None:
         """Handle a record that may mean that something else is to be watched."""
@@ -215,7 +221,7 @@ class FileWatcher:
             if count < left and self._scans and self._scans[0][1] is steps:
                 self._scans.popleft()
             left -= count + 1  # an empty directory is some work, too
-        if self._scanned and any(self._handle() for _ in range(READS)):
+        if self._scanned and any(self._read_all() for _ in range(READS)):
             scanned, self._scanned = self._scanned, {}
             for watch in scanned:
                 watch.scanned()
