@@ -12,7 +12,9 @@ from typing import Protocol
 
 from tests.engine.world import EventRecorder
 from vcproxy.drivers.epoll import EpollDriver
+from vcproxy.drivers.sim.driver import SimDriver
 from vcproxy.drivers.sim.files.files import SimFiles
+from vcproxy.drivers.watching.file_watcher import FileWatcher
 from vcproxy.engine.file_changes import FileChanged, FileChanges, FileEvent
 
 from .source_world import EpollWorld, SimWorld, SourceWorld, opened, world_of
@@ -128,6 +130,14 @@ class FileWorld:
         """The simulated files."""
         assert isinstance(self.files, SimFiles)
         return self.files
+
+    @property
+    def watcher(self) -> FileWatcher:
+        """What watches the files."""
+        driver = self.world.driver if isinstance(self.world, SimWorld) else self.driver
+        watching = driver.sources.watching if isinstance(driver, SimDriver) else driver.watching
+        assert watching is not None
+        return watching.watcher
 
     def path(self, name: str) -> str:
         """A path in the directory."""

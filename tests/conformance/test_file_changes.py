@@ -238,6 +238,21 @@ class TestFiles:
         assert files.seen() == []
         assert other.seen() == ["a CREATED"]
 
+    def test_nothing_stays_watched(self, world: FileWorld, files: Watched) -> None:
+        world.files.write(world.path("x/y/z"), "1")
+        world.files.symlink(world.path("link"), "x/y")
+        files.watch(world.path("link"), recursive=True)
+        files.watch(world.path("not/yet/there"))
+        files.watch(world.top, EXISTS | NAMES, recursive=True)
+        world.files.delete(world.path("x"))
+        world.files.write(world.path("x/y/z"), "1")
+        world.settle()
+        assert world.watcher.inodes.by_wd
+        for path in list(files.source.paths):
+            files.do(lambda source, path=path: source.unwatch(path))  # type: ignore[misc]
+        assert world.watcher.inodes.by_wd == {}
+        assert len(world.watcher.lookups) == 0
+
     def test_too_many_directories(self, world: FileWorld, files: Watched) -> None:
         files.watch("/" + "a/" * 101)
         why = "it has more than 100 directories: use a shorter path"

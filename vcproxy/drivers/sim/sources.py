@@ -59,7 +59,8 @@ class SimSources:
         self._opened: dict[
             int, ThreadFeed | SimThread | SimListenerWatch | WatchedPaths | ContentWatcher
         ] = {}
-        self._watching: SimWatching | None = None
+        self.watching: SimWatching | None = None
+        """What watches files; None: nothing does."""
 
     def open(self, command: OpenSource) -> None:
         """Open a source."""
@@ -94,9 +95,9 @@ class SimSources:
         elif isinstance(source, ListenerWatch):
             self._opened[source.number] = SimListenerWatch(self._driver, self._network, source)
         elif isinstance(source, FileChanges | ContentWatch):
-            if self._watching is None:
-                self._watching = SimWatching(self._driver, self._network)
-            self._opened[source.number] = self._watching.watcher.open(source)
+            if self.watching is None:
+                self.watching = SimWatching(self._driver, self._network)
+            self._opened[source.number] = self.watching.watcher.open(source)
 
     def close_source(self, command: CloseSource) -> None:
         """Close a source."""
@@ -182,5 +183,5 @@ class SimSources:
         for opened in list(self._opened.values()):
             opened.close()
         self._opened.clear()
-        if self._watching is not None:
-            self._watching.close()
+        if self.watching is not None:
+            self.watching.close()

@@ -153,6 +153,9 @@ class Lookups:
         self.inodes = inodes
         self._by_path: dict[str, Lookup] = {}
 
+    def __len__(self) -> int:
+        return len(self._by_path)
+
     def depend(self, path: str, dependent: Dependent) -> Lookup:
         """Return the look-up of a path; `dependent.look` is called when it may lead elsewhere."""
         found = self._by_path.get(path)
@@ -163,7 +166,7 @@ class Lookups:
         return found
 
     def drop(self, lookup: Lookup, dependent: Dependent) -> None:
-        """Undo `depend`."""
+        """Undo `depend`. Symlinks in a circle depend on each other: they stay, each once."""
         lookup.dependents.remove(dependent)
         if not lookup.dependents:
             del self._by_path[lookup.path]
