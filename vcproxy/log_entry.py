@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import traceback
 from functools import lru_cache
 from time import localtime, strftime, time
 from typing import TYPE_CHECKING
@@ -36,6 +35,8 @@ def shown(text: str, error: Exception | None) -> str:
     """Return the text of an entry with its control characters escaped, and the traceback of
     `error`; all lines except the first are indented."""
     if error is not None:
+        import traceback  # 5 ms, which commands without an error save
+
         text = f"{text}\n{''.join(traceback.format_exception(error)).rstrip()}"
     if not text.isprintable():  # most are
         text = printable(text).replace("\n", "\n    ")

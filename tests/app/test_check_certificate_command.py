@@ -17,7 +17,7 @@ import trustme
 
 from tests.e2e.running import PATIENCE_S, refusing
 from vcproxy.app import cli
-from vcproxy.app.check_certificate_command import judged, limit
+from vcproxy.app.check_certificate_command import days, judged
 from vcproxy.app.server_certificate import ServerPlace, server_place
 
 NOW = datetime.now(UTC)
@@ -317,16 +317,17 @@ def test_what_is_no_place(text: str, capsys: Printed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "days"), [("14", 14), ("30d", 30), ("1y", 365), ("2w", 14), ("36h", 1.5), ("1.5", 1.5)]
+    ("text", "value"),
+    [("14", 14), ("30d", 30), ("1y", 365), ("2w", 14), ("36h", 1.5), ("1.5", 1.5)],
 )
-def test_limits(text: str, days: float) -> None:
-    assert limit(text) == timedelta(days=days)
+def test_limits(text: str, value: float) -> None:
+    assert days(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "14m", "999999d"])
 def test_what_is_no_limit(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
-        limit(text)
+        days(text)
 
 
 def test_the_limit_itself_is_enough() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,8 @@ from vcproxy.app.starttls import BY_PORT, DIALOGUES
 from vcproxy.log_entry import printable
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from cryptography.x509 import Certificate
 
 ABOUT = """\
@@ -82,8 +83,8 @@ def add_to(
         "-l",
         "--limit",
         metavar="TIME",
-        type=limit,
-        default=limit(LIMIT),
+        type=days,
+        default=days(LIMIT),
         help=f"how long before its end it should be renewed: 14d, 4w, 1y, 36h, or a number of days "
         f"(default: {LIMIT})",
     )
@@ -113,14 +114,14 @@ def add_to(
     return {"check-certificate": parser}
 
 
-def limit(text: str) -> timedelta:
-    """Return the time of a limit such as 14d, 1y, or 14, which are days."""
+def days(text: str) -> float:
+    """Return the days of a limit such as 14d, 1y, or 14."""
     match = re.fullmatch(r"(\d{1,5}(?:\.\d+)?)([hdwy]?)", text, re.ASCII)
     if match is None:
         raise argparse.ArgumentTypeError(
             f'"{text}" is not a time: write a number of days, or with a unit: 36h, 14d, 4w, 1y'
         )
-    return timedelta(days=float(match[1]) * _DAYS[match[2]])
+    return float(match[1]) * _DAYS[match[2]]
 
 
 def _check(chosen: argparse.Namespace) -> int:
@@ -131,10 +132,15 @@ def _check(chosen: argparse.Namespace) -> int:
             "vcproxy check-certificate needs the library cryptography: pip install cryptography"
         ) from None
 
+    from datetime import UTC, datetime, timedelta
+
     found = _found(chosen)
     first = min(found, key=lambda each: each.not_valid_after_utc)
     status, text = judged(
-        first.not_valid_before_utc, first.not_valid_after_utc, datetime.now(UTC), chosen.limit
+        first.not_valid_before_utc,
+        first.not_valid_after_utc,
+        datetime.now(UTC),
+        timedelta(days=chosen.limit),
     )
     if chosen.info:
         _print("domain", chosen.place)
@@ -150,10 +156,10 @@ def _check(chosen: argparse.Namespace) -> int:
 
 def judged(begin: datetime, end: datetime, now: datetime, limit: timedelta) -> tuple[int, str]:
     """Return exit status and text for a certificate's time, at a time, with a limit."""
-    left, until = end - now, f"{end:%Y-%m-%d %H:%M:%S} UTC"
+    none, left, until = now - now, end - now, f"{end:%Y-%m-%d %H:%M:%S} UTC"
     if now < begin:
         return 1, f"is not valid yet, but from {begin:%Y-%m-%d %H:%M:%S} UTC on"
-    if left <= timedelta(0):
+    if left <= none:
         return 1, f"has expired, {_days(-left)} ago: {until}"
     if left < limit:
         return 1, f"expires in {_days(left)}, less than the limit of {_days(limit)}: {until}"
@@ -162,7 +168,8 @@ def judged(begin: datetime, end: datetime, now: datetime, limit: timedelta) -> t
 
 def _days(time: timedelta) -> str:
     """Return a time in whole days, or in hours if it is shorter than two days."""
-    count, unit = (time.days, "day") if time.days >= 2 else (time // timedelta(hours=1), "hour")
+    hours = int(time.total_seconds() // 3600)
+    count, unit = (time.days, "day") if time.days >= 2 else (hours, "hour")
     return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
 
 

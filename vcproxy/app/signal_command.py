@@ -8,9 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import socket
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -228,6 +226,9 @@ def _complete(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> No
 
 def requested(chosen: argparse.Namespace) -> BusMessage:
     """Return the message that the options mean. Raises ValueError."""
+    import socket
+    from dataclasses import replace
+
     from vcproxy.bus.message.bus_message import BusMessage
     from vcproxy.bus.message.invalid_message import InvalidMessage
     from vcproxy.bus.message.secret_code import PARAMETER

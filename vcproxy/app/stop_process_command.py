@@ -13,12 +13,15 @@ import select
 import signal
 import sys
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from vcproxy.app.argument_types import seconds
 from vcproxy.app.command_error import CommandError
-from vcproxy.app.processes import ProcessEntry, find_process, named
 from vcproxy.engine.units import show_duration
 from vcproxy.log_entry import printable
+
+if TYPE_CHECKING:
+    from vcproxy.app.processes import ProcessEntry
 
 ABOUT = """\
 End a process in order: SIGINT, which programs take as the request to finish; if it still runs after
@@ -95,6 +98,8 @@ def add_to(
 
 
 def _stop_process(chosen: argparse.Namespace) -> int:
+    from vcproxy.app.processes import find_process
+
     given: str = chosen.process
     by_number = given.isascii() and given.isdecimal()
     pid = int(given) if by_number else _only(given).pid
@@ -115,6 +120,8 @@ def _stop_process(chosen: argparse.Namespace) -> int:
 
 def _only(name: str) -> ProcessEntry:
     """Return the only process of a name that belongs to this user. Raises CommandError."""
+    from vcproxy.app.processes import named
+
     user = os.geteuid()
     found = list(named(name))
     own = [each for each in found if each.user == user]
@@ -179,6 +186,8 @@ def _stop(descriptor: int, entry: ProcessEntry, timeout_s: float) -> None:
 
 
 def _why(pid: int) -> str:
+    from vcproxy.app.processes import find_process
+
     now = find_process(pid)
     if now is not None and now.state in "Tt":
         return f": it is stopped, and takes signals when it is continued: kill -CONT {pid}"
