@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.bus_messages import BusMessages, BusReceived
     from vcproxy.engine.calls import Called
     from vcproxy.engine.child_process import (
+        PIPE,
         ChildContinued,
         ChildExited,
         ChildKilled,
@@ -202,6 +203,7 @@ else:
         "vcproxy.engine.address": ("Address",),
         "vcproxy.engine.calls": ("Called",),
         "vcproxy.engine.child_process": (
+            "PIPE",
             "ChildContinued",
             "ChildExited",
             "ChildKilled",
@@ -320,6 +322,7 @@ __all__ = [
     "ANY",
     "HEAD_END",
     "PATIENT",
+    "PIPE",
     "README",
     "TIMEOUT",
     "VIO",

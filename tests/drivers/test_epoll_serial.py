@@ -16,6 +16,7 @@ import pytest
 
 from vcproxy.drivers.epoll.serial import CRTSCTS
 from vcproxy.engine.event import Event
+from vcproxy.engine.vconnection import Shutdown
 
 from .stream_world import PATIENCE_S, StreamWorld
 
@@ -160,3 +161,14 @@ def test_with_socat(world: StreamWorld, tmp_path: Path) -> None:
             socat.terminate()
     world.run(lambda: talker.error)
     assert talker.error.startswith("the serial line has gone")
+
+
+def test_the_end_of_writing_ends_the_connection(world: StreamWorld, line: Line) -> None:
+    """A line has no end in one direction, and waiting for one could last for ever."""
+    talker = world.opened(f"serial:{line.path}")
+    talker.write(b"bye")
+    world.run(lambda: Event.WRITE_READY in talker.events)
+    with talker.mutex.hold(world.engine):
+        talker.vc.do_io_shutdown(Shutdown.WRITE)
+    world.run(lambda: Event.EOS in talker.events)
+    assert os.read(line.device, 10) == b"bye"

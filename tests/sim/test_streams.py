@@ -15,6 +15,7 @@ from vcproxy.engine.address import Address
 from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.vconnection import Shutdown
 from vcproxy.testing.conformance import Crash, Law, Pair, Trait, laws
 
 FIFO = Address.parse("fifo:/run/app.fifo")
@@ -258,3 +259,16 @@ def test_nothing_is_left_of_any_stream(seed: int) -> None:
         assert not home.engine.vcs
         assert not away.engine.vcs
         assert (home.engine.memory.used, away.engine.memory.used) == (0, 0)
+
+
+@pytest.mark.parametrize("address", [LINE, TERMINAL])
+def test_the_end_of_writing_ends_a_device(address: Address) -> None:
+    """There is no end in one direction, and waiting for one could last for ever."""
+    world = World()
+    device = world.sim.server(address)
+    talker = world.opened(address)
+    with talker.mutex.hold(world.engine):
+        talker.vc.do_io_shutdown(Shutdown.WRITE)
+    world.run(lambda: Event.EOS in talker.events)
+    talker.close()
+    world.run(lambda: device.peers[0].ended)

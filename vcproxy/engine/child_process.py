@@ -12,12 +12,19 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from vcproxy.engine.address import CHILD, Address
 from vcproxy.engine.commands import SignalChild
 from vcproxy.engine.signals import signal_name
 from vcproxy.engine.source import PRIORITY, Source
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.net import NetVConnection
+
+PIPE = "pipe"
+"""For `Launch.stdin`, `stdout` and `stderr`: a pipe, which is a VC of the parent."""
+
+STREAMS = ("stdin", "stdout", "stderr")
 
 LARGEST_SIGNAL = 64
 """Linux: SIGRTMAX."""
@@ -25,8 +32,8 @@ LARGEST_SIGNAL = 64
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What to execute, and how. Its standard input is empty (/dev/null), and it has a process group
-    of its own, so that a terminal sends it no signals."""
+    """What to execute, and how. It has a process group of its own, so that a terminal sends it no
+    signals."""
 
     executable: str
     """The path of the program: it is not searched in PATH. Relative to the working directory of
@@ -45,11 +52,28 @@ class Launch:
     Launched or LaunchFailed."""
     user: str = ""
     """The name of the user as whom it runs, with the user's groups; "": that of this process."""
+    stdin: str = ""
+    """PIPE: see ChildProcess; "": its standard input is empty (/dev/null)."""
+    stdout: str = ""
+    """PIPE; "": as `output` says."""
+    stderr: str = ""
+    """PIPE; "": as `output` says."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError without arguments: argv[0] is the least."""
+        """Raise ValueError without arguments: argv[0] is the least; or for streams that are neither
+        "" nor PIPE, or an `output` that nothing is written to."""
         if not self.arguments:
             raise ValueError(f"{self.executable}: arguments must not be empty: begin with argv[0]")
+        for stream in STREAMS:
+            if getattr(self, stream) not in ("", PIPE):
+                raise ValueError(f'{self.executable}: {stream} must be PIPE or ""')
+        if self.output and self.stdout and self.stderr:
+            raise ValueError(f"{self.executable}: nothing is written to output={self.output}")
+
+    @property
+    def pipes(self) -> tuple[str, ...]:
+        """The streams that are pipes."""
+        return tuple(stream for stream in STREAMS if getattr(self, stream))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +152,17 @@ class ChildProcess(Source):
     (SIGKILL), so that nothing is left when its conversation fails; for an orderly end send SIGTERM
     and wait for the event.
 
+    For each PIPE of its Launch it has a VC, from the beginning: `stdin` to write to, `stdout` and
+    `stderr` to read from. The continuation gets CONNECTED with each of them after Launched, or
+    ERROR after LaunchFailed; reads and writes may begin before. They are connections as all others:
+    the child reads the end when `stdin` is shut down or closed, what it has written can be read
+    after its last event, and each must be closed. What is not read stops the child in the end.
+
     While it is disabled, it is reaped as otherwise, and of ChildStopped and ChildContinued only the
     last is kept.
     """
 
-    __slots__ = ("launch",)
+    __slots__ = ("launch", "stderr", "stdin", "stdout")
 
     last: ClassVar[tuple[type, ...]] = (LaunchFailed, ChildExited, ChildKilled)
     delays_stop: ClassVar[bool] = True
@@ -142,13 +172,26 @@ class ChildProcess(Source):
     ) -> None:
         self.launch = launch
         super().__init__(cont, name, priority)
+        self.stdin = self._pipe(cont, "stdin")
+        self.stdout = self._pipe(cont, "stdout")
+        self.stderr = self._pipe(cont, "stderr")
+
+    def _pipe(self, cont: Continuation, stream: str) -> NetVConnection | None:
+        """Return the VC of a stream that is a pipe; None: it is not."""
+        if stream not in self.launch.pipes:
+            return None
+        outgoing = self.engine.outgoing(cont, "")
+        outgoing.start(Address(CHILD, path=f"{self.number}/{stream}"))
+        outgoing.vc.name = f"{self.name} {stream}"
+        return outgoing.vc
 
     @property
     def request(self) -> str:
         """See Source. Without the descriptors, whose numbers differ from run to run."""
         launch = self.launch
         parts = launch.executable, launch.arguments, launch.directory, dict(launch.environment)
-        return f"{super().request} {parts} {launch.output} {launch.user}".rstrip()
+        files = f"{launch.output} {launch.user} {' '.join(launch.pipes)}"
+        return f"{super().request} {parts} {files}".rstrip()
 
     @property
     def detail(self) -> str:

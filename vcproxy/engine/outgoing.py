@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from vcproxy.engine.address import Address
 from vcproxy.engine.commands import Connect, Resolve, Subscribe
 from vcproxy.engine.event import Event
 from vcproxy.engine.failures import Exhausted, ResolvedTooLate, all_failed
 from vcproxy.engine.tcp import TCP, TcpOptions
 
 if TYPE_CHECKING:
-    from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.port import Port
@@ -49,6 +49,10 @@ ATTEMPT_DELAY_S = 0.25
 """Seconds after which a second attempt begins, while the first continues (RFC 8305, 5)."""
 
 
+NOWHERE = Address("tcp")
+"""The target of a VC for which `start` was not called."""
+
+
 class Outgoing:
     """Connects one VC; `start` sets its target.
 
@@ -80,7 +84,7 @@ class Outgoing:
 
     def __init__(self, vc: NetVConnection, opener: Continuation) -> None:
         self.vc = vc
-        self.target: Address
+        self.target = NOWHERE
         self.tls: object = None
         """What the driver needs for a TLS handshake; None: no TLS."""
         self.tcp = TCP

@@ -26,6 +26,7 @@ from vcproxy.engine.child_process import (
 )
 
 if TYPE_CHECKING:
+    from vcproxy.drivers.child_pipes import ChildPipes
     from vcproxy.drivers.epoll.driver import EpollDriver
     from vcproxy.engine.child_process import ChildProcess
 
@@ -42,9 +43,15 @@ class Child:
     """One child process: it is launched, runs, and is reaped."""
 
     def __init__(
-        self, driver: EpollDriver, source: ChildProcess, forget: Callable[[int], None]
+        self,
+        driver: EpollDriver,
+        source: ChildProcess,
+        forget: Callable[[int], None],
+        pipes: ChildPipes[int] | None,
     ) -> None:
-        """`forget(number)` is called once it is reaped, or was not launched."""
+        """`forget(number)` is called once it is reaped, or was not launched. `pipes`: what takes
+        its pipes, if it has some."""
+        self._pipes = pipes
         self._driver = driver
         self._source = source
         self._forget = forget
@@ -82,7 +89,10 @@ class Child:
 
     def _failed(self, why: str) -> None:
         self._forget(self._source.number)
-        self._driver.engine.happened(self._source, LaunchFailed(self._source.name, why))
+        failed = LaunchFailed(self._source.name, why)
+        self._driver.engine.happened(self._source, failed)
+        if self._pipes is not None:
+            self._pipes.fail(failed.text)
 
     def _started(self, running: Running) -> None:
         if self._running is None:
@@ -94,6 +104,10 @@ class Child:
             self._failed(f"cannot be watched: {(error.strerror or str(error)).lower()}")
             return
         self._driver.engine.happened(self._source, Launched(self._source.name, running.pid))
+        if self._pipes is not None:
+            pipes = dict(running.pipes)
+            running.pipes.clear()
+            self._pipes.offer(pipes)
         for number in self._signals:
             self.signal(number)
 
@@ -168,6 +182,7 @@ class Child:
     def _release(self, running: Running) -> None:
         self._running = None
         os.close(running.pidfd)
+        running.close_pipes()
         self._forget(self._source.number)
 
 

@@ -107,6 +107,8 @@ class Commands:
 
     def _connect(self, command: Connect) -> None:
         vc = command.outgoing.vc
+        if self._sources.connect_pipe(command):
+            return
         if vc.closed or not (vc.port is None or isinstance(vc.port, Connecting)):
             return  # closed, or connected by an earlier attempt
         if command.address.scheme == "nats":
@@ -174,6 +176,7 @@ class Commands:
     def _close(self, command: Close) -> None:
         vc = command.vc
         if vc.port is None:
+            self._sources.abandon_pipe(vc)
             vc.gone()
         else:
             vc.port.close(command.abort)

@@ -68,6 +68,16 @@ class DescriptorPort(StreamPort):
             self.release()
             raise
 
+    def ready(self, mask: int) -> None:
+        """See StreamPort. What has failed or ended is not used any more."""
+        if self._lost is None and not self._eof:
+            super().ready(mask)
+
+    @property
+    def unread(self) -> bool:
+        """See StreamPort."""
+        return False  # it fails at once
+
     def write(self) -> None:
         """See StreamPort. Without an output, fail."""
         if self.out != NONE or not self.writable:
@@ -106,14 +116,20 @@ class DescriptorPort(StreamPort):
             self.fail(error)
 
     def shutdown_write(self) -> None:
-        """Close the output: its reader gets end of stream. Without an input, reading ends too."""
+        """Close the output: its reader gets end of stream. Without an input, reading ends too.
+
+        So it does on a device that is both: it has no end in one direction, and waiting for one
+        could last for ever.
+        """
         self.writable = False
-        if self.out == NONE or self.out == self.fd:
+        if self.out == NONE:
             return
-        self._close(self.out)
-        self.out = NONE
-        if self.fd == NONE:
+        if self.out != self.fd:
+            self._close(self.out)
+            self.out = NONE
+        if self.fd in (NONE, self.out) and self._lost is None:
             self._eof = True
+            self.readable = False
             self.vc.soon(self.vc.ended)
 
     def close(self, abort: bool) -> None:

@@ -15,6 +15,7 @@ import pwd
 import signal
 import subprocess
 import time
+from collections.abc import Iterable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -37,31 +38,57 @@ class Running(NamedTuple):
 
     pid: int
     pidfd: int
+    pipes: dict[str, int]
+    """The ends of its pipes in this process, by stream. Who takes them empties it."""
+
+    def close_pipes(self) -> None:
+        """Close those that were not taken."""
+        for fd in self.pipes.values():
+            os.close(fd)
+        self.pipes.clear()
 
 
 def launch(what: Launch) -> Running:
     """Execute a program; return once exec(2) has succeeded. Raises NotLaunched."""
     path = os.path.abspath(what.executable)
     output = _output(what.output)
+    theirs: dict[str, int | None] = {"stdin": None, "stdout": output, "stderr": output}
+    ours: dict[str, int] = {}
     try:
-        process = _execute(path, what, output)
+        for stream in what.pipes:
+            reading, writing = os.pipe2(os.O_CLOEXEC)
+            theirs[stream], ours[stream] = reading, writing
+            if stream != "stdin":
+                theirs[stream], ours[stream] = writing, reading
+        process = _execute(path, what, theirs)
     except OSError as error:
+        _close(ours.values())
         raise NotLaunched(_reason(path, what, error)) from None
     except (ValueError, subprocess.SubprocessError) as error:
+        _close(ours.values())
         raise NotLaunched(f"{path}: {error}") from None
+    except NotLaunched:
+        _close(ours.values())
+        raise
     finally:
-        if output is not None:
-            os.close(output)
+        _close({fd for fd in (output, *theirs.values()) if fd is not None})
     process.returncode = 0  # it is reaped by its pidfd, not by Popen
     try:
-        return Running(process.pid, os.pidfd_open(process.pid))
+        return Running(process.pid, os.pidfd_open(process.pid), ours)
     except OSError as error:
+        _close(ours.values())
         os.kill(process.pid, signal.SIGKILL)
         os.waitpid(process.pid, 0)
         raise NotLaunched(f"{path}: cannot be watched: {_text(error)}") from None
 
 
-def _execute(path: str, what: Launch, output: int | None) -> subprocess.Popen[bytes]:
+def _close(descriptors: Iterable[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
+
+
+def _execute(path: str, what: Launch, streams: Mapping[str, int | None]) -> subprocess.Popen[bytes]:
+    stdin = streams["stdin"]
     identity = _identity(what.user)
     tries = count(1)
     # A child inherits the signal mask of the thread, and a proxy blocks signals.
@@ -74,9 +101,9 @@ def _execute(path: str, what: Launch, output: int | None) -> subprocess.Popen[by
                     executable=path,
                     cwd=what.directory or None,
                     env={**os.environ, **what.environment},
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
+                    stdin=subprocess.DEVNULL if stdin is None else stdin,
+                    stdout=streams["stdout"],
+                    stderr=streams["stderr"],
                     pass_fds=what.descriptors,
                     process_group=0,  # of its own: a terminal's ^C goes to this process only
                     **identity,

@@ -8,8 +8,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from vcproxy.drivers.child_pipes import number_of, stream_of
 from vcproxy.drivers.epoll import datagram_sources
 from vcproxy.drivers.epoll.process_signals import PROCESS_SIGNALS
+from vcproxy.engine.address import CHILD
 from vcproxy.engine.bus_messages import BusMessages
 from vcproxy.engine.child_process import ChildProcess
 from vcproxy.engine.datagrams import Datagrams
@@ -17,6 +19,7 @@ from vcproxy.engine.signals import Signals
 from vcproxy.engine.unix_datagrams import UnixDatagrams
 
 if TYPE_CHECKING:
+    from vcproxy.drivers.child_pipes import ChildPipes
     from vcproxy.drivers.datagram_source import DatagramSource
     from vcproxy.drivers.epoll.child_processes import Child
     from vcproxy.drivers.epoll.driver import EpollDriver
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from vcproxy.drivers.watching.file_watcher import WatchedPaths
     from vcproxy.engine.commands import (
         CloseSource,
+        Connect,
         DisableSource,
         EnableSource,
         OpenSource,
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
         WatchContent,
         WatchPath,
     )
+    from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.source import Source
 
 
@@ -45,6 +50,7 @@ class Sources:
         self._driver = driver
         self._sockets: dict[int, DatagramSource | UnixDatagramSource] = {}
         self._children: dict[int, Child] = {}
+        self._pipes: dict[int, ChildPipes[int]] = {}
         self._signals: dict[int, Signals] = {}
         self._messages: dict[int, BusMessages] = {}
         self._opened: dict[int, Opened] = {}
@@ -63,9 +69,15 @@ class Sources:
             if unix_socket is not None:
                 self._sockets[source.number] = unix_socket
         elif isinstance(source, ChildProcess):
-            from vcproxy.drivers.epoll.child_processes import Child  # most proxies need no children
+            # Most proxies need no children.
+            from vcproxy.drivers.epoll import child_pipe_ports
+            from vcproxy.drivers.epoll.child_processes import Child
 
-            self._children[source.number] = Child(self._driver, source, self._ended)
+            finished = partial(self._pipes.pop, source.number, None)
+            pipes = child_pipe_ports.pipes_of(self._driver, source, finished)
+            if pipes is not None:
+                self._pipes[source.number] = pipes
+            self._children[source.number] = Child(self._driver, source, self._ended, pipes)
         elif isinstance(source, Signals):
             self._signals[source.number] = source
             PROCESS_SIGNALS.open(source)
@@ -88,6 +100,9 @@ class Sources:
         """Close a source."""
         number = command.source.number
         sockets = self._sockets.pop(number, None)
+        pipes = self._pipes.pop(number, None)
+        if pipes is not None:
+            pipes.fail("the child process was closed")
         if sockets is not None:
             sockets.close()
         elif number in self._children:
@@ -115,6 +130,28 @@ class Sources:
             self._driver.bus.watch(self._messages[source.number], enabled)
         elif source.number in self._opened:
             self._opened[source.number].set_watched(enabled)
+
+    def connect_pipe(self, command: Connect) -> bool:
+        """Connect a VC to a pipe of a child process, now or when it is launched. Return whether
+        that is what it connects to."""
+        if command.address.scheme != CHILD:
+            return False
+        pipes = self._pipes.get(number_of(command.address))
+        if pipes is not None:
+            pipes.connect(command)
+        elif not command.outgoing.vc.closed:
+            error = OSError("the child process was closed")
+            command.outgoing.refused(command.address, error)
+        return True
+
+    def abandon_pipe(self, vc: NetVConnection) -> None:
+        """Close a pipe whose VC was closed before it was connected, if it is one of a pipe."""
+        outgoing = vc.outgoing
+        if outgoing is None or outgoing.target.scheme != CHILD:
+            return
+        pipes = self._pipes.get(number_of(outgoing.target))
+        if pipes is not None:
+            pipes.abandon(stream_of(outgoing.target))
 
     def signal_child(self, command: SignalChild) -> None:
         """Send a signal to a child process."""
@@ -150,6 +187,9 @@ class Sources:
         """Close all; kill and reap all children."""
         for child in self._children.values():
             child.kill()
+        for pipes in list(self._pipes.values()):
+            pipes.fail("the driver has ended")
+        self._pipes.clear()
         for child in list(self._children.values()):
             child.end()
         for sockets in self._sockets.values():

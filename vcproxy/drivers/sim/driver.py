@@ -271,12 +271,9 @@ class SimDriver:
     def adopt(self, listener: Listener, endpoint: Endpoint, tls: object) -> NetVConnection:
         """Make an accepted endpoint a VC of this engine."""
         port = SimPort(self, wrap_tls(endpoint, tls, self._clock, server_side=True))
+        packets, secure = isinstance(endpoint, PacketEndpoint), tls is not None
         port.vc = self.engine.accepted(
-            listener,
-            port,
-            endpoint.peer,
-            secure=tls is not None,
-            message_oriented=isinstance(endpoint, PacketEndpoint),
+            listener, port, endpoint.peer, secure=secure, message_oriented=packets
         )
         self.trace_call("accepted", port.vc)
         port.continue_handshake()
@@ -302,8 +299,8 @@ class SimDriver:
 
     def _connect(self, command: Connect) -> None:
         vc = command.outgoing.vc
-        if vc.closed or vc.port is not None:
-            return  # closed, or connected by an earlier attempt
+        if self.sources.connect_pipe(command) or vc.closed or vc.port is not None:
+            return  # a pipe, closed, or connected by an earlier attempt
         if self.connect_errors:
             self.start_attempt(command)
             error = self.connect_errors.popleft()
@@ -369,6 +366,8 @@ class SimDriver:
     def _close(self, command: Close) -> None:
         vc = command.vc
         self._attempts.pop(vc, None)
+        if vc.port is None:
+            self.sources.abandon_pipe(vc)
         if isinstance(vc.port, DatagramPort):
             self.trace_call("gone", vc)
             vc.port.close(command.abort)

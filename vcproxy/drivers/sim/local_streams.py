@@ -34,13 +34,19 @@ class Nature:
     writes: bool = True
     ends: bool = True
     """Whether the peer can end it in order. If not, its end is a broken connection."""
+    half_close: bool = True
+    """Whether one direction can end alone. If not, reading ends with writing."""
 
 
 READER = Nature(lost="its writer has failed", writes=False)
 """Of a pipe or FIFO."""
-WRITER = Nature(lost="its reader has closed it", reads=False)
-LINE = Nature(lost="the serial line has gone: its device was unplugged, or has hung up", ends=False)
-TERMINAL = Nature(lost="the terminal has hung up")
+WRITER = Nature(lost="its reader has closed it", reads=False, half_close=False)
+LINE = Nature(
+    lost="the serial line has gone: its device was unplugged, or has hung up",
+    ends=False,
+    half_close=False,
+)
+TERMINAL = Nature(lost="the terminal has hung up", half_close=False)
 PIPE = Nature(lost="its reader has closed it")
 """Standard input and output."""
 
@@ -90,14 +96,16 @@ class LocalEndpoint(Endpoint):
         """See Stream."""
         if not self.nature.reads:
             return self._shut or self._error is not None
-        return super().readable
+        return super().readable or (self._shut and not self.nature.half_close)
 
     def recv(self, limit: int) -> bytes | None:
         """See Stream. Where nothing is read, reading ends with writing."""
+        if self._shut and not self.nature.half_close and self._error is None:
+            return b""
         if not self.nature.reads:
             if self._error is not None:
                 raise self._error
-            return b"" if self._shut else None
+            return None
         data = super().recv(limit)
         if data == b"" and not self.nature.ends:
             raise ConnectionResetError(self.nature.lost)
@@ -110,16 +118,19 @@ class LocalEndpoint(Endpoint):
         return super().send(views)
 
     def shutdown(self) -> None:
-        """See Stream. What has no end sends none."""
-        if not (self.nature.writes and self.nature.ends):
+        """See Stream. What has no end in one direction sends none."""
+        if not self.nature.writes:
             return
-        super().shutdown()
-        if not self.nature.reads:
+        if self.nature.half_close or not self.nature.reads:
+            super().shutdown()
+        self._shut = True
+        if not self.nature.half_close:
             self.on_edge()
 
     def close(self) -> None:
         """See Stream. The writer of a pipe without a reader gets an error."""
         if self.nature.writes:
+            self._shut = self._shut and (self.nature.half_close or not self.nature.reads)
             super().shutdown()
             super().close()
         else:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from vcproxy.drivers.sim.peer import Peer
 from vcproxy.engine.child_process import (
     ChildContinued,
     ChildExited,
@@ -60,6 +61,11 @@ class SimProcess:
         its default effect."""
         self.drivers: list[SimDriver] = []
         """Of its engines."""
+        self.stdin = Peer()
+        """What its parent writes to it. Without a pipe nothing comes, as from /dev/null. A program
+        sets `on_data` and `on_end`."""
+        self.stdout, self.stderr = Peer(), Peer()
+        """What it sends there, its parent reads; without pipes nobody does."""
         self.ended = False
         self.stopped = False
         """Stopped by a signal, until SIGCONT."""
@@ -163,6 +169,9 @@ class SimProcess:
         if self.ended:
             return
         self.ended = True
+        self.stdin.reset()
+        self.stdout.end()
+        self.stderr.end()
         for driver in self.drivers:
             driver.close(kill)
         self._simulated.ended(self)

@@ -8,14 +8,18 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from vcproxy.drivers.child_pipes import ChildPipes, number_of, stream_of
 from vcproxy.drivers.sim import datagram_sources
 from vcproxy.drivers.sim.child_processes import SimChild
 from vcproxy.drivers.sim.files.watching import SimWatching
 from vcproxy.drivers.sim.listener_watches import SimListenerWatch
+from vcproxy.drivers.sim.local_streams import LocalEndpoint
 from vcproxy.drivers.sim.own_threads import SimThread
+from vcproxy.drivers.sim.port import SimPort
 from vcproxy.drivers.thread_feed import ThreadFeed
 from vcproxy.drivers.watching.content_watcher import ContentWatcher
 from vcproxy.drivers.watching.file_watcher import WatchedPaths
+from vcproxy.engine.address import CHILD
 from vcproxy.engine.bus_messages import BusMessages
 from vcproxy.engine.child_process import ChildProcess
 from vcproxy.engine.content_watch import ContentWatch
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from vcproxy.drivers.unix_datagram_source import UnixDatagramSource
     from vcproxy.engine.commands import (
         CloseSource,
+        Connect,
         DisableSource,
         EnableSource,
         OpenSource,
@@ -43,6 +48,7 @@ if TYPE_CHECKING:
         WatchContent,
         WatchPath,
     )
+    from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.source import Source
 
 
@@ -54,6 +60,7 @@ class SimSources:
         self._network = network
         self._sockets: dict[int, DatagramSource | UnixDatagramSource] = {}
         self._children: dict[int, SimChild] = {}
+        self._pipes: dict[int, ChildPipes[LocalEndpoint]] = {}
         self._signals: dict[int, Signals] = {}
         self._messages: dict[int, BusMessages] = {}
         self._opened: dict[
@@ -76,7 +83,8 @@ class SimSources:
             if unix_socket is not None:
                 self._sockets[source.number] = unix_socket
         elif isinstance(source, ChildProcess):
-            self._children[source.number] = SimChild(self._driver, self._network, source)
+            pipes = self._pipes_of(source)
+            self._children[source.number] = SimChild(self._driver, self._network, source, pipes)
         elif isinstance(source, Signals):
             self._signals[source.number] = source
         elif isinstance(source, BusMessages):
@@ -104,6 +112,9 @@ class SimSources:
         number = command.source.number
         self._signals.pop(number, None)
         sockets, child = self._sockets.pop(number, None), self._children.pop(number, None)
+        pipes = self._pipes.pop(number, None)
+        if pipes is not None:
+            pipes.fail("the child process was closed")
         if sockets is not None:
             sockets.close()
         if child is not None:
@@ -129,6 +140,47 @@ class SimSources:
             self._network.bus.watch(self._messages[source.number], enabled)
         elif source.number in self._opened:
             self._opened[source.number].set_watched(enabled)
+
+    def _pipes_of(self, source: ChildProcess) -> ChildPipes[LocalEndpoint] | None:
+        streams = source.launch.pipes
+        if not streams:
+            return None
+        finished = partial(self._pipes.pop, source.number, None)
+        made = ChildPipes(streams, self._attach, LocalEndpoint.close, finished)
+        self._pipes[source.number] = made
+        return made
+
+    def _attach(self, command: Connect, endpoint: LocalEndpoint) -> None:
+        port = SimPort(self._driver, endpoint)
+        port.vc = command.outgoing.vc
+        stream = stream_of(command.address)
+        self._driver.trace_call("connected", port.vc)
+        command.outgoing.connected(command.address, port, lambda: stream, stream)
+        port.continue_handshake()
+        self._driver.edge(port)
+
+    def connect_pipe(self, command: Connect) -> bool:
+        """Connect a VC to a pipe of a child process, now or when it is launched. Return whether
+        that is what it connects to."""
+        if command.address.scheme != CHILD:
+            return False
+        pipes = self._pipes.get(number_of(command.address))
+        if pipes is not None:
+            pipes.connect(command)
+        elif not command.outgoing.vc.closed:
+            error = OSError("the child process was closed")
+            self._driver.trace_call("refused", command.outgoing.vc, str(error))
+            command.outgoing.refused(command.address, error)
+        return True
+
+    def abandon_pipe(self, vc: NetVConnection) -> None:
+        """Close a pipe whose VC was closed before it was connected, if it is one of a pipe."""
+        outgoing = vc.outgoing
+        if outgoing is None or outgoing.target.scheme != CHILD:
+            return
+        pipes = self._pipes.get(number_of(outgoing.target))
+        if pipes is not None:
+            pipes.abandon(stream_of(outgoing.target))
 
     def signal_child(self, command: SignalChild) -> None:
         """Send a signal to a child process."""
