@@ -217,7 +217,15 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", generated.PAGES, ids=name)
 def test_generated_pages_are_current(page: Path) -> None:
-    assert page.read_text() == generated.PAGES[page](), "write it again: make docs"
+    written, current = page.read_text(), generated.PAGES[page]()
+    if sys.version_info >= (3, 13):  # its argparse writes and aligns options in another way
+        written, current = _options(written), _options(current)
+    assert written == current, "write it again: make docs"
+
+
+def _options(text: str) -> str:
+    """Return a text with `-f FILE, --file FILE` as `-f, --file FILE`, on one line."""
+    return re.sub(r"(-\w) (\S+), (--[\w-]+ \2)", r"\1, \3", " ".join(text.split()))
 
 
 def test_the_life_of_a_request_has_every_phase_in_its_order() -> None:

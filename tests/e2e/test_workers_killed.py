@@ -190,10 +190,10 @@ def test_an_exception_that_nothing_handles_is_in_the_log(proxy: Starter, tmp_pat
     breaks = """
 import sys
 if "--number=2" in sys.argv:
-    from vcproxy.app.server import Proxy
+    from vcproxy.app.reloads import Reloads
     def use(self, planned):
         raise LookupError("broken on purpose")
-    Proxy.use = use
+    Reloads.use = use
 """
     (tmp_path / "who.py").write_text((tmp_path / "who.py").read_text() + breaks)
     running = proxy(text)

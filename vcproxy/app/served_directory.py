@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from errno import ELOOP
 from pathlib import Path
 
 
@@ -40,9 +41,10 @@ class ServedDirectory:
         """
         try:
             program = (self._directory / path).resolve(strict=True)
-        except (OSError, RuntimeError) as error:  # RuntimeError: a circle of symbolic links
-            reason = getattr(error, "strerror", None) or "a circle of symbolic links"
-            return "", "", f"{self._shown / path}: {reason.lower()}"
+        except RuntimeError:  # by pathlib up to Python 3.12
+            return "", "", f"{self._shown / path}: {os.strerror(ELOOP).lower()}"
+        except OSError as error:
+            return "", "", f"{self._shown / path}: {_reason(error)}"
         if not program.is_relative_to(self._directory):
             return "", "", f"{self._shown / path}: a symbolic link leads out of the directory"
         if not program.is_file():
