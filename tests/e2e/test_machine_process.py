@@ -232,7 +232,11 @@ def test_closed_standard_descriptors_are_not_reused_for_a_socket(server: Server)
 def _descriptors_are_null(pid: int) -> None:
     def bound() -> bool:
         folder = f"/proc/{pid}/fd"
-        return any(os.readlink(f"{folder}/{fd}").startswith("socket:") for fd in os.listdir(folder))
+        try:
+            targets = [os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)]
+        except FileNotFoundError:
+            return False  # one was closed in between: look again
+        return any(target.startswith("socket:") for target in targets)
 
     eventually(bound, "the machine is bound")
     for number in range(3):
