@@ -121,10 +121,11 @@ class BusExchange:
 
     # -- for drivers -------------------------------------------------------------------------
 
-    def open(self, source: BusMessages, feed: Feed) -> None:
+    def open(self, source: BusMessages, feed: Feed) -> TakenMessages:
         """Add a source. `feed` is that of its driver."""
         with self._lock:
             self._open[source] = OpenBusMessages(source, feed, self._lock)
+        return TakenMessages(self, source)
 
     def close(self, source: BusMessages) -> None:
         """Remove a source, if it is there."""
@@ -144,6 +145,22 @@ class BusExchange:
     def _sources(self) -> list[BusMessages]:
         with self._lock:
             return list(self._open)
+
+
+class TakenMessages:
+    """What a driver has opened for a BusMessages source."""
+
+    def __init__(self, exchange: BusExchange, source: BusMessages) -> None:
+        self._exchange = exchange
+        self._source = source
+
+    def set_watched(self, watched: bool) -> None:
+        """Pass messages in, or let them wait."""
+        self._exchange.watch(self._source, watched)
+
+    def close(self) -> None:
+        """Take no more."""
+        self._exchange.close(self._source)
 
 
 def _drop(route: int, text: str) -> None:

@@ -87,9 +87,9 @@ class SourceSocket:
     def on_writable(self) -> None:
         """Never called: it does not wait for writing."""
 
-    def receive(self, enabled: bool) -> None:
+    def set_watched(self, watched: bool) -> None:
         """Receive, or leave what arrives in the socket's receive buffer."""
-        self._set_interest(enabled, False)
+        self._set_interest(watched, False)
 
     def close(self) -> None:
         """Stop receiving; close the socket."""
@@ -149,10 +149,10 @@ class DatagramSource:
             self._known.clear()
         self._known.add(host)
 
-    def receive(self, enabled: bool) -> None:
+    def set_watched(self, watched: bool) -> None:
         """Receive at all its sockets, or at none."""
         for each in self._sockets:
-            each.receive(enabled)
+            each.set_watched(watched)
 
     def close(self) -> None:
         """Close all its sockets."""

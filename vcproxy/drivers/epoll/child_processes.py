@@ -157,7 +157,10 @@ class Child:
                 "warning", f"{name}: cannot send signal {number} to pid {running.pid}: {why}"
             )
 
-    def kill(self) -> None:
+    def set_watched(self, watched: bool) -> None:
+        """See Opened. It is reaped also while its source is disabled."""
+
+    def close(self) -> None:
         """Kill it; it is reaped later. To be called once its source is closed."""
         with self._lock:
             self._closed = True
@@ -167,7 +170,7 @@ class Child:
 
     def end(self) -> None:
         """Kill and reap it now: the driver ends."""
-        self.kill()
+        self.close()
         self._finished.wait(END_S)
         running = self._running
         if running is None:

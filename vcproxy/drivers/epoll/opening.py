@@ -8,38 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from vcproxy.drivers.epoll.datagram_sources import opened_unix
 from vcproxy.drivers.epoll.listener_watches import WatchedListener
 from vcproxy.drivers.epoll.own_threads import END_S, RunningThread
 from vcproxy.drivers.thread_feed import ThreadFeed
+from vcproxy.engine.bus_messages import BusMessages
 from vcproxy.engine.content_watch import ContentWatch
 from vcproxy.engine.file_changes import FileChanges
 from vcproxy.engine.listening import ListenerWatch
 from vcproxy.engine.own_thread import OwnThread
 from vcproxy.engine.thread_messages import ThreadMessages
+from vcproxy.engine.unix_datagrams import UnixDatagrams
 
 if TYPE_CHECKING:
     from vcproxy.drivers.epoll.driver import EpollDriver
+    from vcproxy.drivers.opened_sources import Opened
     from vcproxy.engine.source import Source
 
 
-class Opened(Protocol):
-    """What a driver has opened for a source."""
-
-    def set_watched(self, watched: bool) -> None:
-        """Pass events in, or not: the source is enabled or disabled."""
-
-    def close(self) -> None:
-        """Close it: the source is closed, or the driver ends."""
-
-
 def opened(driver: EpollDriver, source: Source, ended: Callable[[], object]) -> Opened | None:
-    """Open a source; `ended()` is to be called with its last event.
-
-    None: there is nothing to do for it later on.
-    """
+    """See OpenedSources."""
     feed = driver.engine.inbox.feed
+    if isinstance(source, UnixDatagrams):
+        return opened_unix(driver, source)
+    if isinstance(source, BusMessages):
+        return driver.bus.open(source, feed)
     if isinstance(source, OwnThread):
         return RunningThread(source, feed, ended)
     if isinstance(source, ThreadMessages):

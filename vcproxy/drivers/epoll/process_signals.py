@@ -81,3 +81,19 @@ class ProcessSignals:
 
 PROCESS_SIGNALS = ProcessSignals()
 """The one of this process: a signal has one handler."""
+
+
+class TakenSignals:
+    """What is opened for a Signals source."""
+
+    def __init__(self, source: Signals) -> None:
+        self._source = source
+        PROCESS_SIGNALS.open(source)
+
+    def set_watched(self, watched: bool) -> None:
+        """See Opened. A disabled one still takes its signals: otherwise SIGTERM would end the
+        process."""
+
+    def close(self) -> None:
+        """Let the signals have their previous effect."""
+        PROCESS_SIGNALS.close(self._source)

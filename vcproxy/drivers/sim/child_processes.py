@@ -81,7 +81,10 @@ class SimChild:
         else:
             self._process.signal(number, self._driver.pid)
 
-    def kill(self) -> None:
+    def set_watched(self, watched: bool) -> None:
+        """See Opened. The engine keeps its events."""
+
+    def close(self) -> None:
         """Kill it."""
         self._closed = True
         if self._process is not None:
