@@ -229,6 +229,12 @@ def test_unix_packets(tmp_path: Path) -> None:
     assert service.received == b"HELP"
 
 
+def fill(client: BlockingClient, message: BusMessage) -> None:
+    """Send until the pipe is full."""
+    while True:
+        client.send(message, timeout_s=0.05)
+
+
 def test_a_fifo_takes_messages_only(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     with pytest.raises(OSError, match="there is no such file"):
@@ -245,8 +251,7 @@ def test_a_fifo_takes_messages_only(tmp_path: Path) -> None:
                 client.receive()
             large = BusMessage("LARGE", {"value": "x" * 60_000})
             with pytest.raises(TimeoutError, match=f"^fifo:{path}: no answer in time$"):
-                while True:  # until the pipe is full
-                    client.send(large, timeout_s=0.05)
+                fill(client, large)
             os.close(reader)
             reader = -1
             with pytest.raises(BrokenPipeError):

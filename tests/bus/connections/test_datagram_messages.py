@@ -79,6 +79,8 @@ class Box(Continuation):
             self.received.append(data)
             if data.command == "COUNT":
                 data.reply("COUNTED", number=len(self.received))
+            elif data.command == "FAIL":
+                raise ValueError("as asked")
             elif data.command == "LONG":
                 data.reply("LENGTHY", value="x" * int(data.message.text("size")))
         else:
@@ -244,6 +246,16 @@ def test_a_broadcast_reaches_all_at_its_port(world: SourceWorld) -> None:
     receiver.received[0].reply("THANKS")
     world.run(lambda: sender.received)
     assert sender.texts == ["THANKS"]
+
+
+def test_an_exception_of_the_owner_closes_the_socket(world: SourceWorld) -> None:
+    service, sender = Box(world, LOCAL), Box(world, LOCAL)
+    sender.send("FAIL", service)
+    world.run(lambda: world.log)
+    (line,) = world.log
+    assert line.startswith("error: DatagramMessages <DatagramMessages box> failed; its conv")
+    assert line.endswith("(as asked)")
+    assert len(world.engine.sources) == 1
 
 
 def test_an_address_in_use(world: SourceWorld) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 
@@ -137,3 +138,20 @@ def test_a_fifo_moves_messages_one_way(world: EpollWorld | SimWorld, tmp_path: P
     second.close()
     client.until(lambda: not world.engine.vcs)
     world.driver.unlisten(service.listener)
+
+
+def test_a_packet_over_64_kib_is_dropped(tmp_path: Path) -> None:
+    with world_of("epoll") as world, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        assert isinstance(world, EpollWorld)
+        service = Service(world, address("unixpacket", tmp_path), None)
+        sock.connect(service.address.path)
+        sock.send(b"HELLO value=a")
+        sock.send(b"HELLO value=" + b"b" * 65536)
+        sock.send(b"HELLO value=cc")
+        world.run(lambda: len(service.sizes) == 2)
+        assert service.sizes == [1, 2]
+        (line,) = world.log
+        assert line.endswith("a datagram was dropped: longer than 65536 bytes")
+        sock.close()
+        world.run(lambda: not world.engine.vcs)
+        world.driver.unlisten(service.listener)

@@ -64,6 +64,8 @@ class Owner(Continuation):
                 self.events.append(f"lost: {reason}")
             case ReceivedMessage(message=message):
                 assert data.origin is self.connection
+                if message.command == "FAIL":
+                    raise ValueError("as asked")
                 self.events.append(message.to_text())
             case Replied(message=message):
                 self.events.append(f"replied {message.to_text()}")
@@ -135,6 +137,22 @@ def test_what_is_sent_while_it_is_down_is_flushed_in_order_before_anything_else(
     assert owner.connection.queued == 0
     assert owner.events == ["up service"]
     owner.end()
+
+
+def test_an_exception_of_the_owner_ends_its_connection(sim: Simulation) -> None:
+    server = sim.server(SERVICE)
+    owner = Owner(sim)
+    sim.run()
+    assert repr(owner.connection) == "<PermanentConnection service up>"
+    server.peers[0].send(b"FAIL\n")
+    with pytest.raises(ValueError, match="as asked"):
+        sim.run()
+    sim.run()
+    assert server.peers[0].reset_seen
+    assert len(server.peers) == 1
+    assert repr(owner.connection) == "<PermanentConnection service down>"
+    (_, _, text) = sim.log[-1]
+    assert text.startswith("MessageConnection <MessageConnection service> failed; its conversation")
 
 
 def test_it_is_opened_again_after_each_loss(sim: Simulation) -> None:

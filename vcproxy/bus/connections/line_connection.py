@@ -135,7 +135,7 @@ class LineConnection(Continuation):
         """Whether lines can be sent: until `close`, `finish`, or the end of the connection. Never
         to those that write to a FIFO."""
         writes = self._writes
-        return not (self._closed or self._read_only or writes.over) and writes.nbytes is None
+        return not (self.vc.closed or self._read_only or writes.over) and writes.nbytes is None
 
     def send_line(self, line: bytes) -> bool:
         r"""Send a line, given without its \n; return whether the connection has taken it.
@@ -287,11 +287,7 @@ class LineConnection(Continuation):
     def _next_line(self) -> bytes | None:
         """Take the next line; None: none is complete. One that is too long ends the input."""
         if self.vc.message_oriented:
-            line = self._take_input()
-            if line is not None and len(line) > LINE_LIMIT:
-                self._refuse()
-                return None
-            return line
+            return self._take_input()
         data = self._data
         while True:
             begin, end = self._at, data.find(b"\n", self._at)
