@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Generator
 from typing import TypeVar
 
@@ -14,6 +15,17 @@ from hypothesis import HealthCheck, settings
 disabled = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("untimed", deadline=None, suppress_health_check=disabled)
 settings.load_profile("untimed")
+
+RUNTIME_DIRECTORY = tempfile.TemporaryDirectory(prefix="vcproxy-")
+"""For the control sockets of all proxies that tests run: not /run of this machine."""
+
+os.environ["XDG_RUNTIME_DIR"] = RUNTIME_DIRECTORY.name
+
+
+def pytest_unconfigure() -> None:
+    """Remove the directory."""
+    RUNTIME_DIRECTORY.cleanup()
+
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 

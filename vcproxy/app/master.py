@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from functools import partial
 
 from vcproxy.app import garbage
+from vcproxy.app.control_thread import ControlThread
+from vcproxy.app.controlled_master import ControlledMaster
 from vcproxy.app.start import StartError, open_log
 from vcproxy.config.loader import Configuration
 from vcproxy.config.workers import count
@@ -35,8 +38,12 @@ def serve_with_workers(configuration: Configuration, trace: str | None) -> int:
     try:
         sockets = activated(configuration, partial(log, "warning"))
         master = MasterProcess(configuration, of, command, log, sockets)
+        control = ControlThread(configuration, ControlledMaster(master), log)
         garbage.settle()
-        ended = master.run()
+        with closing(control):
+            control.bind()
+            control.start()
+            ended = master.run()
     except OSError as error:
         raise StartError(str(error)) from None
     finally:

@@ -53,6 +53,8 @@ class Reloads:
         """
         self.ending = False
         """Whether the proxy drains: a configuration that is loaded then is not used."""
+        self.failure = ""
+        """Why the last reload has failed; "": it has not."""
         self._listeners = listeners
         self._engines = engines
         self._recording = recording
@@ -147,6 +149,7 @@ class Reloads:
                 self._log("error", text, None if known else error)
         if not self.ending:
             self._service_manager.ready("serving" if error is None else f"not reloaded: {error}")
+        self.failure = str(error or "")
         waiting, self._waiting = self._waiting, []
         why = "the proxy is ending" if error is None and self.ending else str(error or "")
         for then in waiting:

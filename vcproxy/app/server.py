@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING
 
 from vcproxy.app import garbage, signals
 from vcproxy.app.client_limits import log_client_limits
+from vcproxy.app.control_thread import ControlThread
+from vcproxy.app.controlled_proxy import ControlledProxy
 from vcproxy.app.draining import children, connections, log_what_is_left
 from vcproxy.app.files_watch_thread import FilesWatchThread
 from vcproxy.app.reloads import Reloads
 from vcproxy.app.signals import ENDS
 from vcproxy.app.start import StartError, open_log, run_as_configured
 from vcproxy.config.loader import Configuration
+from vcproxy.drivers.bus_exchange import BusExchange
 from vcproxy.drivers.epoll.descriptors import Descriptors, raise_limit
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.drivers.epoll.heartbeat import Heartbeat
@@ -31,7 +34,6 @@ from vcproxy.drivers.epoll.poller import Watcher
 from vcproxy.drivers.epoll.watchdog import LoopLag, Watchdog
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine
-from vcproxy.engine.plugin_error import as_error
 from vcproxy.engine.units import show_duration
 from vcproxy.listeners.hosts import EpollHost
 from vcproxy.listeners.listeners import Listeners
@@ -100,8 +102,12 @@ class Proxy:
                 raise StartError(f"cannot record: {error}") from None
             engines = [self._recording.engine]
         self._descriptors = Descriptors()
-        self._engines = engines
-        self._drivers = [EpollDriver(each, self._offload, self._descriptors) for each in engines]
+        self.engines = engines
+        self.bus = BusExchange()
+        """The messages of plugins, between the control and the net threads."""
+        self._drivers = [
+            EpollDriver(each, self._offload, self._descriptors, self.bus) for each in engines
+        ]
         self._threads: list[threading.Thread] = []
         self._first = self._drivers[0]
         self._first.group = self._drivers
@@ -129,7 +135,10 @@ class Proxy:
         host = EpollHost(self._first, {} if inherited is None else inherited)
         listening = host if recording is None else recording.host(host)
         self._listeners = Listeners(listening, engines, self.log.print, announce=not worker)
+        self._control = ControlThread(configuration, ControlledProxy(self), self.log)
         try:
+            if not worker:
+                self._control.bind()
             self.reloads = Reloads(
                 configuration,
                 self._listeners,
@@ -164,6 +173,7 @@ class Proxy:
         if not self._worker:
             self._list_itself(self.reloads.configuration.settings.supervise.bind)
             self.reloads.watch(self._files_watch)
+            self._control.start()
             self._first.after(0.0, self._ready)
         if self._recording is not None:
             from vcproxy.replay.record.recording import FLUSH_S
@@ -192,6 +202,7 @@ class Proxy:
         """
         if self._recording is not None:
             self._recording.close(orderly)
+        self._control.close()
         self._watchdog.stop()
         self._files_watch.close()
         self.stop()
@@ -247,18 +258,9 @@ class Proxy:
             TimeoutError: no answer within `timeout_s`, for example before or after `run`.
             Exception: raised by `status()` of a program.
         """
-        from concurrent.futures import Future
+        from vcproxy.app.proxy_state import call_in_thread
 
-        answer: Future[dict[str, object]] = Future()
-
-        def read_status() -> None:
-            try:
-                answer.set_result(self._listeners.programs.status())
-            except BaseException as mistake:  # raised by a plugin: pass it to the caller
-                answer.set_exception(as_error(mistake))
-
-        self._first.engine.inbox.feed(read_status)
-        return answer.result(timeout_s)
+        return call_in_thread(self.soon, self._listeners.programs.status, timeout_s)
 
     # -- ending ------------------------------------------------------------------------------
 
@@ -308,16 +310,16 @@ class Proxy:
         if self._children:
             self.log("info", f"stopping child processes: {self._children}, {at_most}")
         self._every(DRAIN_TICK_S, self._stop_when_idle)
-        self._first.after(limit / 2, partial(log_what_is_left, self._engines, self.log, limit / 2))
+        self._first.after(limit / 2, partial(log_what_is_left, self.engines, self.log, limit / 2))
         self._first.after(limit, self.stop)
 
     @property
     def _open(self) -> int:
-        return connections(self._engines)
+        return connections(self.engines)
 
     @property
     def _children(self) -> int:
-        return children(self._engines)
+        return children(self.engines)
 
     def _stop_when_idle(self) -> None:
         if not self._open and not self._children:
@@ -345,6 +347,10 @@ class Proxy:
     def soon(self, call: Callable[[], None]) -> None:
         """Call a function in the first net thread. Any thread may call it."""
         self._first.engine.inbox.feed(call)
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call a function in the first net thread after a time. To be called there."""
+        self._first.after(seconds, call)
 
     def _every(self, seconds: float, call: Callable[[], None]) -> None:
         def again() -> None:

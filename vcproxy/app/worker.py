@@ -7,6 +7,7 @@ Tested in tests/e2e/test_workers.py.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
@@ -27,12 +28,15 @@ from vcproxy.listeners.plan import Place, Plan
 from vcproxy.sessions.program import Signal
 from vcproxy.workers.channel import Channel, close_all
 from vcproxy.workers.content import unpacked
-from vcproxy.workers.messages import Message, Verb
+from vcproxy.workers.messages import Message, Question, Verb
 from vcproxy.workers.stacks import write_when_asked
 
 TRACEBACK = 32 * 1024
 """Characters of a traceback that are reported: its end, which shows the exception. Those of a
 recursion are longer than a message may be."""
+
+LINE = 300
+"""Characters of a line about what a net thread waits for: all lines fit into one message."""
 
 SHORTAGE = "there are not enough descriptors for its sockets: raise the limit (ulimit -n)"
 
@@ -65,6 +69,7 @@ class Worker:
             start_trace(proxy, trace)
         proxy.on_stop = lambda: self._send(Verb.STOP_REQUESTED, str(proxy.exit_status))
         proxy.on_reload = partial(self._send, Verb.RELOAD_REQUESTED)
+        proxy.bus.on_reply = self._reply
         proxy.pulse(self._timeout_s, partial(self._send, Verb.PULSED))
         proxy.watch(self._channel.fileno(), self)
         proxy.soon(partial(self._send, Verb.SERVING))
@@ -148,6 +153,41 @@ class Worker:
                 proxy.log.reopen()
             case Verb.RENEW:
                 proxy.reloads.renew()
+            case Verb.ASK:
+                self._answer(message)
+
+    def _answer(self, asked: Message) -> None:
+        """Answer a question of the control."""
+        from vcproxy.app.proxy_state import MOST_LINES, collect_waited_for, proxy_state
+
+        proxy = self._proxy
+
+        def answer(value: object) -> None:
+            text = json.dumps(value)
+            self._channel.send(Message(Verb.ANSWER, text=text, number=asked.number))
+
+        match asked.question:
+            case Question.STATE:
+                answer(proxy_state(proxy))
+            case Question.WAITED_FOR:
+                collect_waited_for(
+                    proxy,
+                    lambda lines: answer([each[:LINE] for each in lines[:MOST_LINES]]),
+                    feed=proxy.soon,
+                    after=proxy.after,
+                )
+            case Question.COMMANDS:
+                answer(proxy.bus.commands(asked.name))
+            case Question.DELIVER:
+                from vcproxy.bus.message.bus_message import BusMessage  # few proxies get any
+
+                command = BusMessage.parse(asked.text).command
+                text, route, name = asked.text, asked.route, asked.name
+                answer(proxy.bus.deliver(command, text, route=route, name=name))
+
+    def _reply(self, route: int, text: str) -> None:
+        """Pass on the reply of a plugin to a bus message. It is called in any net thread."""
+        self._channel.send(Message(Verb.BUS_REPLY, text=text, number=route))
 
     def _inherit(self, message: Message, descriptors: list[int]) -> None:
         if len(descriptors) < len(message.places):

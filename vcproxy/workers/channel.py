@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 from vcproxy.workers.messages import Message
 
-LARGEST = 1 << 17
-"""Bytes of the largest message: MAX_DESCRIPTORS names and addresses of listeners."""
+LARGEST = 3 << 16
+"""Bytes of the largest message: MAX_DESCRIPTORS names and addresses of listeners, or a bus message
+of 64 KiB, of which each byte may take three. The buffer of a socket holds it (208 KiB, unix(7))."""
 
 MAX_DESCRIPTORS = 250
 """Descriptors sent with one message: Linux passes 253 (SCM_MAX_FD)."""

@@ -12,20 +12,18 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from vcproxy.config.errors import ConfigError
-from vcproxy.config.loader import Configuration, load
+from vcproxy.config.loader import Configuration
 from vcproxy.config.workers import only_in_worker_1
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.epoll.heartbeat import Heartbeat
 from vcproxy.engine.engine import Engine
-from vcproxy.engine.log_function import Level
 from vcproxy.engine.mutex import Mutex
 from vcproxy.listeners.automatic_reloads import AutomaticReloads
 from vcproxy.listeners.plan import Place
@@ -35,11 +33,15 @@ from vcproxy.supervise.actions import Log
 from vcproxy.supervise.intensity import Intensity
 from vcproxy.workers import actions as do
 from vcproxy.workers.content import packed
+from vcproxy.workers.loaded import Loaded, load_again
 from vcproxy.workers.master import Master
+from vcproxy.workers.master_log import MasterLog
 from vcproxy.workers.messages import Message, Verb
 from vcproxy.workers.orphans import Orphans, adopt_orphans
+from vcproxy.workers.outcomes import Outcomes
 from vcproxy.workers.processes import Role, WorkerProcesses
-from vcproxy.workers.sockets import Change, ListeningSockets, new_sockets
+from vcproxy.workers.questions import Questions
+from vcproxy.workers.sockets import ListeningSockets, new_sockets
 from vcproxy.workers.worker_process import Stdio
 
 if TYPE_CHECKING:
@@ -48,29 +50,6 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
 """The signals that the master waits for. Workers ignore them: a terminal sends SIGINT to both, and
 a service manager SIGTERM."""
-
-
-class MasterLog(Protocol):
-    """The log of the master process."""
-
-    def __call__(self, level: Level, text: str, error: Exception | None = None) -> None:
-        """See LogFunction."""
-
-    def print(self, line: str) -> None:
-        """Write a line unchanged to standard error."""
-
-    def reopen(self) -> None:
-        """Reopen the log file."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """A configuration, the change of the sockets that it needs, and its content for workers."""
-
-    configuration: Configuration
-    change: Change
-    content: int
-    """See `packed`."""
 
 
 class MasterProcess:
@@ -94,13 +73,13 @@ class MasterProcess:
         self._sockets = ListeningSockets(workers, activated)
         change = self._sockets.prepare(configuration)
         self._announced = self._sockets.adopt(change)
-        self._current = _Loaded(configuration, change, packed(configuration))
-        self._candidate: _Loaded | None = None
+        self._current = Loaded(configuration, change, packed(configuration))
+        self._candidate: Loaded | None = None
         bound = (address for entry in configuration.settings.listener for address in entry.bind)
-        stdio = Stdio(used=any(address.scheme == "stdio" for address in bound))
+        self.stdio_used = any(address.scheme == "stdio" for address in bound)
         self._replaced: Configuration | None = None  # in use before a reload that is not logged yet
         settings = configuration.settings
-        self._master = Master(
+        self.master = Master(
             workers,
             settings.proxy.drain_timeout,
             settings.proxy.worker_timeout,
@@ -108,8 +87,16 @@ class MasterProcess:
             Random(),
         )
         self._driver = EpollDriver(Engine("master", memory=0, random=Random(), log=log))
-        self._processes = WorkerProcesses(self._driver, command, stdio, self._received, self._ended)
+        self._processes = WorkerProcesses(
+            self._driver, command, Stdio(self.stdio_used), self._received, self._ended
+        )
         self._orphans = Orphans(lambda: self._processes.pids, self._driver.after)
+        self.reloads, self.restarts = Outcomes(), Outcomes()
+        self.questions = Questions(
+            self._processes.try_send, feed=self._driver.engine.inbox.feed, after=self._driver.after
+        )
+        self.on_bus_reply: Callable[[int, str], None] = _ignore
+        """Called with the route and the text of each reply of a plugin to a bus message."""
         self._deadline: float | None = None  # when the next call of `_elapsed` is due
         self._service_manager = ServiceManager(log)
         self._files: FilesWatch | None = None  # None: there has been no file to watch
@@ -135,7 +122,7 @@ class MasterProcess:
             list_processes(self._driver.engine, address, self._listed)
         self._automatic.begun()
         self._automatic.watch()
-        self._perform(self._master.start(monotonic()))
+        self.perform(self.master.start(monotonic()))
         if limit_s := self._service_manager.watchdog_s:
             Heartbeat([self._driver], limit_s, self._service_manager.pulsed).start()
         try:
@@ -149,46 +136,65 @@ class MasterProcess:
 
     def _listed(self) -> Iterator[tuple[str, int]]:
         yield "vcproxy/master", os.getpid()
-        for number, worker in sorted(self._processes.running.items()):
-            yield f"vcproxy/worker#{number}", worker.pid
+        yield from ((f"vcproxy/worker#{number}", pid) for number, pid in self.pids.items())
+
+    # -- for the control ---------------------------------------------------------------------
+
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration in use."""
+        return self._current.configuration
+
+    @property
+    def pids(self) -> dict[int, int]:
+        """The process of each worker."""
+        return {number: each.pid for number, each in sorted(self._processes.running.items())}
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call a function in the thread of the master. Any thread may call it."""
+        self._driver.engine.inbox.feed(call)
 
     # -- events ------------------------------------------------------------------------------
 
     def _post(self, event: Callable[[], Sequence[do.Action]]) -> None:
         """Call an event of Master in the main thread. Any thread may call it."""
-        self._driver.engine.inbox.feed(lambda: self._perform(event()))
+        self._driver.engine.inbox.feed(lambda: self.perform(event()))
 
     def _wait_for_signals(self) -> None:
-        master = self._master
+        master = self.master
         while True:
             sent = signal.sigwaitinfo(SIGNALS)
             if sent.si_signo == signal.SIGHUP:
-                self._post(self._reload)
+                self._post(self.reload)
             elif sent.si_signo == signal.SIGUSR1:
                 self._post(master.reopen)
             else:
                 self._post(partial(self._signalled, sent.si_signo, sent.si_pid))
 
     def _signalled(self, number: int, pid: int) -> Sequence[do.Action]:
-        return self._master.end(number, pid, monotonic())
+        return self.master.end(number, pid, monotonic())
 
-    def _reload(self) -> Sequence[do.Action]:
+    def reload(self) -> Sequence[do.Action]:
         """Handle the request of an operator, whose outcome is logged in any case."""
         self._automatic.asked()
-        return self._master.reload(monotonic())
+        return self.master.reload(monotonic())
 
     def _request_reload(self) -> None:
-        self._post(lambda: self._master.reload(monotonic()))
+        self._post(lambda: self.master.reload(monotonic()))
 
     def _received(self, number: int, role: Role, message: Message) -> None:
         """Pass on a message from a process of a worker."""
         now = monotonic()
         if message.verb is Verb.RELOAD_REQUESTED:
             self._automatic.asked()
-        if role is Role.WORKER or message.verb is Verb.ERRORED:
-            self._perform(self._master.received(number, message, now))
+        if message.verb is Verb.ANSWER:
+            self.questions.answered(number, message)
+        elif message.verb is Verb.BUS_REPLY:
+            self.on_bus_reply(message.number, message.text)
+        elif role is Role.WORKER or message.verb is Verb.ERRORED:
+            self.perform(self.master.received(number, message, now))
         elif role is Role.SUCCESSOR:
-            self._perform(self._master.successor_received(message, now))
+            self.perform(self.master.successor_received(message, now))
 
     def _ended(self, number: int, role: Role, how: str) -> None:
         """Pass on the end of a process of a worker."""
@@ -200,15 +206,16 @@ class MasterProcess:
         now = monotonic()
         match role:
             case Role.WORKER:
-                self._perform(self._master.ended(number, how, now))
+                self.questions.gone(number)
+                self.perform(self.master.ended(number, how, now))
             case Role.SUCCESSOR:
-                self._perform(self._master.successor_ended(how, now))
+                self.perform(self.master.successor_ended(how, now))
             case Role.LEAVING:
-                self._perform(self._master.left(how, now))
+                self.perform(self.master.left(how, now))
 
     def _elapsed(self) -> None:
         self._deadline = None
-        self._perform(self._master.elapsed(monotonic()))
+        self.perform(self.master.elapsed(monotonic()))
 
     @property
     def _pids(self) -> str:
@@ -220,11 +227,12 @@ class MasterProcess:
 
     # -- actions -----------------------------------------------------------------------------
 
-    def _perform(self, actions: Sequence[do.Action]) -> None:
+    def perform(self, actions: Sequence[do.Action]) -> None:
+        """Carry out what Master has decided."""
         for action in actions:
             if self._exit is None:
                 self._carry_out(action)
-        deadline = self._master.deadline
+        deadline = self.master.deadline
         if deadline is not None and (self._deadline is None or deadline < self._deadline):
             self._deadline = deadline
             self._driver.after(max(deadline - monotonic(), 0.0), self._elapsed)
@@ -240,14 +248,15 @@ class MasterProcess:
             case do.Send(number, message):
                 self._processes.send(number, message)
             case do.AskStacks(number):
-                if number in self._processes.running:
-                    self._processes.running[number].ask_stacks()
+                self._processes.ask_stacks(number)
             case do.Kill(number):
-                self._kill(number)
+                if stacks := self._processes.kill(number):
+                    self._log("error", f"worker {number}: the stacks of its threads:\n{stacks}")
             case do.StartSuccessor(number, generation):
                 self._spawn(number, generation, Role.SUCCESSOR)
             case do.Succeed(number):
                 self._processes.succeed(number)
+                self.questions.gone(number)  # another process
             case do.KillSuccessor():
                 self._processes.kill_successor()
             case do.SendLeaving(message):
@@ -256,11 +265,14 @@ class MasterProcess:
                 self._processes.kill_leaving()
             case do.Restarted(count):
                 self._log("info", f"{count} workers restarted, processes {self._pids}")
+                self.restarts.finish("")
             case do.NotRestarted(reason):
                 self._log("error", f"workers not restarted: {reason}")
+                self.restarts.finish(reason)
             case do.Load():
                 self._automatic.begun()
                 self._refused_files = ()
+                self.reloads.begin()
                 self._service_manager.reloading()
                 threading.Thread(target=self._load, daemon=True).start()
             case do.Adopt():
@@ -276,13 +288,16 @@ class MasterProcess:
             case do.Reloaded():
                 self._reloaded()
                 self._service_manager.ready(self._status)
+                self.reloads.finish("")
             case do.NotReloaded(reason):
                 if self._automatic.refused(reason, self._refused_files):
                     text = f"not reloaded; the previous configuration stays in use:\n{reason}"
                     self._log("error", text)
                 self._service_manager.ready(f"not reloaded: {reason}")
+                self.reloads.finish(reason)
             case do.Unlisten():
                 self._sockets.close_streams()
+                self.reloads.close("the proxy is ending")
                 self._service_manager.stopping("draining")
             case do.Reopen():
                 self._log.reopen()
@@ -298,43 +313,29 @@ class MasterProcess:
             self._processes.start(number, role, generation, content, sockets)
         except OSError as error:
             why = f"could not be started: {(error.strerror or str(error)).lower()}"
-            master = self._master
+            master = self.master
             ended = partial(master.ended, number) if role is Role.WORKER else master.successor_ended
             self._post(lambda: ended(why, monotonic()))
-
-    def _kill(self, number: int) -> None:
-        worker = self._processes.running.get(number)
-        if worker is not None:
-            worker.kill()
-            if worker.asked:
-                stacks = worker.stacks.read() or "none: it is stopped, or waits in the kernel"
-                self._log("error", f"worker {number}: the stacks of its threads:\n{stacks}")
 
     def _load(self) -> None:
         """Read the configuration again, in a thread of its own, because that may take long."""
         file = self._current.configuration.file
         try:
-            configuration = load(file)
-            change = self._sockets.prepare(configuration)
-            try:
-                content = packed(configuration)
-            except OSError:
-                self._sockets.drop(change)
-                raise
+            loaded = load_again(file, self._sockets)
         except Exception as error:
             reason = str(error)
             if isinstance(error, ConfigError):
                 self._refused_files = error.files
             elif not isinstance(error, OSError):
                 self._log("error", "the configuration cannot be loaded", error)
-            self._post(lambda: self._master.loaded(monotonic(), error=reason))
+            self._post(lambda: self.master.loaded(monotonic(), error=reason))
             return
-        self._post(partial(self._have, _Loaded(configuration, change, content)))
+        self._post(partial(self._have, loaded))
 
-    def _have(self, loaded: _Loaded) -> Sequence[do.Action]:
+    def _have(self, loaded: Loaded) -> Sequence[do.Action]:
         self._candidate = loaded
         drain_s = loaded.configuration.settings.proxy.drain_timeout
-        return self._master.loaded(monotonic(), drain_s)
+        return self.master.loaded(monotonic(), drain_s)
 
     def _adopt(self) -> None:
         assert self._candidate is not None
@@ -374,7 +375,7 @@ class MasterProcess:
                 return
             from vcproxy.listeners.files_watch import FilesWatch
 
-            changed, renew = self._automatic.changed, partial(self._post, self._master.renew)
+            changed, renew = self._automatic.changed, partial(self._post, self.master.renew)
             self._files = FilesWatch(self._driver.engine, Mutex(), changed, renew)
         with self._files.mutex.hold(self._driver.engine):
             self._files.use(map(str, reloading), map(str, renewing), again=again)
@@ -393,3 +394,7 @@ class MasterProcess:
         for name, reason in only_in_worker_1(self._current.configuration).items():
             if name not in logged:
                 self._log("info", f"{name}: runs in worker 1 only: {reason}")
+
+
+def _ignore(route: int, text: str) -> None:
+    """Drop a reply: there is no door."""

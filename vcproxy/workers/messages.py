@@ -32,6 +32,8 @@ class Verb(StrEnum):
     """To a worker: reopen the log file."""
     RENEW = "renew"
     """To a worker: make the TLS contexts again whose files have changed."""
+    ASK = "ask"
+    """To a worker: answer a question with ANSWER of the same `number`. See Question."""
 
     PREPARED = "prepared"
     """From a worker: the configuration can be used."""
@@ -48,6 +50,24 @@ class Verb(StrEnum):
     """From a worker: a plugin has requested that the proxy stops."""
     RELOAD_REQUESTED = "reload requested"
     """From a worker: a plugin has requested a reload."""
+    ANSWER = "answer"
+    """From a worker: the answer to the question `number`, in `text`, as JSON."""
+    BUS_REPLY = "bus reply"
+    """From a worker: the reply `text` of a plugin to the bus message with the route `number`."""
+
+
+class Question(StrEnum):
+    """What a worker is asked."""
+
+    STATE = "state"
+    """Its state: see `proxy_state`."""
+    WAITED_FOR = "waited for"
+    """What its net threads wait for: a list of lines."""
+    COMMANDS = "commands"
+    """The bus messages that its plugins take, those of `name` or, without that, all: a list."""
+    DELIVER = "deliver"
+    """To pass the bus message `text` to the plugins that take it, those of `name` or, without that,
+    all: their number. `route` is for their replies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +81,21 @@ class Message:
     pid: int = 0
     places: tuple[tuple[str, str], ...] = ()
     """The name of a listener, or "" if its address is enough, and the address."""
+    number: int = 0
+    question: Question | None = None
+    name: str = ""
+    route: int = 0
 
     def encode(self) -> bytes:
         """Return it as JSON."""
-        return json.dumps(asdict(self)).encode()
+        # Bytes of bus messages that are not UTF-8 are surrogates: see BusMessage.
+        return json.dumps(asdict(self), ensure_ascii=False).encode("utf-8", "surrogatepass")
 
     @classmethod
     def decode(cls, data: bytes) -> Message:
         """Return an encoded message. Raises ValueError."""
         fields = json.loads(data)
         places = tuple((name, address) for name, address in fields.pop("places"))
-        return cls(Verb(fields.pop("verb")), places=places, **fields)
+        asked = fields.pop("question")
+        question = None if asked is None else Question(asked)
+        return cls(Verb(fields.pop("verb")), places=places, question=question, **fields)

@@ -117,6 +117,26 @@ class WorkerProcesses:
         if number in self.running:
             _send(self.running[number], message)
 
+    def ask_stacks(self, number: int) -> None:
+        """Ask a worker for the stacks of its threads, for `kill`."""
+        if number in self.running:
+            self.running[number].ask_stacks()
+
+    def kill(self, number: int) -> str:
+        """Kill a worker; return the stacks of its threads, if it was asked for them."""
+        worker = self.running.get(number)
+        if worker is None:
+            return ""
+        worker.kill()
+        if not worker.asked:
+            return ""
+        return worker.stacks.read() or "none: it is stopped, or waits in the kernel"
+
+    def try_send(self, number: int, message: Message) -> bool:
+        """Send a message that matters less than the worker; return whether it was sent."""
+        worker = self.running.get(number)
+        return worker is not None and worker.channel.send(message)
+
     def succeed(self, number: int) -> None:
         """Make the successor the process of a worker; the one so far is leaving."""
         assert self._successor is not None

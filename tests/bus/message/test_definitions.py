@@ -20,10 +20,17 @@ STANDARD = (
     "SERVICE_UNAVAILABLE STOP UNKNOWN"
 )
 
+OF_PROXIES = (
+    "LOG_ROTATED NOT_RELOADED NOT_RESTARTED PROXY_STATUS RELOAD RELOADED RESTARTED SOURCES STATUS "
+    "STOPPING WAITED_FOR"
+)
+"""Those of the control: vcproxy/control/commands.py."""
+
 
 def test_the_package_defines_the_standard_messages() -> None:
     definitions = load()
-    assert " ".join(definition.command for definition in definitions) == STANDARD
+    commands = sorted([*STANDARD.split(), *OF_PROXIES.split()])
+    assert [definition.command for definition in definitions] == commands
     assert all(
         definition.description and all(p.description for p in definition.parameters)
         for definition in definitions

@@ -137,6 +137,11 @@ class LineConnection(Continuation):
         writes = self._writes
         return not (self.vc.closed or self._read_only or writes.over) and writes.nbytes is None
 
+    @property
+    def input_ended(self) -> bool:
+        """Whether no further line is delivered: the peer has ended its direction, for example."""
+        return not self._taking
+
     def send_line(self, line: bytes) -> bool:
         r"""Send a line, given without its \n; return whether the connection has taken it.
 

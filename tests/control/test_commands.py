@@ -1,0 +1,81 @@
+"""The table of commands: what each does, and what it replies."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.control.proxy_double import ProxyDouble
+from vcproxy.bus.message import definitions
+from vcproxy.bus.message.bus_message import BusMessage
+from vcproxy.control.commands import COMMANDS, LISTED, shortened
+
+DEFINED = definitions.load()
+
+
+class Asked:
+    """A proxy, and the replies to a command. Each reply must be as it is defined."""
+
+    def __init__(self, command: str, *, workers: bool = False) -> None:
+        self.proxy = ProxyDouble(workers=workers)
+        self.replies: list[str] = []
+        COMMANDS[command].run(self.proxy, {}, self.reply)
+
+    def reply(self, command: str, /, **parameters: str | int) -> None:
+        message = BusMessage("X").reply(command, **parameters)
+        if command != "PROXY_STATUS":
+            assert DEFINED.problems(message) == []
+        self.replies.append(message.to_text())
+
+
+def test_each_command_and_its_reply_is_defined() -> None:
+    assert {each for each in COMMANDS if DEFINED.get(each) is None} == set()
+
+
+def test_those_that_change_nothing() -> None:
+    assert Asked("STATUS").replies == ["PROXY_STATUS pid=7;state=serving"]
+    lines = r"net-0: Ticks every for 2.0s\nnet-0: connection 127.0.0.1:1 quiet for 0.5s"
+    assert Asked("SOURCES").replies == [f"WAITED_FOR count=2;list={lines}"]
+    assert [name for name, command in COMMANDS.items() if not command.changes] == [
+        "STATUS",
+        "SOURCES",
+    ]
+    assert [name for name, command in COMMANDS.items() if command.public] == ["STATUS"]
+
+
+def test_those_that_act_at_once() -> None:
+    for command, told, reply in (
+        ("STOP", "stop", "STOPPING"),
+        ("QUITTING", "stop at once", "STOPPING"),
+        ("LOG_ROTATE", "reopen log", "LOG_ROTATED"),
+    ):
+        asked = Asked(command)
+        assert (asked.proxy.told, asked.replies) == ([told], [reply])
+
+
+def test_a_reload_is_answered_with_its_result() -> None:
+    asked = Asked("RELOAD")
+    assert asked.replies == []
+    asked.proxy.results[0]("")
+    assert asked.replies == ["RELOADED"]
+    asked.proxy.results[0]("proxy.toml:1:1: why\nproxy.toml:2:1: and why")
+    assert asked.replies[1:] == [
+        r"NOT_RELOADED reason=proxy.toml:1:1: why\nproxy.toml:2:1: and why"
+    ]
+
+
+def test_a_restart_needs_workers() -> None:
+    message = "this proxy has no workers to restart"
+    assert Asked("RESTART").replies == [f"INVALID command=RESTART;message={message}"]
+    asked = Asked("RESTART", workers=True)
+    asked.proxy.results[0]("")
+    asked.proxy.results[0]("worker 1: no memory")
+    assert asked.replies == ["RESTARTED", "NOT_RESTARTED reason=worker 1: no memory"]
+
+
+@given(st.lists(st.text(max_size=5000), max_size=50))
+def test_a_list_is_shortened_to_what_a_message_can_have(items: list[str]) -> None:
+    text = shortened(items, "\n")
+    assert len(text.encode()) <= LISTED
+    assert text == "\n".join(items) or text.endswith("...")
+    BusMessage("X").reply("WAITED_FOR", count=len(items), list=text.replace("\0", "")).to_text()

@@ -1,0 +1,167 @@
+"""ControlledMaster: the master of several workers, as the commands of its control act on it.
+
+Tested in tests/e2e/test_control_workers.py.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from signal import SIGTERM
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from vcproxy.config.workers import only_in_worker_1
+from vcproxy.workers.messages import Message, Question, Verb
+from vcproxy.workers.phases import Phase
+from vcproxy.workers.questions import LIMIT_S, Answers
+
+if TYPE_CHECKING:
+    from vcproxy.app.control_thread import ControlThread
+    from vcproxy.control.controlled import Result
+    from vcproxy.workers.master_process import MasterProcess
+
+STATES: Final = {
+    Phase.STARTING: "starting",
+    Phase.SERVING: "serving",
+    Phase.LOADING: "reloading",
+    Phase.PREPARING: "reloading",
+    Phase.COMMITTING: "reloading",
+    Phase.RESTARTING: "restarting",
+    Phase.DRAINING: "draining",
+    Phase.STOPPING: "draining",
+}
+"""The state in PROXY_STATUS."""
+
+
+class ControlledMaster:
+    """See Controlled. Its methods act in the thread of the master."""
+
+    has_workers = True
+
+    def __init__(self, process: MasterProcess) -> None:
+        self._process = process
+        self._started_at = monotonic()
+
+    def begin(self, thread: ControlThread) -> None:
+        """See ControlledProcess."""
+
+    def stop(self) -> None:
+        """See Controlled."""
+        self._process.soon(self._end)
+
+    def stop_at_once(self) -> None:
+        """See Controlled."""
+        self.stop()
+        self.stop()
+
+    def reload(self, then: Result) -> None:
+        """See Controlled."""
+        self._process.soon(partial(self._reload, then))
+
+    def restart(self, then: Result) -> None:
+        """See Controlled."""
+        self._process.soon(partial(self._restart, then))
+
+    def reopen_log(self) -> None:
+        """See Controlled."""
+        process = self._process
+        process.soon(lambda: process.perform(process.master.reopen()))
+
+    def status(self, then: Callable[[Mapping[str, str | int]], None]) -> None:
+        """See Controlled."""
+        self._ask(Question.STATE, lambda answers: then(self._state(answers)))
+
+    def waited_for(self, then: Callable[[Sequence[str]], None]) -> None:
+        """See Controlled."""
+
+        def answered(answers: Answers) -> None:
+            lines: list[str] = []
+            for number, found in answers.items():
+                late = f"no answer within {LIMIT_S:g}s: it is busy, or a plugin blocks"
+                lines += [
+                    f"worker {number}: {each}" for each in ([late] if found is None else found)
+                ]
+            then(lines)
+
+        self._ask(Question.WAITED_FOR, answered)
+
+    # -- plugins -----------------------------------------------------------------------------
+
+    def commands(self, name: str, then: Callable[[Sequence[str]], None]) -> None:
+        """See Controlled."""
+
+        def answered(answers: Answers) -> None:
+            then(sorted({each for found in answers.values() for each in found or ()}))
+
+        self._ask(Question.COMMANDS, answered, name=name)
+
+    def deliver(
+        self, command: str, text: str, name: str, route: int, then: Callable[[int], None]
+    ) -> None:
+        """See Controlled. Each worker passes the message to its plugins."""
+
+        def answered(answers: Answers) -> None:
+            then(sum(found or 0 for found in answers.values()))
+
+        self._ask(Question.DELIVER, answered, text=text, name=name, route=route)
+
+    def on_reply(self, call: Callable[[int, str], None]) -> None:
+        """See Controlled."""
+        self._process.on_bus_reply = call
+
+    # -- in the thread of the master -----------------------------------------------------------
+
+    def _ask(
+        self,
+        question: Question,
+        then: Callable[[Answers], None],
+        *,
+        text: str = "",
+        name: str = "",
+        route: int = 0,
+    ) -> None:
+        message = Message(Verb.ASK, text=text, question=question, name=name, route=route)
+        process = self._process
+        process.soon(lambda: process.questions.ask(process.pids, message, then))
+
+    def _end(self) -> None:
+        process = self._process
+        process.perform(process.master.end(SIGTERM, os.getpid(), monotonic()))
+
+    def _reload(self, then: Result) -> None:
+        process = self._process
+        if process.master.phase in (Phase.DRAINING, Phase.STOPPING):
+            then("the proxy is ending")
+            return
+        process.reloads.add(then)
+        process.perform(process.reload())
+
+    def _restart(self, then: Result) -> None:
+        process = self._process
+        if process.master.rolling.running:
+            then("a restart goes on already")
+        elif process.stdio_used:
+            then("a listener uses standard input, which only the first process of worker 1 has")
+        else:
+            process.restarts.add(then)
+            process.restarts.begin()
+            alone = (1,) if only_in_worker_1(process.configuration) else ()
+            process.perform(process.master.restart(alone, monotonic()))
+
+    def _state(self, answers: Answers) -> dict[str, str | int]:
+        from vcproxy.app.proxy_state import process_state  # a seldom command
+
+        process = self._process
+        known = [each for each in answers.values() if each is not None]
+        silent = [f"worker {number}" for number, found in answers.items() if found is None]
+        return {
+            **process_state(process.configuration, self._started_at, process.reloads.failure),
+            "state": STATES[process.master.phase],
+            "connections": sum(each["connections"] for each in known),
+            "children": sum(each["children"] for each in known),
+            "lag": max((each["lag"] for each in known), key=float, default="0.000"),
+            "workers": ",".join(f"{number}:{pid}" for number, pid in process.pids.items()),
+            "silent": ",".join(silent),
+        }

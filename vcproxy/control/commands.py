@@ -1,0 +1,117 @@
+"""Commands: the one table of what a running proxy can be asked and told, for every door.
+
+A command gets its parameters and replies with another command and its parameters, at once or later.
+The definitions of all of them are in `vcproxy/bus/message/builtin`: docs/reference/bus-messages.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from vcproxy.control.controlled import Controlled
+
+Parameters: TypeAlias = Mapping[str, str]
+
+LISTED: Final = 24 * 1024
+"""Bytes of a list in a reply. Escaped, and with all else that a message has, they are less than its
+limit of 64 KiB."""
+
+
+class CommandReply(Protocol):
+    """Sends a reply. Any thread may call it; it may be called later."""
+
+    def __call__(self, command: str, /, **parameters: str | int) -> None:
+        """Send it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command."""
+
+    name: str
+    run: Callable[[Controlled, Parameters, CommandReply], None]
+    """Carries it out: the proxy, the parameters, and the way to reply."""
+    changes: bool = False
+    """Whether it changes something."""
+    public: bool = False
+    """Whether it is carried out for everybody who can reach the proxy: it changes nothing, and
+    gives away nothing of the clients."""
+
+
+def _status(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:
+    proxy.status(lambda state: reply("PROXY_STATUS", **state))
+
+
+def _sources(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:
+    def collected(lines: Sequence[str]) -> None:
+        reply("WAITED_FOR", count=len(lines), list=shortened(lines, "\n"))
+
+    proxy.waited_for(collected)
+
+
+def _log_rotate(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:
+    proxy.reopen_log()
+    reply("LOG_ROTATED")
+
+
+def _reload(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:
+    proxy.reload(_result(reply, "RELOADED", "NOT_RELOADED"))
+
+
+def _restart(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:
+    if not proxy.has_workers:
+        reply("INVALID", command="RESTART", message="this proxy has no workers to restart")
+        return
+    proxy.restart(_result(reply, "RESTARTED", "NOT_RESTARTED"))
+
+
+def _stop(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:
+    reply("STOPPING")
+    proxy.stop()
+
+
+def _quitting(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:
+    reply("STOPPING")
+    proxy.stop_at_once()
+
+
+def _result(reply: CommandReply, done: str, failed: str) -> Callable[[str], None]:
+    def finished(reason: str) -> None:
+        if reason:
+            reply(failed, reason=shortened(reason.splitlines(), "\n"))
+        else:
+            reply(done)
+
+    return finished
+
+
+def shortened(items: Sequence[str], separator: str) -> str:
+    """Return items as one text of at most LISTED bytes; "..." stands for those left out."""
+    text = separator.join(items)
+    if len(text.encode(errors="surrogateescape")) <= LISTED:
+        return text
+    kept, size = [], 0
+    for item in items:
+        size += len((separator + item).encode(errors="surrogateescape"))
+        if size > LISTED - len(separator) - 3:
+            break
+        kept.append(item)
+    return separator.join([*kept, "..."])
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    command.name: command
+    for command in (
+        Command("STATUS", _status, public=True),
+        Command("SOURCES", _sources),
+        Command("LOG_ROTATE", _log_rotate, changes=True),
+        Command("RELOAD", _reload, changes=True),
+        Command("RESTART", _restart, changes=True),
+        Command("STOP", _stop, changes=True),
+        Command("QUITTING", _quitting, changes=True),
+    )
+}
+"""The commands by name. HELP and ALIVE concern the door itself: see BusDoor."""
