@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -215,6 +217,21 @@ def test_the_short_way_returns_what_the_long_way_returns(text: str) -> None:
     plain = parse_plain(text)
     if plain is not None:
         assert parse_text(text) == plain
+
+
+@given(
+    st.text('<:/ =;ab9_A"\\nr\t\n*?.\udcff{}')
+    | st.from_regex(r"(<a:b )?(a:)?(b/)?A a=[^\0]{0,9};b=[^\0]{0,9}", fullmatch=True)
+)
+def test_what_is_parsed_can_be_sent_on_in_one_line(text: str) -> None:
+    try:
+        message = BusMessage.parse(text)
+    except InvalidMessage:
+        return
+    line = message.to_text()
+    assert not {"\n", "\r"} & set(line)
+    server = message.server if message.service else ""  # a server alone is not sent
+    assert BusMessage.parse(line) == replace(message, server=server)
 
 
 @pytest.mark.parametrize(
