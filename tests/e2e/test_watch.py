@@ -356,11 +356,11 @@ def test_watch_can_be_switched_on_and_off(proxy: Starter, tmp_path: Path, count:
     running = proxy(text + ECHO)
     running.file.write_text(text + "watch = true\n" + ECHO)
     running.signal(signal.SIGHUP)
-    running.wait_for("reloaded")
+    running.wait_for("reloaded .*: new connections use it")
     running.file.write_text(text + "watch = false\n" + ECHO)
-    running.wait_for("reloaded", 2)
+    running.wait_for("reloaded .*: new connections use it", 2)
     running.file.write_text("not valid")
     running.signal(signal.SIGHUP)
     running.wait_for("not reloaded")
-    assert running.log.count("reloaded") == 3
+    assert running.log.count("reloaded") == 3, "not by itself"
     running.idle_descriptors += count - 1  # the master keeps its inotify

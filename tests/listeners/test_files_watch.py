@@ -83,6 +83,18 @@ def test_a_pair_that_is_replaced_file_by_file_is_one_change(world: World) -> Non
     assert world.run() == ["renewable"]
 
 
+def test_a_file_that_is_half_written_when_it_is_watched_is_not_compared_yet(world: World) -> None:
+    world.files.write(CONFIGURATION, "")
+    with world.watch.mutex.hold(world.watch.engine):
+        world.watch.use([CONFIGURATION], [], again=False)
+    later = world.sim.now + QUIET_S / 2
+    world.watch.engine.schedule_in(QUIET_S / 2, world.watch, Event.TIMEOUT, None)  # it is ignored
+    world.sim.run(lambda: world.sim.now >= later)
+    assert world.calls == []
+    world.files.append(CONFIGURATION, "all of it")
+    assert world.run() == ["changed", "changed"]
+
+
 def test_the_same_content_again_is_no_change(world: World) -> None:
     world.use([CONFIGURATION], [])
     world.files.touch(CONFIGURATION)

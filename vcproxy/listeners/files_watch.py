@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.content_watch import ContentChanged, ContentRead, ContentWatch
+from vcproxy.engine.content_watch import QUIET_S, ContentChanged, ContentRead, ContentWatch
 from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.event import Event
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
@@ -64,5 +65,10 @@ class FilesWatch(Continuation):
 
     def handle_event(self, key: Hashable, data: object) -> None:
         """Handle what a source reports."""
-        if isinstance(data, ContentRead | ContentChanged):
-            self._calls[data.name]()
+        match data:
+            case ContentChanged(name):
+                self._calls[name]()
+            case ContentRead(name):  # a file may be half written: ContentChanged has waited for it
+                self.engine.schedule_in(QUIET_S, self, Event.TIMEOUT, name)
+            case str() if data in self._sources:
+                self._calls[data]()
