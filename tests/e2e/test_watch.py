@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -87,7 +88,7 @@ def test_a_changed_configuration_is_used(proxy: Starter) -> None:
         echoes(old)
     replace(running.file, WATCH + ECHO)
     running.wait_for("reloaded .*: new connections use it", 2)
-    assert running.log.count("reloaded") == 2
+    assert running.log.count("new connections use it") == 2
 
 
 def test_without_watch_nothing_is_reloaded_by_itself(proxy: Starter, tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_broken_configuration_is_refused_once(proxy: Starter) -> None:
     replace(running.file, WATCH + ECHO + "# valid again\n")
     running.wait_for("reloaded .*: new connections use it")
     assert running.log.count("not reloaded") == 1, running.log
-    running.file.write_text(WATCH + ECHO.replace("bind", "bnd"))
+    replace(running.file, WATCH + ECHO.replace("bind", "bnd"))
     running.wait_for("not reloaded", 2)
     running.signal(signal.SIGHUP)  # who asks gets an answer
     running.wait_for("not reloaded", 3)
@@ -165,7 +166,7 @@ def test_a_file_that_a_refused_configuration_names_is_watched(
     running = proxy(WATCH + ECHO)
     pair(tmp_path / "tls")
     shutil.move(tmp_path / "tls/key.pem", tmp_path / "tls/later")
-    running.file.write_text(WATCH + SAYS + tls(tmp_path / "tls"))
+    replace(running.file, WATCH + SAYS + tls(tmp_path / "tls"))
     running.wait_for("cannot read .*/says.py: No such file")
     replace(tmp_path / "says.py", PLUGIN.format("one"))
     running.wait_for("cannot read .*/key.pem: No such file", 2)
@@ -350,17 +351,25 @@ def certificates_of_both(running: Running) -> set[bytes]:
     return set(served.values())
 
 
+def watches(running: Running) -> int:
+    """Return the number of paths that the kernel watches for the process (proc_pid_fdinfo(5))."""
+    found = 0
+    for file in Path(f"/proc/{running.pid}/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found += file.read_text().count("inotify wd:")
+    return found
+
+
 @pytest.mark.parametrize("count", [1, 2])
-def test_watch_can_be_switched_on_and_off(proxy: Starter, tmp_path: Path, count: int) -> None:
+def test_watch_can_be_switched_on_and_off(proxy: Starter, count: int) -> None:
     text = f"[proxy]\nworkers = {count}\n"
     running = proxy(text + ECHO)
-    running.file.write_text(text + "watch = true\n" + ECHO)
+    assert watches(running) == 0
+    replace(running.file, text + "watch = true\n" + ECHO)
     running.signal(signal.SIGHUP)
     running.wait_for("reloaded .*: new connections use it")
-    running.file.write_text(text + "watch = false\n" + ECHO)
+    eventually(lambda: watches(running) > 0, "the file is watched")
+    replace(running.file, text + "watch = false\n" + ECHO)
     running.wait_for("reloaded .*: new connections use it", 2)
-    running.file.write_text("not valid")
-    running.signal(signal.SIGHUP)
-    running.wait_for("not reloaded")
-    assert running.log.count("reloaded") == 3, "not by itself"
+    eventually(lambda: watches(running) == 0, "nothing is watched")
     running.idle_descriptors += count - 1  # the master keeps its inotify
