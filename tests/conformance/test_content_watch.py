@@ -234,6 +234,18 @@ class TestInVirtualTime:
         self.elapse(world, 20)
         assert content.events[1:] == [ContentChanged("content", (world.path("a"),))]
 
+    def test_one_in_a_directory_that_may_be_entered_later(self, world: FileWorld) -> None:
+        world.files.write(world.path("private/a"), "1")
+        world.sim_files.allow(world.path("private"), False)
+        content = Content(world, "private/a")
+        assert content.digests() == {world.path("private/a"): ""}
+        world.sim_files.allow(world.path("private"), True)
+        self.elapse(world, 20)
+        assert len(content.events) == 2
+        world.files.write(world.path("private/a"), "2")
+        self.elapse(world, 1)
+        assert len(content.events) == 3
+
 
 class TestDigestsOfRealFiles:
     def test_a_large_file_is_read_in_pieces(self, tmp_path: Path) -> None:

@@ -253,6 +253,32 @@ class TestFiles:
         assert world.watcher.inodes.by_wd == {}
         assert len(world.watcher.lookups) == 0
 
+    def test_one_in_a_directory_that_may_not_be_entered(self, tmp_path: Path) -> None:
+        """Simulated only: tests may run as root, who may enter all."""
+        with file_world_of("sim", tmp_path) as world:
+            world.files.write(world.path("private/a"), "1")
+            world.sim_files.allow(world.path("private"), False)
+            files = Watched(world)
+            files.watch(world.path("private/a"))
+            why = "permission denied: the user of this process must be able to read it"
+            assert [(each.kinds, each.reason) for each in files.take()] == [(FileEvent.ERROR, why)]
+            world.sim_files.allow(world.path("private"), True)
+            files.watch(world.path("private/a"), CREATED)
+            world.files.delete(world.path("private/a"))
+            assert files.seen()[-2:] == ["private/a DELETED", "private/a GONE"]
+
+    def test_the_working_directory_is_gone(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with file_world_of("epoll", tmp_path) as world:
+            world.files.mkdir(world.path("here"))
+            monkeypatch.chdir(world.path("here"))
+            world.files.delete(world.path("here"))
+            files = Watched(world)
+            files.watch("a")
+            why = "the working directory does not exist any more: use an absolute path"
+            assert [(each.kinds, each.reason) for each in files.take()] == [(FileEvent.ERROR, why)]
+
     def test_too_many_directories(self, world: FileWorld, files: Watched) -> None:
         files.watch("/" + "a/" * 101)
         why = "it has more than 100 directories: use a shorter path"

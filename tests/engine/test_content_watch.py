@@ -23,6 +23,18 @@ def test_the_files_are_part_of_the_request(world: World) -> None:
     assert source.request == "ContentWatch certificates ('/c.pem',)"
 
 
+@pytest.mark.parametrize("path", ["", "a\0b", "\ud800"])
+def test_what_is_no_path_is_refused(world: World, path: str) -> None:
+    recorder = EventRecorder(world.engine)
+    with recorder.mutex.hold(world.engine):
+        with pytest.raises(ValueError, match="is not a path: name a file or a directory"):
+            ContentWatch(recorder, "certificates", ["/a.pem", path])
+        source = ContentWatch(recorder, "certificates", ["/a.pem"])
+        with pytest.raises(ValueError, match="is not a path"):
+            source.watch([path])
+    assert source.paths == ("/a.pem",)
+
+
 def test_its_events_come_with_their_class_as_the_key(world: World) -> None:
     recorder = EventRecorder(world.engine)
     with recorder.mutex.hold(world.engine):

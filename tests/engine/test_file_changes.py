@@ -60,6 +60,7 @@ def test_nothing_is_watched_after_close(world: World) -> None:
     [
         ("", FileEvent.ALL, "'' is not a path: name a file or a directory"),
         ("a\0b", FileEvent.ALL, "is not a path"),
+        ("\ud800", FileEvent.ALL, "is not a path"),
         ("/etc", FileEvent.DIRECTORY, "/etc: .* contains no event: use FileEvent.ALL"),
         ("/etc", FileEvent(0), "contains no event"),
     ],

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.commands import WatchContent
-from vcproxy.engine.file_changes import shown_paths
+from vcproxy.engine.file_changes import check_path, shown_paths
 from vcproxy.engine.source import PRIORITY, Source
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class ContentWatch(Source):
         quiet_s: float = QUIET_S,
         priority: int = PRIORITY,
     ) -> None:
-        """See `watch` for `paths`."""
-        self.paths = tuple(dict.fromkeys(paths))
+        """See `watch` for `paths`. Raises ValueError for what is no path."""
+        self.paths = _checked(paths)
         """The watched files."""
         self.quiet_s = quiet_s
         super().__init__(cont, name, priority)
@@ -91,7 +91,18 @@ class ContentWatch(Source):
         return shown_paths(self.paths)
 
     def watch(self, paths: Iterable[str]) -> None:
-        """Watch these files from now on, and no others; ContentRead follows."""
-        self.paths = tuple(dict.fromkeys(paths))
+        """Watch these files from now on, and no others; ContentRead follows.
+
+        Raises ValueError for what is no path.
+        """
+        self.paths = _checked(paths)
         if self.cont is not None:
             self.engine.command(WatchContent(self, self.paths))
+
+
+def _checked(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return each path once. Raises ValueError for what is no path."""
+    once = tuple(dict.fromkeys(paths))
+    for path in once:
+        check_path(path)
+    return once

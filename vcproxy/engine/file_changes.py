@@ -112,6 +112,16 @@ class Watch:
         return " ".join(filter(None, words))
 
 
+def check_path(path: str) -> None:
+    """Raise ValueError for text that is no path on any system."""
+    try:
+        octets = path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        octets = b""
+    if not octets or b"\0" in octets:
+        raise ValueError(f"{path!r} is not a path: name a file or a directory")
+
+
 def shown_paths(paths: Collection[str]) -> str:
     """Return the first paths, and how many more there are."""
     first = ", ".join(list(paths)[:SHOWN])
@@ -164,11 +174,10 @@ class FileChanges(Source):
             follow: if the path is a symlink, watch its target; otherwise the symlink itself.
             directory_only: a file at this path counts as nothing.
 
-        Raises ValueError for an empty path, and for kinds without an event. What cannot be watched
-        is reported as ERROR.
+        Raises ValueError for what is no path, and for kinds without an event. What cannot be
+        watched is reported as ERROR; another call for the same path tries again.
         """
-        if not path or "\0" in path:
-            raise ValueError(f"{path!r} is not a path: name a file or a directory")
+        check_path(path)
         if not kinds & (FileEvent.ALL | FileEvent.UPDATED | FileEvent.EXISTS):
             raise ValueError(f"{path}: {kinds!r} contains no event: use FileEvent.ALL, for example")
         recursive = recursive or FileEvent.RECURSIVE in kinds

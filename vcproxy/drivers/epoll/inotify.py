@@ -87,7 +87,9 @@ class Inotify:
         """See FileSystem."""
         try:
             mode = os.lstat(path).st_mode
-        except (OSError, ValueError):
+        except PermissionError:
+            return Kind.FILE
+        except OSError:
             return Kind.NOTHING
         if stat.S_ISDIR(mode):
             return Kind.DIRECTORY

@@ -137,5 +137,5 @@ class ContentWatcher:
         self._polling = self._unwatched = False
         if not self._closed:
             for watch in self._watches.values():
-                watch.look()
+                watch.retry()
             self._read()

@@ -70,10 +70,10 @@ class FileSystem(Protocol):
         """Return the next records, and whether these are all there are. Never waits."""
 
     def absolute(self, path: str) -> str:
-        """Return a path as an absolute one, without "." and ".."."""
+        """Return a path as an absolute one, without "." and "..". Raises OSError."""
 
     def kind(self, path: str) -> Kind:
-        """Return what is there; NOTHING also if that cannot be found out."""
+        """Return what is there: FILE if that may not be known, so that to watch it fails, too."""
 
     def target(self, path: str) -> str:
         """Return the target of a symlink. Raises OSError."""

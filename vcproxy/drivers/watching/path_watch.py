@@ -59,7 +59,11 @@ class PathWatch:
 
     def begin(self) -> None:
         """Watch what is there now."""
-        path = self._watcher.system.absolute(self._path)
+        try:
+            path = self._watcher.system.absolute(self._path)
+        except OSError:
+            self._fail("", "the working directory does not exist any more: use an absolute path")
+            return
         if path.count("/") > MAX_DEPTH:
             self._fail("", f"it has more than {MAX_DEPTH} directories: use a shorter path")
             return
@@ -118,6 +122,11 @@ class PathWatch:
     def look(self) -> None:
         """Something else may be at the path now."""
         self._look(FileEvent.CREATED if self._recursive else FileEvent.EXISTS)
+
+    def retry(self) -> None:
+        """Watch what could not be watched, if that is possible now."""
+        if self._inode is None and self._lookup is not None:
+            self._lookup.look()
 
     def resume(self) -> None:
         """Events were lost: find out which directories there are below."""
@@ -239,8 +248,8 @@ class PathWatch:
     def _watch_more(self, told: FileEvent) -> None:
         """Watch for more than before."""
         if self._inode is None:
-            return
-        if self._scans(told):
+            self.retry()
+        elif self._scans(told):
             self._cut("")
             self._watcher.scan(self, "", told)
         else:

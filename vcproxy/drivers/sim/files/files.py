@@ -184,7 +184,7 @@ class SimFiles:
             inode.happened(mask, above, name)
 
     def allow(self, path: str, readable: bool) -> None:
-        """Let the user of the process read a file or directory, or not."""
+        """Let the user of the process read a file or enter a directory, or not."""
         above, name, inode = self._existing(path)
         inode.readable = readable
         inode.happened(ATTRIB, above, name)
@@ -226,6 +226,8 @@ class SimFiles:
                 raise _error(errno.ENOENT, path)
             if inode.kind is not Kind.DIRECTORY:
                 raise _error(errno.ENOTDIR, path)
+            if not inode.readable:
+                raise _error(errno.EACCES, path)
             above, name = inode, part
             found = above.entries.get(name)
             inode = None if found is None else found.top

@@ -93,7 +93,12 @@ class SimFileSystem:
 
     def kind(self, path: str) -> Kind:
         """See FileSystem."""
-        inode = self._find(path)
+        try:
+            _, _, inode = self._files.find(path, follow=False)
+        except PermissionError:
+            return Kind.FILE
+        except OSError:
+            return Kind.NOTHING
         return Kind.NOTHING if inode is None else inode.kind
 
     def target(self, path: str) -> str:
