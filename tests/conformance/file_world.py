@@ -143,6 +143,14 @@ class FileWorld:
         """A path in the directory."""
         return f"{self.top}/{name}" if name else self.top
 
+    def elapse(self, seconds: float) -> None:
+        """Run for a time."""
+        if isinstance(self.world, SimWorld):
+            self.world.sim.elapse(seconds)
+        else:
+            end = self.world.engine.now + seconds
+            self.world.run(lambda: self.world.engine.now >= end)
+
     def settle(self) -> None:
         """Run until all that has happened is delivered."""
         if isinstance(self.world, SimWorld):

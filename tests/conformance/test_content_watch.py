@@ -17,7 +17,7 @@ from vcproxy.engine.content_watch import (
 )
 
 from .file_world import FileWorld, file_world_of
-from .source_world import SimWorld, opened
+from .source_world import opened
 
 
 @pytest.fixture(params=["epoll", "sim"])
@@ -97,6 +97,7 @@ def test_the_same_content_is_no_change(world: FileWorld) -> None:
     world.files.write(path, "1")
     world.files.write(world.path("b"), "1")
     content = Content(world, "a", "b")
+    world.elapse(0.11)  # until they have been read, by those who read them after the event
     world.files.touch(path)
     world.files.write(path, "1")
     world.files.delete(path)
@@ -173,18 +174,34 @@ class TestInVirtualTime:
         with file_world_of("sim", tmp_path) as made:
             yield made
 
-    def elapse(self, world: FileWorld, seconds: float) -> None:
-        assert isinstance(world.world, SimWorld)
-        world.world.sim.elapse(seconds)
+    def test_one_that_changes_back_while_it_is_read_is_reported_again(
+        self, world: FileWorld
+    ) -> None:
+        world.files.write(world.path("a"), "1")
+        content = Content(world, "a", quiet_s=0.2)
+        world.files.write(world.path("a"), "2")  # this may be read now
+        world.files.write(world.path("a"), "1")
+        assert content.changed() == ["a"]
+        world.elapse(1)
+        world.files.write(world.path("a"), "2")
+        world.files.write(world.path("a"), "1")
+        world.elapse(1)
+        assert len(content.events) == 2
+
+    def test_one_that_was_there_for_a_moment_while_it_was_read(self, world: FileWorld) -> None:
+        content = Content(world, "a")
+        world.files.write(world.path("a"), "1")  # this may be read now
+        world.files.delete(world.path("a"))
+        assert content.changed() == ["a"]
 
     def test_it_waits_until_nothing_more_happens(self, world: FileWorld) -> None:
         world.files.write(world.path("a"), "1")
         content = Content(world, "a", quiet_s=0.2)
         for number in range(5):
             world.files.write(world.path("a"), str(number))
-            self.elapse(world, 0.1)
+            world.elapse(0.1)
         assert len(content.events) == 1
-        self.elapse(world, 0.11)
+        world.elapse(0.11)
         assert len(content.events) == 2
 
     def test_one_that_is_written_to_all_the_time_is_read_all_the_same(
@@ -194,7 +211,7 @@ class TestInVirtualTime:
         content = Content(world, "a", quiet_s=0.2)
         for number in range(21):
             world.files.write(world.path("a"), str(number))
-            self.elapse(world, 0.1)
+            world.elapse(0.1)
         assert len(content.events) == 2
 
     def test_after_an_overflow_it_is_read(self, world: FileWorld) -> None:
@@ -202,7 +219,7 @@ class TestInVirtualTime:
         content = Content(world, "a")
         world.sim_files.overflow()
         world.files.write(world.path("a"), "2")
-        self.elapse(world, 1)
+        world.elapse(1)
         assert content.events[1:] == [ContentChanged("content", (world.path("a"),))]
 
     def test_what_cannot_be_watched_is_read_every_10_s(self, world: FileWorld) -> None:
@@ -211,16 +228,16 @@ class TestInVirtualTime:
         content = Content(world, "a")
         assert len(world.world.log) == 1
         assert world.world.log[0].startswith("warning: content: /srv/top/a is not watched: this")
-        self.elapse(world, 0.1)
+        world.elapse(0.1)
         world.files.write(world.path("a"), "2")
-        self.elapse(world, 9.8)
+        world.elapse(9.8)
         assert len(content.events) == 1
-        self.elapse(world, 0.3)
+        world.elapse(0.3)
         assert len(content.events) == 2
         world.sim_files.max_watches = 100  # then it is watched again
-        self.elapse(world, 10)
+        world.elapse(10)
         world.files.write(world.path("a"), "3")
-        self.elapse(world, 0.1)
+        world.elapse(0.1)
         assert len(content.events) == 3
         assert len(world.world.log) == 1
 
@@ -231,7 +248,7 @@ class TestInVirtualTime:
         assert content.digests() == {world.path("a"): ""}
         assert "permission denied: the user of this process must be able" in world.world.log[0]
         world.sim_files.allow(world.path("a"), True)
-        self.elapse(world, 20)
+        world.elapse(20)
         assert content.events[1:] == [ContentChanged("content", (world.path("a"),))]
 
     def test_one_in_a_directory_that_may_be_entered_later(self, world: FileWorld) -> None:
@@ -240,10 +257,10 @@ class TestInVirtualTime:
         content = Content(world, "private/a")
         assert content.digests() == {world.path("private/a"): ""}
         world.sim_files.allow(world.path("private"), True)
-        self.elapse(world, 20)
+        world.elapse(20)
         assert len(content.events) == 2
         world.files.write(world.path("private/a"), "2")
-        self.elapse(world, 1)
+        world.elapse(1)
         assert len(content.events) == 3
 
 

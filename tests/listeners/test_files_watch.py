@@ -97,6 +97,7 @@ def test_a_file_that_is_half_written_when_it_is_watched_is_not_compared_yet(worl
 
 def test_the_same_content_again_is_no_change(world: World) -> None:
     world.use([CONFIGURATION], [])
+    world.sim.elapse(2)  # sooner, another content might have been read in between
     world.files.touch(CONFIGURATION)
     world.files.write(CONFIGURATION, "old")
     assert world.run() == []

@@ -59,8 +59,9 @@ class ContentWatch(Source):
     created, or behind a symlink that gets another target, as in Kubernetes. Where nothing can be
     watched, the files are read every 10 s, and a line in the log says why.
 
-    Who reads the files for a purpose of its own must compare `content_digest` of what it has read
-    with ContentRead, or read again after it: they may have changed in between.
+    Read the files when an event comes. What happens to them in the next second (5 times `quiet_s`)
+    is reported in any case, as another content may have been read than the last. Who has read them
+    earlier must compare `content_digest` of that with ContentRead.
     """
 
     __slots__ = ("paths", "quiet_s")

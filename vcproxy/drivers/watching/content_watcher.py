@@ -27,6 +27,11 @@ KINDS = (
 LONGEST_WAIT = 10
 """Times `quiet_s`: files that are written to all the time are read nevertheless."""
 
+READING = 5
+"""Times `quiet_s`: how long after a report its files are being read, at most. One to which
+something happens meanwhile is reported again, also if it has the content of that report: another
+may have been read in between."""
+
 AGAIN_S = 10.0
 """How often files are read that cannot be watched. An operator can wait so long for a reload, and
 to read some files costs nothing then."""
@@ -46,6 +51,8 @@ class ContentWatcher:
         self._digests: dict[str, str] | None = None  # None: not read since `watch`
         self._since: float | None = None  # when what it has not read yet began to happen
         self._last = 0.0  # when something happened last
+        self._reported: dict[str, float] = {}  # when each file was reported last
+        self._doubtful: set[str] = set()  # what was read of them may be something else
         self._unwatched = False  # whether some file cannot be watched
         self._polling = False
         self._reading = False
@@ -61,7 +68,8 @@ class ContentWatcher:
             if path in kept:
                 self._watches[path] = kept[path]
             else:
-                watch = self._watcher.watch(self._source.name, Watch(path, KINDS), self._told)
+                name, changed = self._source.name, partial(self._changed, path)
+                watch = self._watcher.watch(name, Watch(path, KINDS), self._told, changed)
                 self._watches[path] = watch
                 watch.begin()
         self._digests = None
@@ -69,10 +77,9 @@ class ContentWatcher:
 
     def lost_sync(self) -> None:
         """Something may have happened to the files."""
-        self._last = self._host.engine.now
-        if self._since is None:
-            self._since = self._last
-            self._host.after(self._source.quiet_s, self._check)
+        for path in self._reported:
+            self._doubt(path)
+        self._something_happened()
 
     def set_watched(self, watched: bool) -> None:
         """Report what has changed, or not until it is enabled."""
@@ -91,7 +98,25 @@ class ContentWatcher:
     def _told(self, event: FileChanged) -> None:
         if event.kinds & FileEvent.ERROR:
             self._unwatched = True
-        self.lost_sync()
+        self._changed(event.path)
+
+    def _changed(self, path: str) -> None:
+        """Something has happened to a file, or may have."""
+        self._doubt(path)
+        self._something_happened()
+
+    def _doubt(self, path: str) -> None:
+        """If a file is being read by those to whom it was reported, it is to be read again."""
+        reported = self._reported.get(path)
+        now = self._host.engine.now
+        if reported is not None and now - reported < READING * self._source.quiet_s:
+            self._doubtful.add(path)
+
+    def _something_happened(self) -> None:
+        self._last = self._host.engine.now
+        if self._since is None:
+            self._since = self._last
+            self._host.after(self._source.quiet_s, self._check)
 
     def _check(self) -> None:
         """Read the files if something happened to them, and nothing more since a while."""
@@ -110,9 +135,10 @@ class ContentWatcher:
         if not self._reading:
             self._reading = True
             paths = tuple(self._watches)
-            self._host.read_digests(paths, partial(self._done, paths))
+            doubtful, self._doubtful = self._doubtful, set()
+            self._host.read_digests(paths, partial(self._done, paths, doubtful))
 
-    def _done(self, paths: tuple[str, ...], digests: dict[str, str]) -> None:
+    def _done(self, paths: tuple[str, ...], doubtful: set[str], digests: dict[str, str]) -> None:
         self._reading = False
         if self._closed:
             return
@@ -122,10 +148,14 @@ class ContentWatcher:
         last, self._digests = self._digests, digests
         name, happened = self._source.name, self._host.engine.happened
         if last is None:
+            self._reported = dict.fromkeys(paths, self._host.engine.now)
             happened(self._source, ContentRead(name, digests))
         else:
-            changed = tuple(path for path in paths if digests[path] != last[path])
+            changed = tuple(
+                path for path in paths if digests[path] != last[path] or path in doubtful
+            )
             if changed:
+                self._reported |= dict.fromkeys(changed, self._host.engine.now)
                 happened(self._source, ContentChanged(name, changed))
         if self._unwatched and not self._polling:
             self._polling = True

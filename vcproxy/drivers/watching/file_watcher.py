@@ -44,6 +44,10 @@ class WatchHost(Protocol):
         """Read files without delaying the engine; pass `content_digest` of each, or ""."""
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 class WatchedPaths:
     """The paths of one FileChanges source. See Opened."""
 
@@ -131,9 +135,15 @@ class FileWatcher:
         """Forget a source."""
         self._opened.pop(opened, None)
 
-    def watch(self, name: str, asked: Watch, report: Callable[[FileChanged], None]) -> PathWatch:
-        """Return the watch of a path, which is to be begun."""
-        return PathWatch(self, name, asked, report)
+    def watch(
+        self,
+        name: str,
+        asked: Watch,
+        report: Callable[[FileChanged], None],
+        looked: Callable[[], None] = _nothing,
+    ) -> PathWatch:
+        """Return the watch of a path, which is to be begun. See PathWatch."""
+        return PathWatch(self, name, asked, report, looked)
 
     # -- for path watches --------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ class PathWatch:
     """Reports what happens at one path."""
 
     __slots__ = ("_branches", "_directory_only", "_failed", "_follow", "_inode", "_kinds", "_known",
-                 "_lookup", "_mask", "_name", "_path", "_patterns", "_recursive",
+                 "_looked", "_lookup", "_mask", "_name", "_path", "_patterns", "_recursive",
                  "_report", "_there", "_watcher")  # fmt: skip
 
     def __init__(
@@ -36,11 +36,17 @@ class PathWatch:
         name: str,
         asked: Watch,
         report: Callable[[FileChanged], None],
+        looked: Callable[[], None],
     ) -> None:
-        """`report` gets the events; `name` is that of their source."""
+        """`report` gets the events; `name` is that of their source.
+
+        `looked` is called when something else may have been at the path, also for too short a time
+        to be seen.
+        """
         self._watcher = watcher
         self._name = name
         self._report = report
+        self._looked = looked
         self._path = asked.path
         self._kinds = asked.kinds
         self._mask = mask_of(asked.kinds) & ~fs.SELF  # reported unless it is of the path itself
@@ -121,6 +127,7 @@ class PathWatch:
 
     def look(self) -> None:
         """Something else may be at the path now."""
+        self._looked()
         self._look(FileEvent.CREATED if self._recursive else FileEvent.EXISTS)
 
     def retry(self) -> None:
