@@ -86,9 +86,7 @@ def serve() -> Iterator[Serve]:
 def own_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host without files, variables and proxies of others."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-    monkeypatch.setattr(
-        "vcproxy.app.running_proxies.SYSTEM_FOLDER", tmp_path / "system" / "vcproxy"
-    )
+    monkeypatch.setattr("vcproxy.app.running_proxies.RUN", tmp_path / "system")
     monkeypatch.setattr(
         signal_command, "FILES", (tmp_path / "ed-signal.conf", tmp_path / "signal.conf")
     )
@@ -210,12 +208,13 @@ def test_a_proxy_with_a_full_queue_is_found(place: Path) -> None:
         assert running_proxies([place.parent]) == [RunningProxy(os.getpid(), place, True)]
 
 
-def test_the_folders_of_a_user_and_of_the_system(tmp_path: Path) -> None:
-    system = tmp_path / "system" / "vcproxy"
-    assert socket_folders({"XDG_RUNTIME_DIR": "/run/user/7"}) == [
-        Path("/run/user/7/vcproxy"), system
-    ]  # fmt: skip
-    assert socket_folders({}) == [system]
+def test_the_folders_of_a_user_and_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, system = tmp_path / "run" / "vcproxy", tmp_path / "system" / "vcproxy"
+    assert socket_folders() == [own, system]
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "system"))
+    assert socket_folders() == [system]
 
 
 # -- other services -------------------------------------------------------------------------------

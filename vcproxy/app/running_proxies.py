@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from vcproxy.app.runtime_directory import RUN, runtime_directory
 
 
 @dataclass(frozen=True)
@@ -22,17 +23,12 @@ class RunningProxy:
     """Whether this user may connect to it."""
 
 
-SYSTEM_FOLDER = Path("/run/vcproxy")
+def socket_folders() -> list[Path]:
+    """Return the folders of the control sockets `PID.sock`: of this user, then of the system.
 
-
-def socket_folders(environment: Mapping[str, str]) -> list[Path]:
-    """Return the folders of the sockets `PID.sock` that `[control] bus = "unix"` makes.
-
-    Those of the user and of the system, as the proxies of a service manager have no
-    XDG_RUNTIME_DIR.
+    The proxies of a service manager have no XDG_RUNTIME_DIR.
     """
-    own = environment.get("XDG_RUNTIME_DIR", "")
-    return [*([Path(own, "vcproxy")] if own else []), SYSTEM_FOLDER]
+    return list(dict.fromkeys([runtime_directory(), RUN / "vcproxy"]))
 
 
 def running_proxies(folders: list[Path], pid: int | None = None) -> list[RunningProxy]:

@@ -310,7 +310,7 @@ def _found(pid: int | None) -> Path:
     from vcproxy.app.processes import find_process
     from vcproxy.app.running_proxies import running_proxies, socket_folders
 
-    folders = socket_folders(os.environ)
+    folders = socket_folders()
     found = running_proxies(folders, pid)
     permitted = [each for each in found if each.permitted]
     if len(permitted) == 1:
