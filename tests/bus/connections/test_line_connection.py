@@ -241,6 +241,27 @@ def test_what_was_not_read_before_a_reset_is_delivered_too(world: World) -> None
     world.check_closed()
 
 
+def test_one_that_ends_without_reading_its_answers_is_closed(world: World) -> None:
+    client, lines = world.connect()
+    client.stall()
+    while not lines._output.avail:  # until the network takes no more
+        with lines.mutex.hold(lines.engine):
+            lines.send_line(bytes(10_000))
+        world.sim.elapse(0.1)
+    line = b"again" + bytes(LINE_LIMIT - 5)
+    client.send(line + b"\n")
+    world.sim.elapse(1)
+    assert lines.lines == [line]  # its answer fills the output
+    client.end()
+    world.sim.elapse(1)
+    assert lines.ends == [("the peer has ended it", None)]
+    world.sim.elapse(FINISH_S)
+    assert lines.vc.closed
+    client.reset()
+    world.sim.run()
+    world.check_closed()
+
+
 def test_a_peer_that_does_not_read_is_closed_when_too_much_output_waits(world: World) -> None:
     client, lines = world.connect()
     client.stall()

@@ -287,7 +287,8 @@ class LineConnection(Continuation):
     @property
     def _exhausted(self) -> bool:
         """Whether the input has ended, and all its lines were delivered."""
-        return self._over is not None and b"\n" not in self._data and not self._reader.blocks
+        left = self._data.find(b"\n", self._at) >= 0 or self._reader.blocks
+        return self._over is not None and not left
 
     def _next_line(self) -> bytes | None:
         """Take the next line; None: none is complete. One that is too long ends the input."""
