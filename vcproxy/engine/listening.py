@@ -43,9 +43,9 @@ class NotListening:
 class ListenerWatch(Source):
     """Looks at once, and then every `every_s` seconds, whether a socket listens at an address.
 
-    Events: Listening or NotListening for the first look, then one for each change. What the
-    addresses of this host have is read from the kernel's table, so their servers notice nothing.
-    Otherwise a connection is made and closed. A udp address must be one of this host.
+    Events: Listening or NotListening for the first look, then one for each change. For an address
+    of this host the kernel's table is read. Where that has nothing, and at other hosts, a
+    connection is made and closed. A udp address must be one of this host.
     """
 
     __slots__ = ("address", "every_s")

@@ -70,10 +70,11 @@ class OwnThread(ThreadMessages):
     anything of the engine. It is not called in a replay: its recorded events are delivered.
 
     Python cannot end a thread: after `close()`, `work.wait()` and `work.post()` raise ThreadStopped
-    in it, and `work.stopping` is true. Until it returns it goes on, without effect, and counts: of
-    MOST_THREADS in a process one more is not started, and ThreadDone says so. It is a daemon,
-    so that it does not delay the end of the process. In a simulation the function runs only while
-    the simulation waits for it, so it must not block except in `work.wait()`.
+    in it, and `work.stopping` is true. Until it returns it goes on, without effect. It is a daemon,
+    so that it does not delay the end of the process. A process has MOST_THREADS at most, and those
+    that go on count; one more is not started, and its ThreadDone has an error. In a simulation the
+    function runs only while the simulation waits for it, so it must not block except in
+    `work.wait()`.
     """
 
     __slots__ = ("args", "function")

@@ -62,7 +62,7 @@ class Source:
         cont.mutex.require(f"{type(self).__name__}()")
         self.engine = cont.engine
         self.cont: Continuation | None = cont
-        """Who gets the events; None: it is closed."""
+        """What gets the events; None: it is closed."""
         self.name = name
         self.priority = priority
         self.live = True

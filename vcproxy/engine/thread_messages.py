@@ -1,6 +1,6 @@
 """ThreadMessages: messages from other threads of this process, as a source.
 
-Threads of an author (of a client library, say) pass plain data to a program or a session with it.
+Threads of an author, or of a client library, pass plain data to a program or a session with it.
 A thread that belongs to the program from the beginning is an OwnThread.
 
 Tested in tests/conformance/test_thread_sources.py.
