@@ -41,8 +41,9 @@ class ProxyDouble:
     def waited_for(self, then: Callable[[Sequence[str]], None]) -> None:
         then(["net-0: Ticks every for 2.0s", "net-0: connection 127.0.0.1:1 quiet for 0.5s"])
 
-    def commands(self, name: str, then: Callable[[Sequence[str]], None]) -> None:
-        then(self.plugins if name in ("", "doors") else ())
+    def usages(self, name: str, then: Callable[[Sequence[str]], None]) -> None:
+        lines = [f"{command}: About {command}." for command in self.plugins]
+        then(lines if name in ("", "doors") else ())
 
     def deliver(
         self, command: str, text: str, name: str, route: int, then: Callable[[int], None]

@@ -200,6 +200,12 @@ def test_help_lists_them_for_all_and_for_one() -> None:
     assert "OPEN,QUITTING" in house.ask("HELP")
     assert house.ask("doors/HELP") == "COMMANDS list=OPEN,SHUT<number>"
     assert house.ask("windows/HELP").startswith("INVALID command=HELP")
+    for text in ("HELP command=SHUT7", "HELP command=SHUT<number>", "doors/HELP command=SHUT7"):
+        usage = "SHUT<number>: About SHUT<number>."
+        assert house.ask(text) == f"COMMANDS list=SHUT<number>;usage={usage}"
+    for text in ("HELP command=LOCK", "doors/HELP command=LOCK"):
+        assert house.ask(text) == "UNKNOWN command=LOCK"
+    assert house.ask("HELP command=STOP").startswith("COMMANDS list=STOP;usage=STOP: ")
 
 
 def test_a_reply_to_a_client_that_has_gone_is_dropped() -> None:

@@ -89,13 +89,13 @@ class ControlledMaster:
 
     # -- plugins -----------------------------------------------------------------------------
 
-    def commands(self, name: str, then: Callable[[Sequence[str]], None]) -> None:
+    def usages(self, name: str, then: Callable[[Sequence[str]], None]) -> None:
         """See Controlled."""
 
         def answered(answers: Answers) -> None:
             then(sorted({each for found in answers.values() for each in found or ()}))
 
-        self._ask(Question.COMMANDS, answered, name=name)
+        self._ask(Question.USAGES, answered, name=name)
 
     def deliver(
         self, command: str, text: str, name: str, route: int, then: Callable[[int], None]

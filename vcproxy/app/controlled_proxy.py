@@ -72,9 +72,9 @@ class ControlledProxy:
 
     # -- plugins -----------------------------------------------------------------------------
 
-    def commands(self, name: str, then: Callable[[Sequence[str]], None]) -> None:
+    def usages(self, name: str, then: Callable[[Sequence[str]], None]) -> None:
         """See Controlled."""
-        then(self._proxy.bus.commands(name))
+        then(self._proxy.bus.usages(name))
 
     def deliver(
         self, command: str, text: str, name: str, route: int, then: Callable[[int], None]

@@ -176,8 +176,9 @@ class Worker:
                     feed=proxy.soon,
                     after=proxy.after,
                 )
-            case Question.COMMANDS:
-                answer(proxy.bus.commands(asked.name))
+            case Question.USAGES:
+                usages = proxy.bus.usages(asked.name)
+                answer([each[:LINE] for each in usages[:MOST_LINES]])
             case Question.DELIVER:
                 from vcproxy.bus.message.bus_message import BusMessage  # few proxies get any
 

@@ -11,7 +11,7 @@ plugins that declare it, and a message for another service to that service.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Final
 from vcproxy.bus.connections.datagram_messages import DatagramMessages
 from vcproxy.bus.connections.message_connection import MessageConnection
 from vcproxy.bus.connections.message_listener import MessageListener
-from vcproxy.bus.dispatch.dispatcher import HERE, LAST_PRIORITY, UNANSWERED, Dispatcher, Match
+from vcproxy.bus.dispatch.dispatcher import (
+    HERE,
+    LAST_PRIORITY,
+    UNANSWERED,
+    Dispatcher,
+    Match,
+    pattern_of,
+    usage_of,
+)
 from vcproxy.bus.dispatch.standard_messages import StandardMessages
 from vcproxy.bus.message.bus_message import BusMessage
 from vcproxy.control.commands import COMMANDS, Command, CommandReply, shortened
@@ -143,17 +151,21 @@ class BusDoor:
         return dispatcher
 
     def _help(self, standard: StandardMessages, received: ReceivedMessage) -> None:
-        if "command" in received.message.parameters:
+        wanted = received.message.parameters.get("command")
+        if wanted is not None and standard.describe(wanted):
             standard.reply_commands(received)
             return
 
         reply = self._reply_to(received)
 
-        def collected(theirs: Sequence[str]) -> None:
-            commands = sorted({"ALIVE", "HELP", *COMMANDS, *theirs})
-            reply("COMMANDS", list=shortened(commands, ","))
+        def collected(usages: Sequence[str]) -> None:
+            if wanted is None:
+                commands = sorted({"ALIVE", "HELP", *COMMANDS, *map(pattern_of, usages)})
+                reply("COMMANDS", list=shortened(commands, ","))
+            else:
+                _describe(wanted, usages, reply)
 
-        self._proxy.commands("", collected)
+        self._proxy.usages("", collected)
 
     def _run(self, command: Command, received: ReceivedMessage) -> None:
         command.run(self._proxy, received.message.parameters, self._reply_to(received))
@@ -237,13 +249,18 @@ class BusDoor:
         return True
 
     def _help_of(self, name: str, received: ReceivedMessage, not_taken: Callable[[], None]) -> None:
-        def collected(commands: Sequence[str]) -> None:
-            if commands:
-                received.reply("COMMANDS", list=shortened(commands, ","))
-            else:
-                not_taken()
+        wanted = received.message.parameters.get("command")
 
-        self._proxy.commands(name, collected)
+        def collected(usages: Sequence[str]) -> None:
+            if not usages:
+                not_taken()
+            elif wanted is None:
+                commands = shortened(sorted(map(pattern_of, usages)), ",")
+                received.reply("COMMANDS", list=commands)
+            else:
+                _describe(wanted, usages, received.reply)
+
+        self._proxy.usages(name, collected)
 
 
 class BusListener(MessageListener):
@@ -308,6 +325,15 @@ def allowed(host: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
 def _refuse(received: ReceivedMessage) -> None:
     text = "it is carried out at a Unix socket, or with a client certificate, only"
     received.reply("INVALID", command=received.command, message=text)
+
+
+def _describe(command: str, usages: Iterable[str], reply: CommandReply) -> None:
+    """Reply with the line about a command of plugins."""
+    usage = usage_of(command, usages)
+    if usage:
+        reply("COMMANDS", list=pattern_of(usage), usage=usage)
+    else:
+        reply("UNKNOWN", command=command)
 
 
 def _public_help(standard: StandardMessages, received: ReceivedMessage) -> None:

@@ -49,8 +49,8 @@ class Controlled(Protocol):
 
     # -- plugins -----------------------------------------------------------------------------
 
-    def commands(self, name: str, then: Callable[[Sequence[str]], None]) -> None:
-        """Collect the commands and patterns that plugins declare, of all or of one name.
+    def usages(self, name: str, then: Callable[[Sequence[str]], None]) -> None:
+        """Collect a line about each command and pattern that plugins declare: it comes first.
 
         `name`: of a listener, or of another source of messages; "": of all.
         """
@@ -60,7 +60,7 @@ class Controlled(Protocol):
     ) -> None:
         """Pass a message in text form to the plugins that take it; `then` gets how many do.
 
-        `name`: as for `commands`. Replies come to `on_reply` with the route.
+        `name`: as for `usages`. Replies come to `on_reply` with the route.
         """
 
     def on_reply(self, call: Callable[[int, str], None]) -> None:

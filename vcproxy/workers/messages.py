@@ -63,8 +63,9 @@ class Question(StrEnum):
     """Its state: see `proxy_state`."""
     WAITED_FOR = "waited for"
     """What its net threads wait for: a list of lines."""
-    COMMANDS = "commands"
-    """The bus messages that its plugins take, those of `name` or, without that, all: a list."""
+    USAGES = "usages"
+    """A line about each bus message that its plugins take, those of `name` or, without that, all: a
+    list."""
     DELIVER = "deliver"
     """To pass the bus message `text` to the plugins that take it, those of `name` or, without that,
     all: their number. `route` is for their replies."""

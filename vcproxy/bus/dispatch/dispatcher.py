@@ -7,7 +7,7 @@ message. The catch-all gets what no entry has matched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -329,6 +329,21 @@ class Dispatcher:
         except InvalidMessage:  # made by a program, not parsed
             text = message.command
         self.log("info", f'dispatch message "{printable(text)}".')
+
+
+def usage_of(command: str, usages: Iterable[str]) -> str:
+    """Return the line about a command or pattern, of lines as `Dispatcher.describe` returns them;
+    "": there is none."""
+    for usage in usages:
+        pattern = pattern_of(usage)
+        if command == pattern or Pattern(pattern).match(command) is not None:
+            return usage
+    return ""
+
+
+def pattern_of(usage: str) -> str:
+    """Return the command or pattern that a line is about."""
+    return usage.partition(" ")[0].rstrip(":")
 
 
 def described(pattern: str, definition: Definition | None) -> str:

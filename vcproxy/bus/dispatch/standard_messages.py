@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from vcproxy.bus.dispatch.dispatcher import SYSTEM_PRIORITY, Dispatcher
+from vcproxy.bus.dispatch.dispatcher import SYSTEM_PRIORITY, Dispatcher, pattern_of
 from vcproxy.bus.message.invalid_message import printable
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class StandardMessages:
             return
         usage = self.describe(command)
         if usage:
-            received.reply("COMMANDS", list=usage.partition(" ")[0].rstrip(":"), usage=usage)
+            received.reply("COMMANDS", list=pattern_of(usage), usage=usage)
         else:
             received.reply("UNKNOWN", command=command)
 
