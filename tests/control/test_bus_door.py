@@ -32,13 +32,15 @@ class House:
         plugins: tuple[str, ...] = (),
         allow: str = "0.0.0.0/0",
         services: Mapping[str, Address] | None = None,
+        trace: bool = False,
     ) -> None:
         self.sim = Simulation(seed=7)
         self.proxy = ProxyDouble(workers=workers, plugins=plugins)
         driver = self.sim.driver("control")
         self.engine = driver.engine
         self.definitions = definitions.load()
-        settings = DoorSettings("vcproxy", "snap", self.definitions, (ip_network(allow),), services)
+        allowed = (ip_network(allow),)
+        settings = DoorSettings("vcproxy", "snap", self.definitions, allowed, services, trace=trace)
         self.door = BusDoor(driver.engine, self.proxy, settings)
         for address in (UNIX, TCP):
             driver.listen(address, self.door.listener(address))
@@ -105,6 +107,16 @@ def test_what_is_unknown_is_answered_once() -> None:
         client.send(reply)
     house.sim.run()
     assert client.messages == []
+
+
+def test_each_message_is_logged_with_trace() -> None:
+    house = House(trace=True)
+    house.ask("<far:away ALIVE serial=5")
+    house.ask("STATUS secret_code=sesame")
+    assert [text for _, _, text in house.sim.log] == [
+        'dispatch message "<far:away ALIVE serial=5".',
+        'dispatch message "STATUS secret_code=...".',
+    ]
 
 
 def test_parameters_are_checked_against_their_definition() -> None:

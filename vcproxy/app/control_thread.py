@@ -199,6 +199,7 @@ class ControlThread:
             definitions.load(table.messages),
             table.allow,
             table.services,
+            trace=table.trace,
         )
         self._proxy.begin(self)
         door = BusDoor(driver.engine, self._proxy, settings)

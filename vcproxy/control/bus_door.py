@@ -78,6 +78,8 @@ class DoorSettings:
     """Other services, by name."""
     connect_tls: object = None
     """The driver's TLS context for services on tls://."""
+    trace: bool = False
+    """Whether each message is logged when it is received."""
 
 
 class BusDoor:
@@ -139,6 +141,7 @@ class BusDoor:
             server=settings.server,
             definitions=settings.definitions,
             log=self._engine.log,
+            trace=settings.trace,
             forward=self._forward if trusted else None,
         )
         standard = StandardMessages(dispatcher, lambda: self._engine.wall)

@@ -126,5 +126,9 @@ class ControlTable(Table):
     """Directories with definitions of messages, for those that plugins receive. A message that does
     not fit its definition is refused."""
 
+    trace: bool = False
+    """Whether each message is logged when it is received, without its secret code: to see whether
+    and how it arrives."""
+
     tls: ControlTls | None = None
     """Required for tls:// addresses, and only for those."""
