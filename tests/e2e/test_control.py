@@ -163,6 +163,9 @@ def test_messages_of_plugins_reach_them(proxy: Starter, tmp_path: Path) -> None:
     assert ask(address, "CLOSE") == "UNKNOWN command=CLOSE"
     assert "OPEN<number>" in ask(address, "HELP")
     assert ask(address, "doors/HELP") == "COMMANDS list=OPEN<number>"
+    usage = ask(address, "HELP command=OPEN3")
+    assert usage.startswith("COMMANDS list=OPEN<number>;usage=OPEN<number>")
+    assert ask(address, "doors/HELP command=SHUT") == "UNKNOWN command=SHUT"
 
 
 # -- the spelling of others ----------------------------------------------------------------------
