@@ -50,7 +50,10 @@ ROOT = Path(__file__).parents[2]
 class Terminal:
     """A pseudo terminal with a process on it, in the foreground or in the background."""
 
-    def __init__(self, uri: str, tmp_path: Path, *, background: bool = False) -> None:
+    def __init__(
+        self, uri: str, tmp_path: Path, *, background: bool = False, conf: Path | None = None
+    ) -> None:
+        """Start a program that connects to `uri`; `conf`: a proxy instead."""
         self.screen, line = pty.openpty()
         self.line = line
         self.errors = tmp_path / "errors"
@@ -61,6 +64,8 @@ class Terminal:
             fcntl.ioctl(line, termios.TIOCSCTTY, 0)
 
         command = [sys.executable, "-c", program]
+        if conf is not None:
+            command = [sys.executable, "-m", "vcproxy", "-c", str(conf)]
         if background:  # a shell with job control starts it in a group of its own
             command = ["/bin/sh", "-mc", '"$@" & wait', "sh", *command]
         with self.errors.open("wb") as errors:
@@ -70,6 +75,7 @@ class Terminal:
                 stdout=line,
                 stderr=errors,
                 preexec_fn=take_terminal,
+                cwd=ROOT,
             )
         self.shown = b""
 
@@ -178,3 +184,15 @@ def test_what_is_in_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.raises(OSError, match="the terminal is in use already"),
     ):
         standard(world.driver, Address.parse("terminal:"))
+
+
+def test_a_proxy_at_its_terminal(tmp_path: Path) -> None:
+    """It listens there for one connection, and ends with it."""
+    conf = tmp_path / "proxy.toml"
+    conf.write_text('[[listener]]\nname = "in"\nbind = "terminal:"\nplugin = "echo"\n')
+    with closing(Terminal("", tmp_path, conf=conf)) as terminal:
+        terminal.type(b"hello\n")
+        terminal.run(b"hello\r\nhello\r\n")  # the echo of the terminal, and that of the plugin
+        terminal.type(b"\x04")
+        terminal.wait()
+        assert terminal.process.returncode == 0, terminal.errors.read_text()

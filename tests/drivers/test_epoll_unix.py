@@ -85,6 +85,19 @@ def test_a_reload_sets_the_mode_of_the_open_socket(driver: EpollDriver, tmp_path
     assert not path.exists()
 
 
+@pytest.mark.parametrize("scheme", ["unixgram", "unixpacket", "fifo"])
+def test_a_reload_sets_the_mode_of_other_kinds(
+    driver: EpollDriver, scheme: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    listener = Listener("main", lambda vc: None, driver.engine)
+    driver.listen(Address.parse(f"{scheme}:{path}?mode=0600"), listener)
+    driver.renew(Address.parse(f"{scheme}:{path}?mode=0640"), listener)
+    assert mode(path) == 0o640
+    driver.close()
+    assert not path.exists()
+
+
 def test_permissions_of_a_file_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         set_permissions(Address.parse(f"unix:{tmp_path}/socket?mode=0600"))

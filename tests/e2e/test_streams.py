@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.e2e.conftest import Starter, Tools
 from tests.e2e.running import PATIENCE_S, VCPROXY, Server, all_of, connect, exactly, forward
-from tests.e2e.test_recording import Record, log, record, replays
+from tests.e2e.test_recording import Record, log, record, replay, replays
 from vcproxy.testing.running import eventually
 
 __all__ = ["log", "record"]  # fixtures
@@ -145,6 +145,17 @@ class TestFifo:
                 for word in (b"one\n", b"two\n"):
                     path.write_bytes(word)
                     assert exactly(accepted, len(word)) == word
+
+    def test_with_several_workers_one_reads(self, proxy: Starter, tmp_path: Path) -> None:
+        with Server() as server:
+            running = proxy("[proxy]\nworkers = 2\n" + forward(server.uri, bind="fifo:in.fifo"))
+            running.wait_for("in: runs in worker 1 only: two readers of a FIFO")
+            path = tmp_path / "in.fifo"
+            eventually(path.exists, "worker 1 has made the FIFO")
+            for word in (b"one\n", b"two\n"):
+                path.write_bytes(word)
+                with server.next() as accepted:
+                    assert all_of(accepted) == word
 
 
 @contextmanager
@@ -298,6 +309,9 @@ def test_a_recorded_program_with_streams_is_replayed(
     running.signal(signal.SIGTERM)
     assert running.wait() == 0
     replays(log)
+    today = tmp_path / "today.py"
+    today.write_text((tmp_path / "streams.py").read_text())
+    assert replay(log, "--plugin", today) == "0: 1 conversation, none of them differs\n"
 
 
 def test_a_program_on_standard_input(tmp_path: Path) -> None:

@@ -40,6 +40,22 @@ def never(text: str) -> None:
     raise AssertionError(text)
 
 
+@pytest.mark.parametrize(
+    ("scheme", "kind"),
+    [("unixgram", socket.SOCK_DGRAM), ("unixpacket", socket.SOCK_SEQPACKET)],
+)
+def test_unix_sockets_of_messages(scheme: str, kind: int, tmp_path: Path) -> None:
+    sock = socket.socket(socket.AF_UNIX, kind)
+    sock.bind(str(tmp_path / "a.sock"))
+    environment, first = passed(sock)
+    sock.close()
+    uri = f"{scheme}:{tmp_path / 'a.sock'}"
+    found = activated(configured(tmp_path, uri), never, environment, first)
+    assert list(found) == [Address.parse(uri)]
+    for each in found.values():
+        each.close()
+
+
 def test_each_socket_serves_the_address_that_it_is_bound_to(tmp_path: Path) -> None:
     stream, local, datagrams = (
         socket.create_server(("127.0.0.1", 0)),

@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from vcproxy.engine.address import Address
 
 
+_WITH_AN_END = (StreamPort, DatagramPort)
+
+
 class Commands:
     """Performs the commands of one engine. Driver and Commands refer to each other."""
 
@@ -170,7 +173,7 @@ class Commands:
         vc = command.vc
         if vc.closed and vc.error is None:
             return  # the close that follows sends the end of stream
-        if isinstance(vc.port, StreamPort | DatagramPort):
+        if isinstance(vc.port, _WITH_AN_END):
             vc.port.shutdown_write()
 
     def _close(self, command: Close) -> None:
