@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import signal
 import termios
 import tty
 from contextlib import suppress
@@ -73,8 +74,11 @@ class TerminalPort(DescriptorPort):
     def release(self) -> None:
         """Restore the modes; close it."""
         if self._modes is not None and self.fd >= 0:
+            # In the background by now, the process would be stopped by SIGTTOU (termios(3)).
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
             with suppress(termios.error):  # it has hung up
-                termios.tcsetattr(self.fd, termios.TCSADRAIN, self._modes)  # type: ignore[arg-type]
+                termios.tcsetattr(self.fd, termios.TCSANOW, self._modes)  # type: ignore[arg-type]
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._in_use.discard("terminal")
         super().release()
 
