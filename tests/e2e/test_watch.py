@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from tests.e2e.conftest import Certificates, Starter
-from tests.e2e.running import ECHO, Running, eventually, exactly
+from tests.e2e.running import ECHO, PATIENCE_S, Running, eventually, exactly
 from tests.e2e.several import is_replaced, two_workers, who, workers
 from tests.e2e.test_workers_reload import mark, marked, marks
 
@@ -289,6 +289,30 @@ def test_new_authorities_for_servers(
         replace(tmp_path / "ca.pem", certificates.ca.read_text())
         running.wait_for(r"upstream\.u: new connections use the changed TLS files")
         assert served()
+
+
+def test_the_control_uses_a_new_certificate(proxy: Starter, tmp_path: Path) -> None:
+    pair(tmp_path / "tls")
+    files = f'certificate = "{tmp_path}/tls/cert.pem"\nkey = "{tmp_path}/tls/key.pem"\n'
+    running = proxy(f'[control]\nbus = "tls://127.0.0.1:0"\n[control.tls]\n{files}{ECHO}')
+    port = int(running.wait_for("INFO control at tls:").rpartition(":")[2])
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    def presented() -> bytes:
+        with (
+            socket.create_connection(("127.0.0.1", port), PATIENCE_S) as plain,
+            context.wrap_socket(plain) as connected,
+        ):
+            connected.sendall(b"ALIVE\n")
+            assert connected.recv(11) == b"ABSOLUTELY "
+            return connected.getpeercert(binary_form=True) or b""
+
+    pair(tmp_path / "tls")  # before the first client
+    assert presented() == certificate(tmp_path / "tls")
+    pair(tmp_path / "tls")
+    eventually(lambda: presented() == certificate(tmp_path / "tls"), "the new certificate")
+    running.idle_descriptors += 5  # of the control, which begins with its first client
 
 
 def test_a_recording_goes_on(proxy: Starter, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from vcproxy.config.certificate_files import files_of
 from vcproxy.config.tables.listener import ListenerTls
 from vcproxy.config.tables.upstream import UpstreamTls
 from vcproxy.drivers.sim import Simulation
@@ -26,7 +27,9 @@ class World:
         self.pair("old")
         self.pair("new")
         self.use("old", "certificate", "key")
-        self.context = make_context(self.host, "web", self.table, ("web",))
+        self.context = make_context(
+            "web", files_of(self.table), lambda: self.host.server_tls(self.table), ("web",)
+        )
 
     @property
     def table(self) -> ListenerTls:
@@ -44,8 +47,11 @@ class World:
         for file in files:
             shutil.copy(self.folder / name / file, self.folder / file)
 
+    def servers(self, table: UpstreamTls) -> TlsContext:
+        return make_context("upstream.db", files_of(table), lambda: self.host.client_tls(table))
+
     def remake(self) -> list[Remade]:
-        return remake(self.host, [self.context])
+        return remake([self.context])
 
 
 @pytest.fixture
@@ -115,22 +121,46 @@ def test_a_key_that_may_not_be_read_counts_as_unchanged(
 def test_authorities_for_servers(world: World, tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(ca)
-    context = make_context(world.host, "upstream.db", UpstreamTls.model_construct(ca=ca))
+    context = world.servers(UpstreamTls.model_construct(ca=ca))
     assert (list(context.digests), context.listeners) == ([ca], ())
     trustme.CA().cert_pem.write_to_path(ca)
-    (remade,) = remake(world.host, [context])
+    (remade,) = remake([context])
     assert remade.error == ""
-    system = make_context(world.host, "upstream.web", UpstreamTls())
-    assert remake(world.host, [system]) == [], "the authorities of the system are not watched"
+    assert remake([world.servers(UpstreamTls())]) == [], (
+        "the authorities of the system are not watched"
+    )
 
 
 def test_each_context_is_on_its_own(world: World, tmp_path: Path) -> None:
     """A broken pair of one listener does not stop those of others."""
     ca = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(ca)
-    other: TlsContext = make_context(world.host, "upstream.db", UpstreamTls.model_construct(ca=ca))
+    other = world.servers(UpstreamTls.model_construct(ca=ca))
     world.use("new", "key")
     trustme.CA().cert_pem.write_to_path(ca)
-    bad, good = remake(world.host, [world.context, other])
+    bad, good = remake([world.context, other])
     assert bad.error
     assert not good.error
+
+
+def test_the_outcome_is_logged_and_an_error_once(world: World) -> None:
+    logged: list[str] = []
+    used: list[object] = []
+
+    def log(level: str, text: str, error: Exception | None = None) -> None:
+        logged.append(f"{level} {text}")
+
+    def use() -> list[bool]:
+        return [each.use(lambda _, made: used.append(made), log) for each in world.remake()]
+
+    world.use("new", "key")
+    assert (use(), use()) == ([False], [False])
+    assert used == []
+    world.use("new", "certificate")
+    assert (use(), use()) == ([True], [])
+    assert len(used) == 1
+    error = f"key {world.folder}/key: does not belong to certificate {world.folder}/certificate"
+    assert logged == [
+        f"error web: the changed TLS files are not used: {error}",
+        "info web: new connections use the changed TLS files",
+    ]

@@ -11,27 +11,32 @@ import select
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from random import Random
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from vcproxy.app.runtime_directory import control_socket, prepare_directory
 from vcproxy.app.start import StartError
+from vcproxy.config.certificate_files import files_of
 from vcproxy.config.tables.control import UNIX
 from vcproxy.control.controlled import Controlled
 from vcproxy.drivers.epoll.accepting import bind
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine
+from vcproxy.engine.mutex import Mutex
 
 if TYPE_CHECKING:
     from vcproxy.app.log import LineLog
     from vcproxy.config.loader import Configuration
     from vcproxy.control.bus_door import BusDoor
     from vcproxy.drivers.epoll.unix_socket import SocketFile
+    from vcproxy.engine.listener import Listener
+    from vcproxy.listeners.tls_contexts import TlsContext
 
 MODE: Final = "0600"
 """The mode of a Unix socket whose address has none: only its user may stop the proxy."""
@@ -68,7 +73,7 @@ class ControlThread:
         self._sockets: dict[Address, socket.socket] = {}
         self._files: list[SocketFile] = []
         self._datagrams: list[Address] = []
-        self._tls: object = None
+        self._tls: TlsContext | None = None
         self._stopping = False
         self._wakeup = -1
         self._thread: threading.Thread | None = None
@@ -76,7 +81,7 @@ class ControlThread:
     def bind(self) -> None:
         """Bind the sockets. Raises StartError, except for the default socket: that is logged."""
         table = self._configuration.settings.control
-        self._tls = _context(self._configuration)
+        self._tls = _tls_context(self._configuration)
         try:
             for each in table.bus:
                 if each == UNIX:
@@ -203,13 +208,38 @@ class ControlThread:
         )
         self._proxy.begin(self)
         door = BusDoor(driver.engine, self._proxy, settings)
+        secure: list[Listener] = []
+        if self._tls is not None:
+            self._renew(self._tls, secure)  # it was made long before the first client
         for address, sock in self._sockets.items():
-            tls = self._tls if address.secure else None
+            tls = self._tls.made if self._tls is not None and address.secure else None
             mutual = table.tls is not None and table.tls.client_ca is not None
-            driver.listen(address, door.listener(address, tls, mutual=mutual), sock)
+            listener = door.listener(address, tls, mutual=mutual)
+            driver.listen(address, listener, sock)
+            if tls is not None:
+                secure.append(listener)
         for address in self._datagrams:
             door.datagrams(address)
+        if self._tls is not None:
+            from vcproxy.listeners.files_watch import FilesWatch
+
+            renew = partial(self._renew, self._tls, secure)
+            watch = FilesWatch(driver.engine, Mutex(), renew, renew)
+            with watch.mutex.hold(driver.engine):
+                watch.use((), map(str, self._tls.digests), again=False)
         return door
+
+    def _renew(self, tls: TlsContext, secure: Sequence[Listener]) -> None:
+        """Use new certificates and keys. They are read in this thread, which serves no traffic."""
+        from vcproxy.listeners.tls_contexts import remake
+
+        def use(context: TlsContext, made: object) -> None:
+            context.made = made
+            for listener in secure:
+                listener.tls = made
+
+        for remade in remake([tls]):
+            remade.use(use, self._log)
 
     def _turn(self, driver: EpollDriver) -> None:
         """Turn until the end, within SHARE."""
@@ -229,15 +259,19 @@ class ControlThread:
         poll.poll(seconds * 1000)
 
 
-def _context(configuration: Configuration) -> object:
+def _tls_context(configuration: Configuration) -> TlsContext | None:
     """Return the TLS context of the door; None: it has none. Raises StartError."""
     tls = configuration.settings.control.tls
     if tls is None:
         return None
     from vcproxy.drivers.tls_context import server_context
+    from vcproxy.listeners.tls_contexts import make_context
+
+    def make() -> object:
+        return server_context(tls.certificate, tls.key, client_ca=tls.client_ca)
 
     try:
-        return server_context(tls.certificate, tls.key, client_ca=tls.client_ca)
+        return make_context("control", files_of(tls), make)
     except ValueError as error:
         raise StartError(f"{configuration.file}: control.tls: {error}") from None
 

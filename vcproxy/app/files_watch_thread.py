@@ -8,6 +8,7 @@ tests/e2e/test_watch.py.
 from __future__ import annotations
 
 import random
+import signal
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -56,7 +57,10 @@ class FilesWatchThread:
         _use(self._watch, reloading, renewing, False)
         self._driver.turn(0.0)  # the files are watched before the proxy reports that it is ready
         self._thread = threading.Thread(target=self._driver.run, name="watch")
+        # The thread inherits the signal mask: it must not get signals that others wait for.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self._thread.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def close(self) -> None:
         """End the thread."""

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from vcproxy.app.log import LineLog
     from vcproxy.drivers.epoll.offload import Offload
     from vcproxy.engine.engine import Engine
-    from vcproxy.listeners.hosts import Host
     from vcproxy.listeners.listeners import Listeners
     from vcproxy.listeners.plan import Plan
     from vcproxy.listeners.service_manager import ServiceManager
@@ -41,7 +40,6 @@ class Reloads:
         listeners: Listeners,
         engines: Sequence[Engine],
         *,
-        host: Host,
         recording: Recording | None,
         offload: Offload,
         service_manager: ServiceManager,
@@ -61,7 +59,6 @@ class Reloads:
         self._offload = offload
         self._service_manager = service_manager
         self._log = log
-        self._host = host
         self._requested = 0  # number of reloads requested so far
         self._watch_thread: FilesWatchThread | None = None
         self.automatic = AutomaticReloads(
@@ -181,7 +178,7 @@ class Reloads:
         plan = self._listeners.planned
         assert plan is not None
         if plan.contexts and not self.ending:
-            self.load(partial(remake, self._host), plan.contexts, partial(self._remade, plan))
+            self.load(remake, plan.contexts, partial(self._remade, plan))
 
     def _remade(self, plan: Plan, value: object, error: Exception | None) -> None:
         assert error is None
@@ -189,19 +186,8 @@ class Reloads:
             self.renew()  # a reload was faster; it may have read older files
             return
         assert isinstance(value, list)
-        used = [self._use_remade(remade) for remade in value]
+        used = [
+            each.use(self._listeners.renew, self._log) for each in value if isinstance(each, Remade)
+        ]
         if any(used):
             self.automatic.watch(again=True)
-
-    def _use_remade(self, remade: Remade) -> bool:
-        context = remade.context
-        if remade.error:
-            if remade.error != context.refused:
-                context.refused = remade.error
-                text = f"{context.name}: the changed TLS files are not used: {remade.error}"
-                self._log("error", text)
-            return False
-        self._listeners.renew(context, remade.made)
-        context.digests, context.refused = remade.digests, ""
-        self._log("info", f"{context.name}: new connections use the changed TLS files")
-        return True

@@ -143,7 +143,6 @@ class Proxy:
                 configuration,
                 self._listeners,
                 engines,
-                host=host,
                 recording=recording,
                 offload=self._offload,
                 service_manager=self._service_manager,

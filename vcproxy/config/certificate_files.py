@@ -10,21 +10,25 @@ from vcproxy.config.errors import KeyProblem
 from vcproxy.config.plugin import Plugin
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.schema import Settings
+from vcproxy.config.tables.control import ControlTls
 from vcproxy.config.tables.listener import KeyPair, ListenerTls
 from vcproxy.config.tables.upstream import UpstreamTls
 
 
-def files_of(tls: ListenerTls | UpstreamTls) -> tuple[Path, ...]:
+def files_of(tls: ListenerTls | ControlTls | UpstreamTls) -> tuple[Path, ...]:
     """Return the files that a table names."""
     if isinstance(tls, UpstreamTls):
         return () if tls.ca is None else (tls.ca,)
-    pairs = (tls, *tls.names.values())
+    pairs = (tls, *tls.names.values()) if isinstance(tls, ListenerTls) else (tls,)
     files = [file for pair in pairs for file in (pair.certificate, pair.key)]
     return tuple(files if tls.client_ca is None else [*files, tls.client_ca])
 
 
 def certificate_files(settings: Settings, plugins: Iterable[Plugin]) -> tuple[Path, ...]:
-    """Return the files of all listeners, plugins and upstreams, each once."""
+    """Return the files of all listeners, plugins and upstreams, each once.
+
+    The control watches its own.
+    """
     tables: list[ListenerTls | UpstreamTls] = [
         listener.tls for listener in settings.listener if listener.tls is not None
     ]

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from vcproxy.config.certificate_files import files_of
+from vcproxy.config.tables.listener import ListenerTls
 from vcproxy.engine.address import Address
 from vcproxy.engine.tcp import TcpOptions
 from vcproxy.listeners.tls_contexts import TlsContext, make_context
@@ -16,7 +19,7 @@ from vcproxy.listeners.tls_contexts import TlsContext, make_context
 if TYPE_CHECKING:
     from vcproxy.config.loader import Configuration
     from vcproxy.config.plugin import Plugin
-    from vcproxy.config.tables.listener import ListenerTable, ListenerTls
+    from vcproxy.config.tables.listener import ListenerTable
     from vcproxy.config.tables.upstream import UpstreamTls
     from vcproxy.listeners.hosts import Host
 
@@ -73,7 +76,12 @@ def plan(configuration: Configuration, host: Host) -> Plan:
     def made(
         name: str, table: ListenerTls | UpstreamTls, listeners: tuple[str, ...] = ()
     ) -> object:
-        contexts.append(make_context(host, name, table, listeners))
+        make = (
+            partial(host.server_tls, table)
+            if isinstance(table, ListenerTls)
+            else partial(host.client_tls, table)
+        )
+        contexts.append(make_context(name, files_of(table), make, listeners))
         return contexts[-1].made
 
     def planned_listener(entry: ListenerTable) -> PlannedListener:

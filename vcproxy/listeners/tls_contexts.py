@@ -6,17 +6,13 @@ listeners and connections continue, and new connections use the new one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vcproxy.config.certificate_files import files_of
-from vcproxy.config.tables.listener import ListenerTls
-
 if TYPE_CHECKING:
-    from vcproxy.config.tables.upstream import UpstreamTls
-    from vcproxy.listeners.hosts import Host
+    from vcproxy.engine.log_function import LogFunction
 
 _UNREADABLE = "unreadable"
 
@@ -27,9 +23,10 @@ class TlsContext:
 
     name: str
     """What uses it, for the log: `web`, `upstream.db`."""
-    table: ListenerTls | UpstreamTls
+    make: Callable[[], object]
+    """Makes it from the files; raises ValueError if they cannot be used."""
     made: object
-    """The context of a listener, an ssl.SSLContext, or the ClientTls of connections to servers."""
+    """An ssl.SSLContext of listeners, or the ClientTls of connections to servers."""
     digests: Mapping[Path, str]
     """The content of its files, before it was made from them."""
     listeners: tuple[str, ...] = ()
@@ -57,39 +54,52 @@ class Remade:
     digests: Mapping[Path, str]
     error: str = ""
 
+    def use(self, use: Callable[[TlsContext, object], None], log: LogFunction) -> bool:
+        """Call `use`, if there is a new context to use; return whether there is.
+
+        The outcome is logged, the same error once.
+        """
+        context = self.context
+        if self.error:
+            if self.error != context.refused:
+                context.refused = self.error
+                text = f"{context.name}: the changed TLS files are not used: {self.error}"
+                log("error", text)
+            return False
+        use(context, self.made)
+        context.digests, context.refused = self.digests, ""
+        log("info", f"{context.name}: new connections use the changed TLS files")
+        return True
+
 
 def make_context(
-    host: Host, name: str, table: ListenerTls | UpstreamTls, listeners: tuple[str, ...] = ()
+    name: str, files: Sequence[Path], make: Callable[[], object], listeners: tuple[str, ...] = ()
 ) -> TlsContext:
-    """Make a context. Raises ValueError for files that cannot be used."""
-    digests = file_digests(table)
-    return TlsContext(name, table, _make(host, table), digests, listeners)
+    """Make a context from these files. Raises ValueError if they cannot be used."""
+    digests = file_digests(files)
+    return TlsContext(name, make, make(), digests, listeners)
 
 
-def remake(host: Host, contexts: Iterable[TlsContext]) -> list[Remade]:
+def remake(contexts: Iterable[TlsContext]) -> list[Remade]:
     """Make those contexts again whose files have changed. It reads files, on any thread."""
     remade = []
     for context in contexts:
-        digests = file_digests(context.table)
+        digests = file_digests(context.digests)
         if not context.differs(digests):
             continue
         try:
-            remade.append(Remade(context, _make(host, context.table), digests))
+            remade.append(Remade(context, context.make(), digests))
         except ValueError as error:
             remade.append(Remade(context, None, digests, str(error)))
     return remade
 
 
-def _make(host: Host, table: ListenerTls | UpstreamTls) -> object:
-    return host.server_tls(table) if isinstance(table, ListenerTls) else host.client_tls(table)
-
-
-def file_digests(table: ListenerTls | UpstreamTls) -> dict[Path, str]:
-    """Return the digests of the files that a table names; "" for one that is not there."""
+def file_digests(files: Iterable[Path]) -> dict[Path, str]:
+    """Return the digests of files; "" for one that is not there."""
     from vcproxy.engine.content_watch import content_digest  # hashlib: only where TLS is used
 
     digests = {}
-    for path in files_of(table):
+    for path in files:
         try:
             digests[path] = content_digest(path.read_bytes())
         except PermissionError:
