@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,6 +34,7 @@ def test_the_examples_print_what_the_page_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # no other proxy is found there
     listeners = []
     for block in blocks(PAGE, "python"):
         name = block.text.partition("\n")[0].removeprefix("# ")
@@ -43,6 +46,8 @@ def test_the_examples_print_what_the_page_shows(
     running = Running(tmp_path / "proxy.toml")
     try:
         os.kill(running.pid, signal.SIGUSR2)
+        signalled = [sys.executable, "-m", "vcproxy", "signal", "DOOR1"]
+        assert subprocess.run(signalled, capture_output=True, check=True).stdout == b"DONE\n"
         running.wait_for("the settings were read")
         (tmp_path / "readings").write_text("21.5\n")
         (tmp_path / "settings.json").write_text("{}")
