@@ -78,6 +78,7 @@ def test_messages_of_plugins_reach_them_in_their_worker(proxy: Starter, tmp_path
     assert ask(door(running), "who/OPEN8").startswith("INVALID command=OPEN8")
     assert ask(door(running), "CLOSE") == "UNKNOWN command=CLOSE"
     assert "OPEN<number>" in ask(door(running), "HELP")
+    assert "usage=OPEN<number>" in ask(door(running), "HELP command=OPEN7")
 
 
 def test_a_reload_is_answered_when_all_workers_use_it(proxy: Starter, tmp_path: Path) -> None:
