@@ -212,6 +212,7 @@ def test_new_connections_use_a_new_certificate(proxy: Starter, tmp_path: Path) -
             (tmp_path / "new" / name).rename(tmp_path / "tls" / name)
         renewed(running, tmp_path / "tls")
         echoes(old)
+    running.wait_for("new connections use the changed TLS files")
     assert running.log.count("new connections use the changed TLS files") == 1
     assert "reloaded" not in running.log
 
@@ -229,6 +230,7 @@ def test_half_a_pair_is_refused_and_the_old_one_serves(proxy: Starter, tmp_path:
     assert shown(running) == before
     (tmp_path / "new/key.pem").rename(tmp_path / "tls/key.pem")
     renewed(running, tmp_path / "tls")
+    running.wait_for("new connections use the changed TLS files")
     assert running.log.count("are not used") == 1
 
 
