@@ -8,10 +8,10 @@ from ipaddress import ip_network
 import pytest
 
 from tests.control.proxy_double import ProxyDouble
+from vcproxy.bus.dispatch.routes import KEPT, Routes
 from vcproxy.bus.message import definitions
 from vcproxy.bus.message.bus_message import BusMessage
 from vcproxy.control.bus_door import MAX_CONNECTIONS, BusDoor, DoorSettings, allowed
-from vcproxy.control.routes import KEPT, Routes
 from vcproxy.drivers.sim import Peer, Simulation
 from vcproxy.engine.address import Address
 from vcproxy.testing.bus_peer import BusPeer

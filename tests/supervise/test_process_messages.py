@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from vcproxy.api import Address, Process, ReceivedMessage, State, on_message
+from vcproxy.bus.dispatch import routes
 from vcproxy.engine.bus_messages import KEPT, BusMessages
-from vcproxy.supervise.machine_door import MAX_ROUTES, MachineDoor
+from vcproxy.supervise.machine_door import MachineDoor
 from vcproxy.testing import SimulatedMachines
 
 
@@ -137,7 +138,7 @@ def test_a_machine_may_receive_a_standard_message_itself() -> None:
         assert machines.statuses == []
 
 
-@pytest.mark.parametrize(("between", "kept"), [(MAX_ROUTES - 2, True), (MAX_ROUTES - 1, False)])
+@pytest.mark.parametrize(("between", "kept"), [(routes.KEPT - 2, True), (routes.KEPT - 1, False)])
 def test_a_reply_is_dropped_after_many_messages(between: int, kept: bool) -> None:
     with SimulatedMachines({"house/Guard": Guard}) as machines:
         caller = Caller(machines, "house/Guard")

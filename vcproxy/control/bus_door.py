@@ -29,10 +29,10 @@ from vcproxy.bus.dispatch.dispatcher import (
     pattern_of,
     usage_of,
 )
+from vcproxy.bus.dispatch.routes import Routes
 from vcproxy.bus.dispatch.standard_messages import StandardMessages
 from vcproxy.bus.message.bus_message import BusMessage
 from vcproxy.control.commands import COMMANDS, Command, CommandReply, shortened
-from vcproxy.control.routes import Routes
 from vcproxy.control.service_link import ServiceLink
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.datagrams import BindFailed

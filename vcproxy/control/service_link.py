@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.bus.connections.permanent_connection import BusQueueFull, PermanentConnection
 from vcproxy.bus.dispatch.received_message import ReceivedMessage
-from vcproxy.control.routes import Routes
+from vcproxy.bus.dispatch.routes import Routes
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.mutex import Mutex
 

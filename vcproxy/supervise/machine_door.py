@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from vcproxy.bus.connections.message_listener import MessageListener
 from vcproxy.bus.dispatch.dispatcher import Dispatcher, Match
+from vcproxy.bus.dispatch.routes import Routes
 from vcproxy.bus.dispatch.standard_messages import StandardMessages
 from vcproxy.bus.message.bus_message import BusMessage
 from vcproxy.engine.continuation import OwnedCall
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 
 MAX_CONNECTIONS: Final = 24
 """The most connections: operators and tools, as at the bus of a proxy."""
-
-MAX_ROUTES: Final = 1000
-"""Messages whose replies find their sender. Which of them will still be answered is not known, so
-the oldest is forgotten for a new one."""
 
 
 class Exchange(Protocol):
@@ -51,15 +48,14 @@ class Exchange(Protocol):
 class MachineDoor(MessageListener):
     """A listener for the bus of a process. The service is the last part of the machine's name."""
 
-    __slots__ = ("_exchange", "_last", "_routes")
+    __slots__ = ("_exchange", "_routes")
 
     def __init__(self, process: Process, exchange: Exchange) -> None:
         engine = process.engine
         dispatcher = Dispatcher(process.name.rpartition("/")[2], log=engine.log)
         super().__init__(engine, f"{process.name} bus", dispatcher, max_connections=MAX_CONNECTIONS)
         self._exchange = exchange
-        self._routes: dict[int, Callable[[BusMessage], object]] = {}
-        self._last = 0
+        self._routes = Routes()
         exchange.on_reply = self._reply
         dispatcher.add("machine", self._pass_on, match=self._is_for_machine)
         _MachineMessages(dispatcher, process, exchange)
@@ -68,12 +64,9 @@ class MachineDoor(MessageListener):
         return Match.YES if self._exchange.takes(message.command) else Match.NO
 
     def _pass_on(self, received: ReceivedMessage) -> None:
-        if len(self._routes) >= MAX_ROUTES:
-            del self._routes[next(iter(self._routes))]
-        self._last += 1
-        self._routes[self._last] = received.send_back
+        route = self._routes.add(received.send_back)
         text = received.message.to_text()
-        if not self._exchange.deliver(received.command, text, route=self._last):
+        if not self._exchange.deliver(received.command, text, route=route):
             self.dispatcher.reply_invalid(received, "too many messages wait for this machine")
 
     def _reply(self, route: int, text: str) -> None:
