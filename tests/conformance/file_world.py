@@ -12,6 +12,7 @@ from typing import Protocol
 
 from tests.engine.world import EventRecorder
 from vcproxy.drivers.epoll import EpollDriver
+from vcproxy.drivers.epoll.inotify import InotifyWatching
 from vcproxy.drivers.sim.driver import SimDriver
 from vcproxy.drivers.sim.files.files import SimFiles
 from vcproxy.drivers.watching.file_watcher import FileWatcher
@@ -160,7 +161,10 @@ class FileWorld:
             driver = self.world.driver
             for _ in range(6):  # the records are there at once
                 driver.turn(0.0)
-            self.world.run(lambda: driver.watching is None or not driver.watching.at_intervals)
+            self.world.run(lambda: driver.watching is None or self._idle(driver.watching))
+
+    def _idle(self, watching: InotifyWatching) -> bool:
+        return not (watching.at_intervals or watching.watcher.busy)
 
 
 class Watched:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.engine.world import engine
 from vcproxy.drivers.sim import NetworkFaults, Simulation, seeds
+from vcproxy.drivers.watching import file_watcher
 from vcproxy.engine.file_changes import FileChanged, FileEvent
 
 from .file_world import FileWorld, RealFiles, Watched
@@ -133,7 +134,8 @@ def run(world: FileWorld, seed: int, turn: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("seed", list(seeds(100)))
-def test_in_a_simulation(seed: int) -> None:
+def test_in_a_simulation(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_watcher, "SCANNED", (1, 3, 2048)[seed % 3])  # entries in one turn
     faults = NetworkFaults(short=0.5, one_byte=0.2)
     world = SimWorld()
     with Simulation(seed, faults) as sim:
@@ -145,7 +147,8 @@ def test_in_a_simulation(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", list(seeds(30)))
-def test_with_the_kernel(seed: int, tmp_path: Path) -> None:
+def test_with_the_kernel(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_watcher, "SCANNED", (1, 3, 2048)[seed % 3])
     (tmp_path / "top").mkdir()
     world = EpollWorld()
     try:

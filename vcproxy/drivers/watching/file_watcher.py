@@ -113,6 +113,8 @@ class FileWatcher:
         self.lookups = Lookups(host.system, self.inodes)
         self.cause = 0
         """The bits of the record that is the reason to look again; 0: none."""
+        self.handled = 0
+        """Batches of records that were handled."""
         self._opened: dict[WatchedPaths | ContentWatcher, None] = {}
         self._scans: deque[tuple[PathWatch, Iterator[None]]] = deque()
         self._scanned: dict[PathWatch, None] = {}  # since the kernel's queue was empty
@@ -147,6 +149,11 @@ class FileWatcher:
 
     # -- for path watches --------------------------------------------------------------------
 
+    @property
+    def busy(self) -> bool:
+        """Whether directories remain to be scanned."""
+        return bool(self._scans or self._scanned)
+
     def scan(self, watch: PathWatch, prefix: str, told: FileEvent) -> None:
         """Scan a directory of a watch soon."""
         self._scans.append((watch, watch.scan(prefix, told)))
@@ -164,7 +171,7 @@ class FileWatcher:
         """Handle the next records; return whether there were any."""
         records, _ = self.system.read()
         self._handle(records)
-        if self._scans or self._scanned:
+        if self.busy:
             self.work()
         return bool(records)
 
@@ -175,6 +182,7 @@ class FileWatcher:
         return drained
 
     def _handle(self, records: Iterable[Record]) -> None:
+        self.handled += 1
         by_wd = self.inodes.by_wd
         for wd, mask, name in records:
             inode = by_wd.get(wd)
@@ -202,8 +210,6 @@ class FileWatcher:
         else:
             for lookup in list(inode.names.get(name, ())):
                 lookup.look()
-            for watch, prefix in inode.listeners:
-                watch.names_changed(mask, prefix, name)
 
     def _overflowed(self) -> None:
         self.lookups.look()
@@ -235,5 +241,5 @@ class FileWatcher:
             scanned, self._scanned = self._scanned, {}
             for watch in scanned:
                 watch.scanned()
-        if self._scans or self._scanned:
+        if self.busy:
             self._schedule()

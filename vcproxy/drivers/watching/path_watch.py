@@ -22,13 +22,16 @@ if TYPE_CHECKING:
 
 NOTHING = FileEvent(0)
 
+LISTING = fs.OPEN | fs.ACCESS | fs.CLOSE_NOWRITE
+"""What a scan causes itself: it is not watched before the scan is done."""
+
 
 class PathWatch:
     """Reports what happens at one path."""
 
     __slots__ = ("_branches", "_directory_only", "_failed", "_follow", "_inode", "_kinds", "_known",
                  "_looked", "_lookup", "_mask", "_name", "_path", "_patterns", "_recursive",
-                 "_report", "_there", "_watcher")  # fmt: skip
+                 "_report", "_scanning", "_there", "_watcher")  # fmt: skip
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class PathWatch:
         self._inode: Inode | None = None
         self._branches: dict[str, Inode] | None = None  # directories below it, by "sub/"
         self._known: dict[str, dict[str, int]] | None = None  # see _repeats
+        self._scanning: str | None = None  # the directory that is being scanned
         self._failed = False
 
     def begin(self) -> None:
@@ -97,22 +101,17 @@ class PathWatch:
 
     def happened(self, mask: int, prefix: str, name: str) -> None:
         """Report a record about an entry, about the watched file, or about a directory below."""
-        if self._known is not None and mask & fs.NAMES and self._repeats(mask, prefix, name):
+        if self._known is not None and name and self._repeats(mask, prefix, name):
             return
+        if self._recursive and mask & fs.ISDIR and mask & fs.NAMES:
+            self._cut(f"{prefix}{name}/")
+            if mask & fs.APPEARS:
+                self._watcher.scan(self, f"{prefix}{name}/", FileEvent.CREATED)
         if not mask & self._mask or (prefix and not name):  # its own directory reports that too
             return
         kinds = kinds_of(mask)
         if self._patterns is None or self._matches(name, kinds):
             self._report(FileChanged(self._name, self._path, prefix + name, kinds, mask))
-
-    def names_changed(self, mask: int, prefix: str, name: str) -> None:
-        """Watch a new directory below a recursive watch; do not watch one that is gone."""
-        if self._recursive and mask & fs.ISDIR:
-            below = f"{prefix}{name}/"
-            if mask & fs.DISAPPEARS:
-                self._cut(below)
-            elif mask & fs.APPEARS:
-                self._watcher.scan(self, below, FileEvent.CREATED)
 
     def ended(self, mask: int, prefix: str) -> None:
         """What is watched, or a directory below it, is gone or unmounted."""
@@ -151,27 +150,14 @@ class PathWatch:
         if end is None or self._inode is None or prefix in (self._branches or ()):
             return
         place = f"{end.place}/{prefix}".rstrip("/") or "/"
-        told &= self._kinds
+        self._scanning = prefix
         try:
-            inode = self._watcher.inodes.watch(place, fs.NAMES | fs.SELF, directory=True)
+            inode = self._watcher.inodes.watch(place, self._scan_mask, directory=True)
             inode.listen(self, prefix)
             if prefix:
                 self._branches = self._branches or {}
                 self._branches[prefix] = inode
-            known: dict[str, int] = {}
-            if told:
-                self._known = self._known or {}
-                self._known[prefix] = known
-            for name, directory, number in self._watcher.system.entries(place):
-                if told:
-                    known[name] = number
-                if told and (self._patterns is None or self._matches(name, told)):
-                    kinds = told | FileEvent.DIRECTORY if directory else told
-                    self._tell(prefix + name, kinds, fs.CREATE | fs.ISDIR * directory)
-                if directory and self._recursive:
-                    self._watcher.scan(self, f"{prefix}{name}/", told)
-                yield
-            # Only now: to list a directory is to open and to read it, which would be reported.
+            yield from self._list(inode, place, prefix, told & self._kinds)
             self._watcher.inodes.watch(place, self._whole_mask, directory=True)
         except (FileNotFoundError, NotADirectoryError):
             return  # it was replaced in this moment, which is reported
@@ -179,10 +165,37 @@ class PathWatch:
             self._fail(prefix[:-1], reason(error))
             if error.errno == errno.ENOSPC:  # the rest would fail, too
                 self._watcher.stop_scans(self)
+        finally:
+            self._scanning = None
+
+    def _list(self, inode: Inode, place: str, prefix: str, told: FileEvent) -> Iterator[None]:
+        """Report the entries of a watched directory."""
+        watcher, known = self._watcher, dict[str, int]()
+        if told:
+            self._known = self._known or {}
+            self._known[prefix] = known
+        begun = watcher.handled
+        for name, directory, number in watcher.system.entries(place):
+            yield
+            if inode is not (self._branches or {}).get(prefix, self._inode):
+                return  # it has been moved away
+            if watcher.handled != begun:  # the entry may be out of date
+                number = 0 if name in known else watcher.system.number(f"{place}/{name}")
+            if not number:
+                continue
+            if told:
+                known[name] = number
+            if told and (self._patterns is None or self._matches(name, told)):
+                kinds = told | FileEvent.DIRECTORY if directory else told
+                self._tell(prefix + name, kinds, fs.CREATE | fs.ISDIR * directory)
+            if directory and self._recursive:
+                watcher.scan(self, f"{prefix}{name}/", told)
 
     def scanned(self) -> None:
-        """The kernel has reported all that happened before the last scan."""
-        self._known = None
+        """The kernel has reported all that happened before now."""
+        known, self._known = self._known or {}, None
+        if self._scanning in known:
+            self._known = {self._scanning: known[self._scanning]}
 
     def _cut(self, prefix: str) -> None:
         """Stop watching the directories below it whose paths begin so."""
@@ -204,6 +217,10 @@ class PathWatch:
     def _whole_mask(self) -> int:
         return self._mask | fs.SELF | (fs.NAMES if self._recursive else 0)
 
+    @property
+    def _scan_mask(self) -> int:
+        return (self._whole_mask | fs.NAMES) & ~LISTING
+
     def _scans(self, told: FileEvent) -> bool:
         end = self._end
         directory = end is not None and end.kind is Kind.DIRECTORY
@@ -212,7 +229,7 @@ class PathWatch:
     def _look(self, told: FileEvent) -> None:
         """Watch what is there now; `told`: how to report the entries of a directory."""
         last, was_there = self._inode, self._there
-        inode = self._watch(fs.NAMES | fs.SELF if self._scans(told) else self._whole_mask)
+        inode = self._watch(self._scan_mask if self._scans(told) else self._whole_mask)
         if inode is last and was_there == self._there:
             return
         if inode is not last:
@@ -271,14 +288,16 @@ class PathWatch:
             self._inode = None
 
     def _repeats(self, mask: int, prefix: str, name: str) -> bool:
-        """Return whether a record tells what a scan has found already.
+        """Return whether a record tells what a scan has found already, or will find.
 
-        `_known` has the names, with their inode numbers, in the directories that were scanned since
-        the kernel's queue was empty: it may have records of earlier changes.
+        `_known` has the names, with their inode numbers, in the directories that are being scanned,
+        or were since the kernel's queue was empty: it may have records of earlier changes.
         """
         known = (self._known or {}).get(prefix)
         if known is None:
             return False
+        if not mask & fs.NAMES:
+            return name not in known  # the scan comes to it later
         if mask & fs.DISAPPEARS:
             return known.pop(name, None) is None
         end = self._end
