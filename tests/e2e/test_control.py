@@ -168,6 +168,56 @@ def test_messages_of_plugins_reach_them(proxy: Starter, tmp_path: Path) -> None:
     assert ask(address, "doors/HELP command=SHUT") == "UNKNOWN command=SHUT"
 
 
+def test_messages_are_checked_against_the_definitions_of_the_operator(
+    proxy: Starter, tmp_path: Path
+) -> None:
+    (tmp_path / "doors.py").write_text(DOORS)
+    (tmp_path / "OPEN3.conf").write_text("[key]\ntype = integer\n")
+    text = (
+        f'[control]\nmessages = ["{tmp_path}"]\n[[listener]]\nname = "doors"\nplugin = "doors.py"\n'
+    )
+    running = proxy(text + ECHO)
+    assert ask(door(running), "OPEN3 key=7") == "OPENED number=3"
+    assert ask(door(running), "OPEN3") == (
+        'INVALID command=OPEN3;message=the parameter "key" is missing'
+    )
+    assert ask(door(running), "OPEN4") == "OPENED number=4"
+    (tmp_path / "OPEN3.conf").write_text("[key]\ntype = number\n")
+    for option in ("-t", "-c"):
+        options = ["-t", "-c"] if option == "-t" else ["-c"]
+        done = subprocess.run(
+            [*VCPROXY, *options, running.file],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert done.returncode == 1
+        wrong = f'{tmp_path}/OPEN3.conf:2: "number" is not a type'
+        assert done.stderr.startswith(f"{running.file}: control.messages: {wrong}")
+
+
+def test_a_recorded_run_is_replayed_with_its_messages_and_its_stop(
+    proxy: Starter, tools: Tools, tmp_path: Path
+) -> None:
+    (tmp_path / "doors.py").write_text(DOORS)
+    log = tmp_path / "run.log"
+    running = proxy(
+        f'[record]\nfile = "{log}"\n[[listener]]\nname = "doors"\nplugin = "doors.py"\n' + ECHO
+    )
+    address = door(running)
+    assert ask(address, "OPEN3") == "OPENED number=3"
+    with running.connect("echo") as client:
+        client.sendall(b"x")
+        assert exactly(client, 1) == b"x"
+    assert ask(address, "RELOAD") == "RELOADED"
+    assert ask(address, "OPEN4") == "OPENED number=4"
+    assert ask(address, "STOP") == "STOPPING"
+    assert running.wait() == 0
+    replayed = tools.run(*VCPROXY, "replay", str(log)).decode()
+    assert replayed.endswith(" steps, all as recorded\n"), replayed
+
+
 # -- the spelling of others ----------------------------------------------------------------------
 
 

@@ -203,6 +203,10 @@ def _check(file: Path, show: bool) -> None:
     from vcproxy.config.notes import notes
 
     configuration = load(file)
+    if configuration.settings.control.messages:
+        from vcproxy.app.message_definitions import load_definitions
+
+        load_definitions(configuration)
     if show:
         from vcproxy.config.effective import effective
 

@@ -11,7 +11,7 @@ import select
 import signal
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from vcproxy.app.runtime_directory import control_socket, prepare_directory
 from vcproxy.app.start import StartError
 from vcproxy.config.certificate_files import files_of
+from vcproxy.config.errors import ConfigError
 from vcproxy.config.tables.control import UNIX
 from vcproxy.control.controlled import Controlled
 from vcproxy.drivers.epoll.accepting import bind
@@ -32,6 +33,7 @@ from vcproxy.engine.mutex import Mutex
 
 if TYPE_CHECKING:
     from vcproxy.app.log import LineLog
+    from vcproxy.bus.message.definitions import Definitions
     from vcproxy.config.loader import Configuration
     from vcproxy.control.bus_door import BusDoor
     from vcproxy.drivers.epoll.unix_socket import SocketFile
@@ -74,6 +76,7 @@ class ControlThread:
         self._files: list[SocketFile] = []
         self._datagrams: list[Address] = []
         self._tls: TlsContext | None = None
+        self._definitions: Definitions | None = None
         self._stopping = False
         self._wakeup = -1
         self._thread: threading.Thread | None = None
@@ -82,6 +85,8 @@ class ControlThread:
         """Bind the sockets. Raises StartError, except for the default socket: that is logged."""
         table = self._configuration.settings.control
         self._tls = _tls_context(self._configuration)
+        if table.bus and table.messages:
+            self._definitions = self._load_definitions()
         try:
             for each in table.bus:
                 if each == UNIX:
@@ -92,6 +97,14 @@ class ControlThread:
             reason = (error.strerror or str(error)).lower()
             text = f"control.bus: cannot listen at {each}: {reason}"
             raise StartError(f"{self._configuration.file}: {text}") from None
+
+    def _load_definitions(self) -> Definitions:
+        from vcproxy.app.message_definitions import load_definitions  # few proxies have any
+
+        try:
+            return load_definitions(self._configuration)
+        except ConfigError as error:
+            raise StartError(str(error)) from None
 
     def _bind_default(self) -> None:
         path = control_socket(os.getpid())
@@ -201,9 +214,10 @@ class ControlThread:
         settings = DoorSettings(
             table.service,
             socket.gethostname().partition(".")[0],
-            definitions.load(table.messages),
+            self._definitions or definitions.load(),
             table.allow,
             table.services,
+            _connect_context(table.services.values()),
             trace=table.trace,
         )
         self._proxy.begin(self)
@@ -274,6 +288,15 @@ def _tls_context(configuration: Configuration) -> TlsContext | None:
         return make_context("control", files_of(tls), make)
     except ValueError as error:
         raise StartError(f"{configuration.file}: control.tls: {error}") from None
+
+
+def _connect_context(services: Iterable[Address]) -> object:
+    """Return the TLS context for connections to other services; None: none is on tls://."""
+    if not any(each.secure for each in services):
+        return None
+    from vcproxy.drivers.tls_context import client_context
+
+    return client_context()
 
 
 class _Wakeup:
