@@ -42,7 +42,7 @@ def serve_with_workers(configuration: Configuration, trace: str | None) -> int:
         garbage.settle()
         with closing(control):
             control.bind()
-            control.start()
+            master.on_ready = control.start
             ended = master.run()
     except OSError as error:
         raise StartError(str(error)) from None

@@ -95,8 +95,10 @@ class MasterProcess:
         self.questions = Questions(
             self._processes.try_send, feed=self._driver.engine.inbox.feed, after=self._driver.after
         )
-        self.on_bus_reply: Callable[[int, str], None] = _ignore
+        self.on_bus_reply: Callable[[int, str], None] = lambda route, text: None
         """Called with the route and the text of each reply of a plugin to a bus message."""
+        self.on_ready: Callable[[], None] = lambda: None
+        """Called once all workers serve, before this is printed."""
         self._deadline: float | None = None  # when the next call of `_elapsed` is due
         self._service_manager = ServiceManager(log)
         self._files: FilesWatch | None = None  # None: there has been no file to watch
@@ -281,6 +283,7 @@ class MasterProcess:
                 self._drop()
             case do.Ready():
                 self._announce()
+                self.on_ready()
                 self._log("info", f"{self._workers} workers, processes {self._pids}")
                 self._log.print("ready")
                 self._automatic.used(self._current.configuration)
@@ -394,7 +397,3 @@ class MasterProcess:
         for name, reason in only_in_worker_1(self._current.configuration).items():
             if name not in logged:
                 self._log("info", f"{name}: runs in worker 1 only: {reason}")
-
-
-def _ignore(route: int, text: str) -> None:
-    """Drop a reply: there is no door."""
