@@ -222,6 +222,15 @@ def test_the_name_asked_for_is_compared(name: str, fits: bool, capsys: Printed) 
     assert (capsys.readouterr().err == "") is fits
 
 
+@pytest.mark.parametrize("name", ["bücher.example", "xn--bcher-kva.example."])
+def test_a_name_is_sent_in_ascii_without_a_dot_at_its_end(name: str, capsys: Printed) -> None:
+    with serving(issued("xn--bcher-kva.example")) as server:
+        place = f"127.0.0.1:{server.port}"
+        assert cli.main(["check-certificate", "--server-name", name, place]) == 0
+    assert server.name == "xn--bcher-kva.example"
+    assert capsys.readouterr().err == ""
+
+
 def test_a_port_that_refuses(capsys: Printed) -> None:
     place = refusing().removeprefix("tcp://")
     assert cli.main(["check-certificate", place]) == 3

@@ -67,8 +67,13 @@ def names(certificate: x509.Certificate) -> list[str]:
 
 
 def is_for(certificate: x509.Certificate, host: str) -> bool:
-    """Return whether a certificate is for a host: a name, or an IP address (RFC 9525)."""
+    """Return whether a certificate is for a host: a name, or an IP address (RFC 9525).
+
+    Raises UnicodeError for a name that has no form in ASCII; certificates have names in that form.
+    """
     wanted = host.lower().removesuffix(".")
+    if not wanted.isascii():
+        wanted = wanted.encode("idna").decode()
     try:
         wanted = str(ip_address(wanted))
     except ValueError:

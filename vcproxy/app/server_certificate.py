@@ -68,8 +68,9 @@ def presented(place: ServerPlace, name: str, starttls: str, timeout_s: float) ->
             if starttls:
                 _change_to_tls(plain, DIALOGUES[starttls](socket.gethostname()), deadline)
             plain.settimeout(_left(deadline))
+            sni = name.removesuffix(".")  # it has no dot at its end (RFC 6066, 3)
             with _context().wrap_socket(
-                plain, server_hostname=name, do_handshake_on_connect=False
+                plain, server_hostname=sni, do_handshake_on_connect=False
             ) as tls:
                 return _shown_by(tls)
     except ssl.SSLError as error:
