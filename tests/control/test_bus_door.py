@@ -286,6 +286,55 @@ def test_an_endless_line_ends_the_connection_only() -> None:
     assert house.ask("ALIVE").startswith("ABSOLUTELY ")
 
 
+LONG = "A" * 65_000
+
+
+@pytest.mark.parametrize("address", [UNIX, TCP])
+@pytest.mark.parametrize(
+    ("text", "reply"),
+    [
+        (f"ALIVE serial={LONG}{'A' * 500}", "INVALID message=the reply ABSOLUTELY is too long: "),
+        (f"{LONG}{'A' * 530}", "INVALID message=the reply UNKNOWN is too long: "),
+        (f"{LONG}{'A' * 500}/STOP", "INVALID message=the reply INVALID is too long: "),
+        (f"<a:{LONG}{'A' * 500} ALIVE", "INVALID message=the reply ABSOLUTELY is too long: "),
+    ],
+    ids=["parameter", "command", "receiver", "sender"],
+)
+def test_a_message_whose_reply_would_be_too_long(text: str, reply: str, address: Address) -> None:
+    house = House()
+    client = house.client(address)
+    client.send(text)
+    client.send("ALIVE")
+    house.sim.run()
+    assert client.messages[0].to_text().startswith(reply)
+    assert client.messages[1].command == "ABSOLUTELY"
+
+
+@pytest.mark.parametrize("receiver", ["", "doors/"])
+def test_a_message_for_plugins_that_is_too_long_when_it_is_passed_on(receiver: str) -> None:
+    house = House(plugins=("OPEN",))
+    text = f"{receiver}OPEN door=" + r"\q" * 30_000  # each backslash is doubled
+    assert house.ask(text).startswith(
+        "INVALID command=OPEN;message=a message has at most 65536 bytes, this one has 900"
+    )
+    assert house.proxy.delivered == []
+
+
+def test_a_message_that_cannot_be_forwarded_ends_nothing() -> None:
+    house = Services()
+    reply = house.ask(f"cluckd/STOP now={LONG}{'A' * 520}")
+    assert reply.startswith("INVALID command=STOP;message=a message has at most 65536 bytes")
+    client = house.client()
+    client.send(f"<there:{'a' * 200} cluckd/LIST")
+    assert house.cluckd().received == b"<snap:vcproxy_2 cluckd/LIST\n"
+    house.cluckd().send(f"vcproxy_2/LISTED list={LONG}{'A' * 500}\n".encode())
+    house.sim.run()
+    assert client.messages[0].text("message").startswith("the reply LISTED is too long: ")
+    client.send("cluckd/STOP")
+    house.sim.run()
+    assert house.cluckd().received.endswith(b"\n<snap:vcproxy_3 cluckd/STOP\n")
+
+
 def test_a_client_that_does_not_read_is_not_read_from() -> None:
     house = House()
     client = house.sim.client(UNIX)

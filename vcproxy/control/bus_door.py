@@ -32,6 +32,7 @@ from vcproxy.bus.dispatch.dispatcher import (
 from vcproxy.bus.dispatch.routes import Routes
 from vcproxy.bus.dispatch.standard_messages import StandardMessages
 from vcproxy.bus.message.bus_message import BusMessage
+from vcproxy.bus.message.invalid_message import MessageTooLong
 from vcproxy.control.commands import COMMANDS, Command, CommandReply, shortened
 from vcproxy.control.service_link import ServiceLink
 from vcproxy.engine.continuation import Continuation
@@ -212,6 +213,11 @@ class BusDoor:
 
     def _deliver(self, received: ReceivedMessage, name: str, not_taken: Callable[[], None]) -> None:
         message = received.message
+        try:
+            text = message.to_text()
+        except MessageTooLong as error:  # written out, it is longer than it came
+            self._trusted.reply_invalid(received, str(error))
+            return
 
         def delivered(count: int) -> None:
             if not count:
@@ -219,7 +225,7 @@ class BusDoor:
 
         route = self._routes.add(received.send_back)
         self._keep(received)
-        self._proxy.deliver(message.command, message.to_text(), name, route, delivered)
+        self._proxy.deliver(message.command, text, name, route, delivered)
 
     def _replied(self, route: int, text: str) -> None:
         send_back = self._routes.get(route)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from vcproxy.bus.connections.permanent_connection import BusQueueFull, PermanentConnection
 from vcproxy.bus.dispatch.received_message import ReceivedMessage
 from vcproxy.bus.dispatch.routes import Routes
+from vcproxy.bus.message.invalid_message import MessageTooLong
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.mutex import Mutex
 
@@ -80,6 +81,8 @@ class ServiceLink(Continuation):
         )
         try:
             self._connection.send(forwarded)
+        except MessageTooLong as error:  # with the name of the route
+            received.reply("INVALID", command=message.command, message=str(error))
         except BusQueueFull:
             received.reply(
                 "SERVICE_UNAVAILABLE",
@@ -97,6 +100,4 @@ class ServiceLink(Continuation):
 def _return(received: ReceivedMessage, reply: BusMessage) -> None:
     """Send a reply of the service to the sender of the message."""
     sender = received.message
-    received.send_back(
-        replace(reply, server=sender.sent_from_server, service=sender.sent_from_service)
-    )
+    received.send(replace(reply, server=sender.sent_from_server, service=sender.sent_from_service))

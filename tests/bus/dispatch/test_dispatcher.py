@@ -282,6 +282,17 @@ class TestDefinitions:
 
 
 class TestReplies:
+    def test_one_that_is_too_long_is_replaced_by_the_reason(self) -> None:
+        desk = Desk()
+        desk.dispatcher.add(
+            "ECHO", lambda received: received.reply("ECHOED", **received.message.parameters)
+        )
+        desk.receive("<far:away ECHO text=" + "a" * 65_516)
+        assert desk.replies == [
+            "far:away/INVALID message=the reply ECHOED is too long: "
+            "a message has at most 65536 bytes, this one has 65537"
+        ]
+
     def test_a_message_may_be_kept_and_answered_later_and_twice(self) -> None:
         desk = Desk()
         kept: list[ReceivedMessage] = []

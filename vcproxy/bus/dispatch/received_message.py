@@ -9,8 +9,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from vcproxy.bus.message.invalid_message import MessageTooLong
+
 if TYPE_CHECKING:
     from vcproxy.bus.message.bus_message import BusMessage
+
+NAMES: Final = 1024
+"""The most characters of the sender's names in the reply in place of one that is too long."""
 
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -57,5 +62,20 @@ class ReceivedMessage:
         return f"{message.sent_from_server}:{message.sent_from_service}"
 
     def reply(self, command: str, /, **parameters: str | int) -> None:
-        """Send a message to the sender: addressed to the service that it was sent from."""
-        self.send_back(self.message.reply(command, **parameters))
+        """Send a message to the sender: addressed to the service that it was sent from.
+
+        In place of one over the limit of 64 KiB, INVALID is sent with the reason: what a reply
+        repeats of the message may be that long.
+        """
+        self.send(self.message.reply(command, **parameters))
+
+    def send(self, reply: BusMessage) -> None:
+        """Send a reply that is addressed already; in place of one that is too long the reason."""
+        try:
+            self.send_back(reply)
+        except MessageTooLong as error:
+            text = f"the reply {reply.command} is too long: {error}"
+            short = self.message.reply("INVALID", message=text)
+            if len(short.server) + len(short.service) > NAMES:
+                short.server = short.service = ""
+            self.send_back(short)

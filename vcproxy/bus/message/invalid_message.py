@@ -25,7 +25,11 @@ class InvalidMessage(ValueError):
         super().__init__(self.reason if column is None else f"{self.reason} (column {column})")
 
     def __reduce__(self) -> tuple[type[InvalidMessage], tuple[str, int | None]]:
-        return InvalidMessage, (self.reason, self.column)
+        return type(self), (self.reason, self.column)
+
+
+class MessageTooLong(InvalidMessage):
+    """A message of more than 64 KiB."""
 
 
 def printable(reason: str) -> str:

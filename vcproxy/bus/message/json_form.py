@@ -13,7 +13,7 @@ import re
 from json import JSONDecodeError
 from typing import TYPE_CHECKING
 
-from vcproxy.bus.message.invalid_message import InvalidMessage
+from vcproxy.bus.message.invalid_message import InvalidMessage, MessageTooLong
 from vcproxy.bus.message.text_form import BLANKS, LARGEST, Fields, check_fields, check_size
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def to_json(message: BusMessage) -> str:
         fields["parameters"] = {name: _json_value(name, value) for name, value in parameters}
     text = json.dumps(fields, separators=(",", ":"))
     if len(text) > LARGEST:
-        raise InvalidMessage(f"a message has at most {LARGEST} bytes, this one has {len(text)}")
+        raise MessageTooLong(f"a message has at most {LARGEST} bytes, this one has {len(text)}")
     return text
 
 

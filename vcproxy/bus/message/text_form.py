@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from vcproxy.bus.message.invalid_message import InvalidMessage
+from vcproxy.bus.message.invalid_message import InvalidMessage, MessageTooLong
 
 if TYPE_CHECKING:
     from vcproxy.bus.message.bus_message import BusMessage
@@ -247,7 +247,7 @@ def check_fields(message: BusMessage) -> None:
 
 
 def check_size(text: str) -> None:
-    """Raise InvalidMessage if a text has more than 64 KiB."""
+    """Raise MessageTooLong if a text has more than 64 KiB."""
     size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
     if size > LARGEST:
-        raise InvalidMessage(f"a message has at most {LARGEST} bytes, this one has {size}")
+        raise MessageTooLong(f"a message has at most {LARGEST} bytes, this one has {size}")
