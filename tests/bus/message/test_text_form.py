@@ -137,6 +137,8 @@ def test_a_reason_is_one_short_line() -> None:
 def test_a_message_of_64_kib_and_one_more() -> None:
     text = f"LOCK a={'x' * (LARGEST - 7)}"
     assert BusMessage.parse(text + "\r\n").to_text() == text
+    quoted = f'LOCK a="{"x" * (LARGEST - 10)};"'
+    assert BusMessage.parse(f" {quoted}\r\n").to_text() == quoted
     for more in (text + "x", text[:-1] + "ü", f'LOCK a="{"x" * LARGEST}"'):
         with pytest.raises(InvalidMessage, match="a message has at most 65536 bytes, this one has"):
             BusMessage.parse(more)
@@ -212,6 +214,7 @@ def test_what_is_written_is_parsed_as_the_same(message: BusMessage) -> None:
     | st.from_regex(r"[ab:/<]{0,4}[ A]{1,2}[ab=; \"\\]*")
 )
 @example("STOP a=1\0")
+@example("STOP a=1\x1c")  # a blank for Python's str.strip(), not here
 @example(f"STOP{BLANKS}")
 def test_the_short_way_returns_what_the_long_way_returns(text: str) -> None:
     plain = parse_plain(text)
