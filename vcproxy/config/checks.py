@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vcproxy.config import control, local_addresses, user, workers
+from vcproxy.config import control, user, workers
 from vcproxy.config.certificate_files import authorities, key_pair
 from vcproxy.config.errors import KeyProblem, did_you_mean
 from vcproxy.config.log_target import SyslogServer
@@ -53,9 +53,7 @@ def check(
     yield from _needless_binds(settings, plugins)
     yield from _addresses(settings, plugins)
     yield from _datagrams(settings, plugins)
-    for index, listener in enumerate(settings.listener):
-        yield from local_addresses.problems(_bound(index, listener, plugins))
-    yield from local_addresses.lines(settings)
+    yield from _local(settings, plugins)
     yield from _tls_and_addresses(settings, plugins)
     yield from _upstreams(settings)
     yield from _files(settings, plugins)
@@ -252,6 +250,21 @@ def _datagrams(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
                     "make both udp://, or neither",
                     because=(place,),
                 )
+
+
+def _local(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
+    """Report files of users who do not exist, and serial lines in several workers."""
+    bound = [
+        each
+        for index, listener in enumerate(settings.listener)
+        for each in _bound(index, listener, plugins)
+    ]
+    servers = [each for upstream in settings.upstream.values() for each in upstream.addresses]
+    if any(each.scheme in PATHS for each in (*servers, *(address for _, address in bound))):
+        from vcproxy.config import local_addresses  # many proxies have none
+
+        yield from local_addresses.problems(bound)
+        yield from local_addresses.lines(settings)
 
 
 def _socket(address: Address) -> tuple[str, object]:

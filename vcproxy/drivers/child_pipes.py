@@ -9,21 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from vcproxy.engine.child_process import stream_of
+
 if TYPE_CHECKING:
-    from vcproxy.engine.address import Address
     from vcproxy.engine.commands import Connect
 
 Pipe = TypeVar("Pipe")
-
-
-def number_of(address: Address) -> int:
-    """Return the number of the source in an address as child:3/stdin."""
-    return int(address.path.partition("/")[0])
-
-
-def stream_of(address: Address) -> str:
-    """Return its stream: stdin, stdout or stderr."""
-    return address.path.partition("/")[2]
 
 
 class ChildPipes(Generic[Pipe]):

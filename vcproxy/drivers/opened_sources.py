@@ -9,10 +9,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vcproxy.drivers.child_pipes import ChildPipes, number_of, stream_of
 from vcproxy.engine.address import CHILD
+from vcproxy.engine.child_process import number_of, stream_of
 
 if TYPE_CHECKING:
+    from vcproxy.drivers.child_pipes import ChildPipes
     from vcproxy.engine.commands import (
         CloseSource,
         Connect,

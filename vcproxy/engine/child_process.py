@@ -30,6 +30,16 @@ LARGEST_SIGNAL = 64
 """Linux: SIGRTMAX."""
 
 
+def number_of(address: Address) -> int:
+    """Return the number of the source in the address of a pipe, as child:3/stdin."""
+    return int(address.path.partition("/")[0])
+
+
+def stream_of(address: Address) -> str:
+    """Return its stream, one of STREAMS."""
+    return address.path.partition("/")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
     """What to execute, and how. It has a process group of its own, so that a terminal sends it no

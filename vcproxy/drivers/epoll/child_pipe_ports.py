@@ -9,8 +9,9 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vcproxy.drivers.child_pipes import ChildPipes, stream_of
+from vcproxy.drivers.child_pipes import ChildPipes
 from vcproxy.drivers.epoll.descriptor_port import NONE, DescriptorPort
+from vcproxy.engine.child_process import stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vcproxy.drivers.child_pipes import ChildPipes, stream_of
+from vcproxy.drivers.child_pipes import ChildPipes
 from vcproxy.drivers.opened_sources import OpenedSources
 from vcproxy.drivers.sim import datagram_sources
 from vcproxy.drivers.sim.child_processes import SimChild
@@ -19,7 +19,7 @@ from vcproxy.drivers.sim.own_threads import SimThread
 from vcproxy.drivers.sim.port import SimPort
 from vcproxy.drivers.thread_feed import ThreadFeed
 from vcproxy.engine.bus_messages import BusMessages
-from vcproxy.engine.child_process import ChildProcess
+from vcproxy.engine.child_process import ChildProcess, stream_of
 from vcproxy.engine.content_watch import ContentWatch
 from vcproxy.engine.datagrams import Datagrams
 from vcproxy.engine.file_changes import FileChanges
