@@ -217,6 +217,23 @@ def test_new_connections_use_a_new_certificate(proxy: Starter, tmp_path: Path) -
     assert "reloaded" not in running.log
 
 
+def test_a_secret_of_kubernetes_is_replaced(proxy: Starter, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    for name in ("..1", "..2"):
+        secret.mkdir(exist_ok=True)
+        pair(secret / name)
+    (secret / "..data").symlink_to("..1")
+    for name in ("cert.pem", "key.pem"):
+        (secret / name).symlink_to(f"..data/{name}")
+    running = proxy(tls(secret))
+    assert shown(running) == certificate(secret / "..1")
+    (secret / "..new").symlink_to("..2")
+    (secret / "..new").rename(secret / "..data")
+    shutil.rmtree(secret / "..1")
+    renewed(running, secret / "..2")
+    assert "are not used" not in running.log
+
+
 def test_half_a_pair_is_refused_and_the_old_one_serves(proxy: Starter, tmp_path: Path) -> None:
     pair(tmp_path / "tls")
     running = proxy(tls(tmp_path / "tls"))
