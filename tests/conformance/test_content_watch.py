@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine.world import engine
+from vcproxy.drivers.sim import NetworkFaults, Simulation
 from vcproxy.drivers.watching.digests import digests
 from vcproxy.engine.content_watch import (
     ContentChanged,
@@ -17,7 +19,7 @@ from vcproxy.engine.content_watch import (
 )
 
 from .file_world import FileWorld, file_world_of
-from .source_world import opened
+from .source_world import SimWorld, opened
 
 
 @pytest.fixture(params=["epoll", "sim"])
@@ -264,11 +266,45 @@ class TestInVirtualTime:
         assert len(content.events) == 3
 
 
+class TestWhileFilesAreRead:
+    """Reading takes a second."""
+
+    @pytest.fixture
+    def world(self) -> FileWorld:
+        world = SimWorld()
+        world.sim = Simulation(0, NetworkFaults(call_s=(1.0, 1.0)))
+        world.driver = world.sim.attach(engine(world.log))
+        world.engine = world.driver.engine
+        world.sim.files.write("/srv/top/a", "1")
+        return FileWorld(world, world.sim.files, "/srv/top")
+
+    def test_other_files_are_watched(self, world: FileWorld) -> None:
+        content = Content(world, "a")
+        world.files.write(world.path("a"), "2")
+        world.elapse(0.5)
+        with content.recorder.mutex.hold(world.world.engine):
+            content.source.watch([world.path("b")])
+        world.elapse(5)
+        assert content.events[1:] == [ContentRead("content", {world.path("b"): ""})]
+
+    def test_it_is_closed(self, world: FileWorld) -> None:
+        content = Content(world, "a")
+        world.files.write(world.path("a"), "2")
+        world.elapse(0.5)
+        with content.recorder.mutex.hold(world.world.engine):
+            content.source.close()
+        world.elapse(5)
+        assert len(content.events) == 1
+
+
 class TestDigestsOfRealFiles:
     def test_a_large_file_is_read_in_pieces(self, tmp_path: Path) -> None:
         data = os.urandom(700_000)
         (tmp_path / "a").write_bytes(data)
         assert digests((str(tmp_path / "a"),)) == {str(tmp_path / "a"): content_digest(data)}
+
+    def test_one_that_cannot_be_read_in_the_end(self) -> None:
+        assert digests(("/proc/self/mem",)) == {"/proc/self/mem": ""}  # its first page is not there
 
     def test_a_fifo_does_not_block(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "a")

@@ -131,6 +131,9 @@ def run(world: FileWorld, seed: int, turn: Callable[[], object]) -> None:
         if not place.endswith("/"):
             assert content == world.files.read(world.path(place)), place
     assert world.world.log == []
+    files.do(lambda source: source.close())
+    assert world.watcher.inodes.by_wd == {}
+    assert len(world.watcher.lookups) == 0
 
 
 @pytest.mark.parametrize("seed", list(seeds(100)))

@@ -65,6 +65,12 @@ class Inodes:
             found = self.by_wd[wd] = Inode(wd)
         return found
 
+    def widen(self, inode: Inode, path: str, mask: int, *, directory: bool = False) -> None:
+        """Watch an inode for these bits too, if it is still at this path. Raises OSError."""
+        found = self.watch(path, mask, directory=directory)
+        if found is not inode:
+            self.release(found)
+
     def ended(self, inode: Inode) -> None:
         """The kernel watches it no longer."""
         self.by_wd.pop(inode.wd, None)
@@ -76,14 +82,15 @@ class Inodes:
         lookups.remove(lookup)
         if not lookups:
             del inode.names[name]
-            self._release(inode)
+            self.release(inode)
 
     def forget_listener(self, inode: Inode, watch: PathWatch, prefix: str) -> None:
         """Undo `Inode.listen`."""
         inode.listeners = tuple(each for each in inode.listeners if each != (watch, prefix))
-        self._release(inode)
+        self.release(inode)
 
-    def _release(self, inode: Inode) -> None:
+    def release(self, inode: Inode) -> None:
+        """Watch it no longer, unless it has names or listeners."""
         if inode.wd >= 0 and not inode.names and not inode.listeners:
             del self.by_wd[inode.wd]
             self._system.remove_watch(inode.wd)

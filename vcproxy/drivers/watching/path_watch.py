@@ -153,12 +153,15 @@ class PathWatch:
         self._scanning = prefix
         try:
             inode = self._watcher.inodes.watch(place, self._scan_mask, directory=True)
-            inode.listen(self, prefix)
             if prefix:
+                inode.listen(self, prefix)
                 self._branches = self._branches or {}
                 self._branches[prefix] = inode
+            elif inode is not self._inode:  # it was replaced in this moment, which is reported
+                self._watcher.inodes.release(inode)
+                return
             yield from self._list(inode, place, prefix, told & self._kinds)
-            self._watcher.inodes.watch(place, self._whole_mask, directory=True)
+            self._watcher.inodes.widen(inode, place, self._whole_mask, directory=True)
         except (FileNotFoundError, NotADirectoryError):
             return  # it was replaced in this moment, which is reported
         except OSError as error:
@@ -277,7 +280,7 @@ class PathWatch:
             self._cut("")
             self._watcher.scan(self, "", told)
         else:
-            self._watch(self._whole_mask)
+            self._look(NOTHING)
 
     def _leave(self) -> None:
         self._cut("")

@@ -161,10 +161,13 @@ class SimWatching:
     def read_digests(self, paths: tuple[str, ...], done: Callable[[dict[str, str]], None]) -> None:
         """See WatchHost."""
 
-        def read() -> None:
-            done(self.files.digests(paths))
+        span = self._network.span(self._network.faults.call_s)
+        begun = span * self._network.random.random() if span else 0.0
 
-        self.after(self._network.span(self._network.faults.call_s), read)
+        def read() -> None:
+            self.after(span - begun, partial(done, self.files.digests(paths)))
+
+        self.after(begun, read)
 
     def close(self) -> None:
         """Close the instance of inotify."""
