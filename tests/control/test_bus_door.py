@@ -11,7 +11,7 @@ from tests.control.proxy_double import ProxyDouble
 from vcproxy.bus.dispatch.routes import KEPT, Routes
 from vcproxy.bus.message import definitions
 from vcproxy.bus.message.bus_message import BusMessage
-from vcproxy.control.bus_door import MAX_CONNECTIONS, BusDoor, DoorSettings, allowed
+from vcproxy.control.bus_door import MAX_CONNECTIONS, MOST_LATE, BusDoor, DoorSettings, allowed
 from vcproxy.drivers.sim import Peer, Simulation
 from vcproxy.engine.address import Address
 from vcproxy.testing.bus_peer import BusPeer
@@ -357,6 +357,24 @@ def test_connections_are_limited() -> None:
         client.close()
     house.sim.run()
     assert sum(bool(client.messages) for client in clients) == MAX_CONNECTIONS + 3
+
+
+def test_commands_that_wait_for_their_end_are_limited() -> None:
+    house = House()
+    client = house.client()
+    for _ in range(MOST_LATE + 3):
+        client.send("RELOAD")
+    house.sim.run()
+    refused = f"INVALID command=RELOAD;message={MOST_LATE} commands wait for their end"
+    assert [each.to_text() for each in client.messages] == [refused] * 3
+    assert len(house.proxy.results) == MOST_LATE
+    for result in house.proxy.results:
+        result("")
+    house.sim.run()
+    assert len(client.messages) == MOST_LATE + 3
+    client.send("RELOAD")
+    house.sim.run()
+    assert len(house.proxy.results) == MOST_LATE + 1
 
 
 def test_junk_is_answered_and_does_no_harm() -> None:

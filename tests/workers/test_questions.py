@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from vcproxy.workers.messages import Message, Question, Verb
 from vcproxy.workers.outcomes import Outcomes
-from vcproxy.workers.questions import LIMIT_S, WAITING, Answers, Questions
+from vcproxy.workers.questions import LIMIT_S, LOST_S, WAITING, Answers, Questions
 
 ASK = Message(Verb.ASK, question=Question.STATE)
 
@@ -20,6 +20,7 @@ class Asking:
         self.full: set[int] = set()
         """The workers whose channel takes nothing."""
         self.timers: list[Callable[[], None]] = []
+        self.losses: list[Callable[[], None]] = []
         self.results: list[Answers] = []
         self.questions = Questions(self.send, feed=lambda call: call(), after=self.after)
 
@@ -30,8 +31,8 @@ class Asking:
         return True
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
-        assert seconds == LIMIT_S
-        self.timers.append(call)
+        (self.timers if seconds == LIMIT_S else self.losses).append(call)
+        assert seconds in (LIMIT_S, LOST_S)
 
     def ask(self) -> None:
         self.questions.ask((1, 2), ASK, self.results.append)
@@ -92,6 +93,20 @@ def test_a_channel_that_is_full_loses_the_question() -> None:
     asking.full.clear()
     asking.ask()
     assert asking.sent[1:] == [(1, 2)]
+
+
+def test_an_answer_that_is_lost_does_not_end_all_questions() -> None:
+    asking = Asking()
+    asking.ask()
+    asking.ask()
+    asking.answer(1, 1, "1")
+    assert asking.sent == [(1, 1), (2, 1), (1, 2)]
+    for loss in list(asking.losses):
+        loss()
+    assert asking.sent[3:] == [(2, 2)]
+    asking.answer(1, 2, "1")
+    asking.answer(2, 2, "2")
+    assert asking.results == [{1: 1, 2: 2}]
 
 
 def test_without_workers_the_answer_is_empty() -> None:

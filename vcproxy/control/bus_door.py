@@ -60,6 +60,10 @@ connections need longer to drain."""
 PLUGIN_S: Final = 5.0
 """The same for a message to plugins: whether they will reply, and how often, is not known."""
 
+MOST_LATE: Final = 256
+"""Commands that may wait for their end at a time, of all connections together. Reloads that are
+requested faster than a configuration is loaded would otherwise wait without limit."""
+
 PUBLIC: Final = ("ALIVE", "HELP", *(each.name for each in COMMANDS.values() if each.public))
 """The commands that are carried out wherever they come from."""
 
@@ -172,6 +176,9 @@ class BusDoor:
         self._proxy.usages("", collected)
 
     def _run(self, command: Command, received: ReceivedMessage) -> None:
+        if self._late.total() >= MOST_LATE:
+            self._trusted.reply_invalid(received, f"{MOST_LATE} commands wait for their end")
+            return
         command.run(self._proxy, received.message.parameters, self._reply_to(received))
 
     def _reply_to(self, received: ReceivedMessage) -> CommandReply:

@@ -10,6 +10,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from vcproxy.control.gathering import ANSWER_S, Gathering
@@ -17,6 +18,10 @@ from vcproxy.workers.messages import Message, Verb
 
 LIMIT_S: Final = 1.5 * ANSWER_S
 """How long a worker may take: it waits for its own net threads for ANSWER_S."""
+
+LOST_S: Final = 30.0
+"""After this time an answer is lost, so that a worker is asked again: its end of the channel was
+full. A worker that hangs is asked so seldom that the channel holds it for hours."""
 
 WAITING: Final = 64
 """Questions that may wait for one worker; it is not asked more."""
@@ -89,3 +94,9 @@ class Questions:
             question = waiting.popleft()
             if question.number in self._gatherings and self._send(worker, question):
                 self._asked[worker] = question.number
+                self._after(LOST_S, partial(self._lost, worker, question.number))
+
+    def _lost(self, worker: int, number: int) -> None:
+        if self._asked.get(worker) == number:
+            del self._asked[worker]
+            self._ask_next(worker)
