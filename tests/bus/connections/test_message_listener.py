@@ -93,3 +93,18 @@ def test_more_clients_than_allowed_wait() -> None:
         client.end()
     service.sim.run()
     assert first.received == second.received == b"WELCOME\n"
+
+
+def test_lines_that_are_no_messages_are_logged_once_a_second_for_all_connections() -> None:
+    service = Service(max_connections=100)
+    for _ in range(20):
+        service.sim.client(service.address).send(b"=\n=\n")
+    service.sim.run()
+    assert len(service.sim.log) == 1
+    service.sim.elapse(1.0)
+    service.sim.client(service.address).send(b"=\n")
+    service.sim.run()
+    assert [text.partition(": ")[2][:21] for _, _, text in service.sim.log] == [
+        "a line was refused: a",
+        "40 lines were refused",
+    ]

@@ -15,7 +15,32 @@ from vcproxy.engine.drop_counter import LOG_EVERY_S
 if TYPE_CHECKING:
     from vcproxy.bus.dispatch.dispatcher import Dispatcher
     from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
+
+
+class RefusedLines:
+    """Logs the lines that are no messages, of one connection or of all those of a listener.
+
+    At most one a second: a peer that sends many, each on a connection of its own, must not flood
+    the log.
+    """
+
+    __slots__ = ("_count", "_logged_at")
+
+    def __init__(self) -> None:
+        self._count = 0  # those that were not logged
+        self._logged_at = -LOG_EVERY_S
+
+    def log(self, engine: Engine, name: str, reason: str) -> None:
+        """Log a line of a connection, with the count of those before it that were not logged."""
+        self._count += 1
+        now = engine.now
+        if now - self._logged_at >= LOG_EVERY_S:
+            lines = "a line was" if self._count == 1 else f"{self._count} lines were"
+            engine.log("warning", f"{name}: {lines} refused: {reason}")
+            self._count = 0
+            self._logged_at = now
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +69,12 @@ class MessageConnection(LineConnection):
         vc: the connection, in the hands of this object from now on.
         dispatcher: calls the function for each message; it may be shared by many connections.
         name, half_close_s: see LineConnection.
+        refused: shared with other connections; None: it has one of its own.
 
     A line that is not a message is answered by INVALID, and logged. Empty lines are ignored.
     """
 
-    __slots__ = ("_dispatcher", "_logged_at", "_refused")
+    __slots__ = ("_dispatcher", "_refused")
 
     def __init__(
         self,
@@ -58,12 +84,12 @@ class MessageConnection(LineConnection):
         dispatcher: Dispatcher | None = None,
         name: str = "",
         half_close_s: float = 0.0,
+        refused: RefusedLines | None = None,
     ) -> None:
         if owner is None and dispatcher is None:
             raise TypeError("a MessageConnection needs an owner or a dispatcher for its messages")
         self._dispatcher = dispatcher
-        self._refused = 0  # lines that were refused and not logged
-        self._logged_at = -LOG_EVERY_S
+        self._refused = refused or RefusedLines()
         super().__init__(owner, vc, name=name, half_close_s=half_close_s)
 
     def send(self, message: BusMessage) -> bool:
@@ -89,13 +115,7 @@ class MessageConnection(LineConnection):
 
     def refused_line(self, reason: str) -> None:
         """Answer a line that is not a message."""
-        self._refused += 1
-        now = self.engine.now
-        if now - self._logged_at >= LOG_EVERY_S:
-            lines = "a line was" if self._refused == 1 else f"{self._refused} lines were"
-            self.engine.log("warning", f"{self.name}: {lines} refused: {reason}")
-            self._refused = 0
-            self._logged_at = now
+        self._refused.log(self.engine, self.name, reason)
         self.send(BusMessage("INVALID", {"message": reason}))
 
     def ended(self, reason: str, error: Exception | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from vcproxy.bus.connections.message_connection import MessageConnection, broadcast
+from vcproxy.bus.connections.message_connection import MessageConnection, RefusedLines, broadcast
 from vcproxy.engine.listener import Listener
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class MessageListener(Listener):
         admits: returns whether a client is served; None: all are. Others are closed at once.
     """
 
-    __slots__ = ("_admits_client", "_half_close_s", "connections", "dispatcher")
+    __slots__ = ("_admits_client", "_half_close_s", "_refused", "connections", "dispatcher")
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class MessageListener(Listener):
         self.connections: dict[NetVConnection, MessageConnection] = {}
         """By their VC, in the order of their arrival; those that are about to close included."""
         self._half_close_s = half_close_s
+        self._refused = RefusedLines()
         self._admits_client = admits
 
     def broadcast(self, message: BusMessage) -> int:
@@ -75,5 +76,9 @@ class MessageListener(Listener):
             vc.do_io_close()
             return
         self.connections[vc] = MessageConnection(
-            None, vc, dispatcher=self.dispatcher, half_close_s=self._half_close_s
+            None,
+            vc,
+            dispatcher=self.dispatcher,
+            half_close_s=self._half_close_s,
+            refused=self._refused,
         )
