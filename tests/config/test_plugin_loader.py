@@ -1,6 +1,7 @@
 """Plugins are found by a bundled name, a module or a file, and by nothing else."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,16 @@ def test_a_file_that_fails(tmp_path: Path, source: str, problem: str) -> None:
     file = tmp_path / "own.py"
     file.write_text(source)
     assert refusal(f"{file}:One").startswith(problem.replace("FILE", str(file)))
+
+
+def test_ctrl_c_is_no_fault_of_a_plugin_but_one_in_another_thread_is(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        PluginLoader().find(f"{file}")
+    with ThreadPoolExecutor() as pool:
+        found = pool.submit(refusal, f"{file}").result()
+    assert found == f"KeyboardInterrupt at {file}:1: no message"
 
 
 @pytest.mark.parametrize("spec", ["", ":One", "a-b", "../one", "/one", "a..b:One", "one two"])

@@ -86,6 +86,21 @@ def test_errors_in_the_file_change_nothing(proxy: Starter, tmp_path: Path) -> No
         who(client)
 
 
+def test_a_plugin_that_raises_no_exception_of_programs(proxy: Starter, tmp_path: Path) -> None:
+    text = two_workers(tmp_path)
+    running = proxy(text)
+    plugin = tmp_path / "who.py"
+    good = plugin.read_text()
+    plugin.write_text("raise KeyboardInterrupt\n")
+    rewrite(running, text)
+    assert f"listener.who.plugin: KeyboardInterrupt at {plugin}:1: no message" in running.log
+    assert "Traceback" not in running.log
+    plugin.write_text(good)
+    rewrite(running, text)
+    with running.connect("who") as client:
+        who(client)
+
+
 def test_what_one_worker_cannot_load_is_used_by_none(proxy: Starter, tmp_path: Path) -> None:
     text = two_workers(tmp_path)
     marked(tmp_path, "a")

@@ -69,8 +69,6 @@ def read_options(
         from vcproxy.config import explain
 
         raise OptionsError(*explain.key_problems(error, kind)) from None
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # raised by a validator of the plugin's author
         raise OptionsError(KeyProblem((), str(failed(error)))) from None
 
@@ -102,8 +100,6 @@ def _plugin(cls: type, options: object) -> Plugin:
             notes=declared("notes"),
             unused_methods=declared("unused_methods"),
         )
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # raised by a hook of the plugin's author
         raise OptionsError(KeyProblem((), str(failed(error)))) from None
 

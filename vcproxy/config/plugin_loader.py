@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from threading import current_thread, main_thread
 from types import ModuleType
 from typing import TypeGuard
 
@@ -131,8 +132,6 @@ class PluginLoader:
                     f"there is no module {error.name}: install it, or correct the name"
                 ) from None
             raise failed(error) from None
-        except KeyboardInterrupt:
-            raise  # Ctrl-C: signal handlers are not installed yet
         except BaseException as error:
             raise failed(error) from None
 
@@ -217,15 +216,19 @@ def _run(path: Path, source: bytes, name: str = "") -> ModuleType:
         # Do not use the loader of the spec: its bytecode cache is stale if an edit within the same
         # second keeps the length of the file.
         exec(compile(source, path, "exec", dont_inherit=True), vars(module))
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
         raise failed(error) from None
     return module
 
 
 def failed(error: BaseException) -> PluginError:
-    """Return a PluginError with the exception raised by a plugin's code, and its file and line."""
+    """Return a PluginError with the exception raised by a plugin's code, and its file and line.
+
+    Raises KeyboardInterrupt if it is one in the main thread: that is Ctrl-C, as signal handlers are
+    not installed yet. In a reload, which has a thread of its own, the plugin has raised it.
+    """
+    if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
+        raise error
     file, line = _failing_line(error)
     return PluginError(f"{type(error).__name__} at {file}:{line}: {_message(error)}")
 

@@ -25,6 +25,7 @@ from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.epoll.heartbeat import Heartbeat
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.mutex import Mutex
+from vcproxy.engine.plugin_error import as_error
 from vcproxy.listeners.automatic_reloads import AutomaticReloads
 from vcproxy.listeners.plan import Place
 from vcproxy.listeners.restart import restart_needed
@@ -325,7 +326,8 @@ class MasterProcess:
         file = self._current.configuration.file
         try:
             loaded = load_again(file, self._sockets)
-        except Exception as error:
+        except BaseException as mistake:  # the master waits for the outcome
+            error = as_error(mistake, "ended the loading of the configuration")
             reason = str(error)
             if isinstance(error, ConfigError):
                 self._refused_files = error.files
