@@ -83,6 +83,18 @@ def test_a_refused_configuration_is_logged_once_and_its_files_are_watched(world:
     assert world.reloads.refused("another reason", files)
 
 
+def test_files_put_back_after_a_refusal_are_reloaded_so_that_it_is_reported_no_more(
+    world: World,
+) -> None:
+    world.reloads.refused("proxy.toml is not there")
+    world.taken()
+    world.reloads.changed()
+    world.answer(False)
+    assert world.taken() == ["compare", "reload"]
+    world.reloads.used(world.another())
+    assert world.reloads.refused("proxy.toml is not there"), "a new refusal is logged"
+
+
 def test_who_asks_gets_an_answer(world: World) -> None:
     assert world.reloads.refused("wrong")
     world.reloads.asked()

@@ -74,7 +74,7 @@ class AutomaticReloads:
         def compared(outdated: bool) -> None:
             if self._loading or used is not self.configuration:
                 self.changed()
-            elif outdated:
+            elif outdated or self._refused:  # its files may be again those that are in use
                 self._loading = True
                 self._reload()
 
