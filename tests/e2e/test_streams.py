@@ -243,7 +243,7 @@ class Streams(Program):
                     out.write(b"hello " + name.encode())
                     vc.write_vio.reenable()
                     if name == "stdin":
-                        self.engine.schedule_in(0.1, self, "end", vc)
+                        self.stdin = vc
                 if name not in ("stdin", "fifo"):
                     self.read(vc)
             case Event.ERROR, vc if vc in self.names:
@@ -251,13 +251,13 @@ class Streams(Program):
             case Event.READ_READY, vio:
                 self.write(f"read {{self.names[vio.vc]}}: {{self.take(vio.vc)}}")
                 vio.reenable()
+                if self.names[vio.vc] == "stdout":
+                    self.stdin.do_io_close()
             case Event.EOS, vio:
                 self.write(f"end of {{self.names[vio.vc]}}: {{self.take(vio.vc)}}")
             case Event.ERROR, vio:
                 if vio.reads:
                     self.write(f"lost {{self.names[vio.vc]}}: {{vio.vc.error}}")
-            case "end", vc:
-                vc.do_io_close()
             case kind, UnixBound():
                 self.box.send(b"to itself", data.path)
             case kind, UnixArrived():
