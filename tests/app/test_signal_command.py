@@ -252,6 +252,14 @@ def test_a_reply_by_datagram(capsys: Printed) -> None:
     assert capsys.readouterr().err == f"udp://{place}: no answer in time\n"
 
 
+@pytest.mark.parametrize("replies", ["0", "-1", "one"])
+def test_no_replies_are_not_waited_for(replies: str, capsys: Printed) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["signal", "--replies", replies, "STATUS"])
+    assert ended.value.code == 2
+    assert f'"{replies}" is not a number of 1 or more' in capsys.readouterr().err
+
+
 def test_several_replies(place: Path, serve: Serve, capsys: Printed) -> None:
     serve(place, b"MOVING door=5\nNOT_MOVED door=5\n")
     assert cli.main(["signal", "--replies", "2", "DOOR5"]) == 1

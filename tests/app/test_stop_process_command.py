@@ -222,3 +222,19 @@ def test_a_wrong_timeout_is_refused(capsys: Printed) -> None:
         cli.main(["stop-process", "--timeout", "soon", "1"])
     assert ended.value.code == 2
     assert '"soon" is not a duration' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["stop-process", "signal", "check-certificate"])
+def test_a_timeout_that_no_socket_takes_is_refused(command: str, capsys: Printed) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--timeout", "99999999999999", "1"])
+    assert ended.value.code == 2
+    assert '"99999999999999" is too long: at most 366d' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["signal", "check-certificate"])
+def test_an_answer_needs_time(command: str, capsys: Printed) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--timeout", "0", "1"])
+    assert ended.value.code == 2
+    assert '"0" leaves no time for an answer' in capsys.readouterr().err

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vcproxy.app.argument_types import seconds
+from vcproxy.app.argument_types import some_seconds
 from vcproxy.app.command_error import CommandError
 from vcproxy.app.starttls import BY_PORT, DIALOGUES
 from vcproxy.log_entry import printable
@@ -102,7 +102,7 @@ def add_to(
     parser.add_argument(
         "--timeout",
         metavar="TIME",
-        type=seconds,
+        type=some_seconds,
         default=10.0,
         help="how long the server may take: 2s, or a number of seconds (default: 10s)",
     )

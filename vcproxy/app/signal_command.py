@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vcproxy.app.argument_types import seconds
+from vcproxy.app.argument_types import positive, some_seconds
 from vcproxy.app.command_error import CommandError
 from vcproxy.log_entry import printable
 
@@ -142,7 +142,7 @@ def add_to(
     parser.add_argument(
         "--replies",
         metavar="N",
-        type=int,
+        type=positive,
         default=1,
         help="wait for so many replies, and print each as it comes (default: 1)",
     )
@@ -164,7 +164,7 @@ def add_to(
     parser.add_argument(
         "--timeout",
         metavar="TIME",
-        type=seconds,
+        type=some_seconds,
         help=f"how long the reply may take: 5s, or a number of seconds (default: {TIMEOUT_S:g}s)",
     )
     return {"signal": parser}
