@@ -10,7 +10,6 @@ from typing import Final
 
 from vcproxy.engine.units import duration
 
-
 LONGEST_S: Final = 366 * 86400.0
 """A year. No command waits so long; sockets refuse timeouts of some hundred years."""
 
