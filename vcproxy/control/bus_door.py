@@ -193,8 +193,11 @@ class BusDoor:
         connection.half_close_s = LATE_S
 
         def reply(command: str, /, **parameters: str | int) -> None:
-            received.reply(command, **parameters)
-            self._engine.inbox.feed(partial(self._answered, connection))
+            answer = partial(self._answer, connection, received, command, parameters)
+            if connection.mutex.held:
+                answer()
+            else:  # first the reply, then what closes the connection: both in this thread
+                self._engine.inbox.feed(answer)
 
         return reply
 
@@ -204,7 +207,15 @@ class BusDoor:
         if isinstance(connection, MessageConnection):
             connection.half_close_s = max(connection.half_close_s, PLUGIN_S)
 
-    def _answered(self, connection: MessageConnection) -> None:
+    def _answer(
+        self,
+        connection: MessageConnection,
+        received: ReceivedMessage,
+        command: str,
+        parameters: Mapping[str, str | int],
+    ) -> None:
+        """Send the reply to a command; close its connection if it was kept for that only."""
+        received.reply(command, **parameters)
         self._late[connection] -= 1
         if not self._late[connection]:
             del self._late[connection]
