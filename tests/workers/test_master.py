@@ -375,6 +375,21 @@ def test_a_worker_that_dies_after_the_decision_starts_with_the_new_configuration
     assert script(2, Verb.SERVING) == [Reloaded()]
 
 
+def test_a_configuration_that_is_never_loaded_is_given_up() -> None:
+    script = Script().serving()
+    assert script.master.reload(script.now) == [Load()]
+    assert script.master.reload(script.now) == []  # when this one has ended
+    for _ in range(2):
+        script.now += 15.0
+        for worker in (1, 2):
+            script(worker, Verb.PULSED)
+    reason = "it was not loaded within 30s: a plugin blocks, or a file cannot be read"
+    assert script.master.elapsed(script.now) == [NotReloaded(reason), Load()]
+    assert script.master.loaded(script.now, error="bad") == [NotReloaded("bad")]
+    assert script.master.loaded(script.now) == [Drop()]  # too late
+    assert script.master.phase is Phase.SERVING
+
+
 def test_a_reload_waits_for_a_worker_that_is_being_replaced() -> None:
     script = Script().serving()
     script.ended(2)

@@ -31,3 +31,9 @@ EXITED_0 = "exited with status 0"
 
 NOT_LOADED = f"has not loaded the configuration within {show_duration(PREPARE_S)}"
 """How a worker is late at its start."""
+
+NEVER_LOADED = (
+    f"it was not loaded within {show_duration(PREPARE_S)}: "
+    "a plugin blocks, or a file cannot be read"
+)
+"""Why a reload is given up that the master itself has not loaded."""

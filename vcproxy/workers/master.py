@@ -30,6 +30,7 @@ from vcproxy.workers.limits import (
     EXHAUSTED_STATUS,
     EXITED_0,
     GRACE_S,
+    NEVER_LOADED,
     NOT_LOADED,
     PREPARE_S,
     SIGTERM,
@@ -157,8 +158,9 @@ class Master:
     def loaded(self, now: float, drain_s: float = 0.0, error: str = "") -> list[Action]:
         """Handle the end of Load. `error`: why there is no candidate; empty: there is a candidate,
         which lets the workers drain for `drain_s`."""
-        if self._ending:
+        if self.phase is not Phase.LOADING:  # it ends, or the loading was given up
             return [do.Drop()]
+        self._deadline = None
         if error:
             self.phase = Phase.SERVING
             return [do.NotReloaded(error), *self._advance(now)]
@@ -245,8 +247,11 @@ class Master:
         if self._ending:
             return [*actions, *self._not_ended(now)]
         if self._deadline is not None and now >= self._deadline:
-            late = next(each for each, at in self._states.items() if at is State.PREPARING)
-            actions += self._roll_back(f"worker {late} {NOT_LOADED}", now)
+            if self.phase is Phase.LOADING:
+                actions += self.loaded(now, error=NEVER_LOADED)
+            else:
+                late = next(each for each, at in self._states.items() if at is State.PREPARING)
+                actions += self._roll_back(f"worker {late} {NOT_LOADED}", now)
         actions += self._supervise(self._supervisor.elapsed(now), now)
         for worker in self._silence.late(now):
             actions += self._silent(worker, now)
@@ -288,6 +293,7 @@ class Master:
         if self._reload and self.phase is Phase.SERVING:
             self._reload = False
             self.phase = Phase.LOADING
+            self._deadline = now + PREPARE_S
             actions.append(do.Load())
         if self.phase is Phase.SERVING and self._all(State.SERVING):
             actions += self.rolling.next(self._generation, now)

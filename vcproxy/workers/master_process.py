@@ -107,6 +107,7 @@ class MasterProcess:
             configuration, watch=self._watch, compare=self._compare, reload=self._request_reload
         )
         self._refused_files: Sequence[Path] = ()  # see ConfigError
+        self._loads = 0  # number of times that the configuration was read again
         self._exit: do.Exit | None = None
 
     def run(self) -> do.Exit:
@@ -277,7 +278,8 @@ class MasterProcess:
                 self._refused_files = ()
                 self.reloads.begin()
                 self._service_manager.reloading()
-                threading.Thread(target=self._load, daemon=True).start()
+                self._loads += 1
+                threading.Thread(target=self._load, args=(self._loads,), daemon=True).start()
             case do.Adopt():
                 self._adopt()
             case do.Drop():
@@ -321,7 +323,7 @@ class MasterProcess:
             ended = partial(master.ended, number) if role is Role.WORKER else master.successor_ended
             self._post(lambda: ended(why, monotonic()))
 
-    def _load(self) -> None:
+    def _load(self, number: int) -> None:
         """Read the configuration again, in a thread of its own, because that may take long."""
         file = self._current.configuration.file
         try:
@@ -329,15 +331,24 @@ class MasterProcess:
         except BaseException as mistake:  # the master waits for the outcome
             error = as_error(mistake, "ended the loading of the configuration")
             reason = str(error)
-            if isinstance(error, ConfigError):
-                self._refused_files = error.files
-            elif not isinstance(error, OSError):
+            if not isinstance(error, ConfigError | OSError):
                 self._log("error", "the configuration cannot be loaded", error)
-            self._post(lambda: self.master.loaded(monotonic(), error=reason))
+            files = error.files if isinstance(error, ConfigError) else ()
+            self._post(lambda: self._have_none(number, reason, files))
             return
-        self._post(partial(self._have, loaded))
+        self._post(partial(self._have, number, loaded))
 
-    def _have(self, loaded: Loaded) -> Sequence[do.Action]:
+    def _have_none(self, number: int, reason: str, files: Sequence[Path]) -> Sequence[do.Action]:
+        if number != self._loads:
+            return []  # it was given up
+        self._refused_files = files
+        return self.master.loaded(monotonic(), error=reason)
+
+    def _have(self, number: int, loaded: Loaded) -> Sequence[do.Action]:
+        if number != self._loads:  # it was given up; the file may be newer
+            self._sockets.drop(loaded.change)
+            os.close(loaded.content)
+            return []
         self._candidate = loaded
         drain_s = loaded.configuration.settings.proxy.drain_timeout
         return self.master.loaded(monotonic(), drain_s)
