@@ -50,9 +50,10 @@ if TYPE_CHECKING:
         UpstreamName,
     )
     from vcproxy.engine.address import Address
-    from vcproxy.engine.bus_messages import BusMessages, BusReceived
     from vcproxy.engine.calls import Called
-    from vcproxy.engine.child_process import (
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.sources.bus_messages import BusMessages, BusReceived
+    from vcproxy.engine.sources.child_process import (
         PIPE,
         ChildContinued,
         ChildExited,
@@ -63,21 +64,20 @@ if TYPE_CHECKING:
         Launched,
         LaunchFailed,
     )
-    from vcproxy.engine.content_watch import (
+    from vcproxy.engine.sources.content_watch import (
         ContentChanged,
         ContentRead,
         ContentWatch,
         content_digest,
     )
-    from vcproxy.engine.datagrams import Arrived, BindFailed, Bound, Datagrams
-    from vcproxy.engine.file_changes import FileChanged, FileChanges, FileEvent
-    from vcproxy.engine.listening import ListenerWatch, Listening, NotListening
-    from vcproxy.engine.net import NetVConnection
-    from vcproxy.engine.own_thread import OwnThread, ThreadDone, ThreadStopped, ThreadWork
-    from vcproxy.engine.signals import Signal, Signals, signal_name
-    from vcproxy.engine.thread_messages import ThreadMessage, ThreadMessages
-    from vcproxy.engine.ticks import Tick, Ticks
-    from vcproxy.engine.unix_datagrams import UnixArrived, UnixBound, UnixDatagrams
+    from vcproxy.engine.sources.datagrams import Arrived, BindFailed, Bound, Datagrams
+    from vcproxy.engine.sources.file_changes import FileChanged, FileChanges, FileEvent
+    from vcproxy.engine.sources.listening import ListenerWatch, Listening, NotListening
+    from vcproxy.engine.sources.own_thread import OwnThread, ThreadDone, ThreadStopped, ThreadWork
+    from vcproxy.engine.sources.signals import Signal, Signals, signal_name
+    from vcproxy.engine.sources.thread_messages import ThreadMessage, ThreadMessages
+    from vcproxy.engine.sources.ticks import Tick, Ticks
+    from vcproxy.engine.sources.unix_datagrams import UnixArrived, UnixBound, UnixDatagrams
     from vcproxy.engine.vio import VIO
     from vcproxy.framing.framing import (
         Decoder,
@@ -171,7 +171,7 @@ else:
         "vcproxy.upstream.backoff": ("Backoff",),
         "vcproxy.upstream.pauses": ("Pauses",),
         "vcproxy.bus.dispatch.dispatcher": ("Dispatcher", "Match", "Matching", "DispatchResult"),
-        "vcproxy.engine.bus_messages": ("BusMessages", "BusReceived"),
+        "vcproxy.engine.sources.bus_messages": ("BusMessages", "BusReceived"),
         "vcproxy.bus.message.invalid_message": ("InvalidMessage",),
         "vcproxy.bus.message.bus_message": ("BusMessage",),
         "vcproxy.bus.dispatch.received_message": ("ReceivedMessage",),
@@ -202,7 +202,7 @@ else:
         ),
         "vcproxy.engine.address": ("Address",),
         "vcproxy.engine.calls": ("Called",),
-        "vcproxy.engine.child_process": (
+        "vcproxy.engine.sources.child_process": (
             "PIPE",
             "ChildContinued",
             "ChildExited",
@@ -213,21 +213,26 @@ else:
             "Launched",
             "LaunchFailed",
         ),
-        "vcproxy.engine.content_watch": (
+        "vcproxy.engine.sources.content_watch": (
             "ContentChanged",
             "ContentRead",
             "ContentWatch",
             "content_digest",
         ),
-        "vcproxy.engine.datagrams": ("Arrived", "BindFailed", "Bound", "Datagrams"),
-        "vcproxy.engine.file_changes": ("FileChanged", "FileChanges", "FileEvent"),
-        "vcproxy.engine.listening": ("ListenerWatch", "Listening", "NotListening"),
+        "vcproxy.engine.sources.datagrams": ("Arrived", "BindFailed", "Bound", "Datagrams"),
+        "vcproxy.engine.sources.file_changes": ("FileChanged", "FileChanges", "FileEvent"),
+        "vcproxy.engine.sources.listening": ("ListenerWatch", "Listening", "NotListening"),
         "vcproxy.engine.net": ("NetVConnection",),
-        "vcproxy.engine.own_thread": ("OwnThread", "ThreadDone", "ThreadStopped", "ThreadWork"),
-        "vcproxy.engine.signals": ("Signal", "Signals", "signal_name"),
-        "vcproxy.engine.thread_messages": ("ThreadMessage", "ThreadMessages"),
-        "vcproxy.engine.ticks": ("Tick", "Ticks"),
-        "vcproxy.engine.unix_datagrams": ("UnixArrived", "UnixBound", "UnixDatagrams"),
+        "vcproxy.engine.sources.own_thread": (
+            "OwnThread",
+            "ThreadDone",
+            "ThreadStopped",
+            "ThreadWork",
+        ),
+        "vcproxy.engine.sources.signals": ("Signal", "Signals", "signal_name"),
+        "vcproxy.engine.sources.thread_messages": ("ThreadMessage", "ThreadMessages"),
+        "vcproxy.engine.sources.ticks": ("Tick", "Ticks"),
+        "vcproxy.engine.sources.unix_datagrams": ("UnixArrived", "UnixBound", "UnixDatagrams"),
         "vcproxy.engine.vio": ("VIO",),
         "vcproxy.framing.framing": (
             "Decoder",

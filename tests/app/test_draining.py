@@ -2,8 +2,8 @@
 
 from tests.engine.world import EventRecorder, World
 from vcproxy.app.draining import LISTED, children, connections, log_what_is_left
-from vcproxy.engine.child_process import ChildProcess, Launch
 from vcproxy.engine.log_function import Level
+from vcproxy.engine.sources.child_process import ChildProcess, Launch
 
 
 class Log:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vcproxy.app import cli
-from vcproxy.app.scaffold import KINDS
+from vcproxy.app.commands.scaffold import KINDS
 
 ROOT = Path(__file__).parents[2]
 

@@ -20,8 +20,8 @@ from struct import Struct
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.engine import Engine
-from vcproxy.engine.file_changes import FileChanges, FileEvent
 from vcproxy.engine.mutex import Mutex
+from vcproxy.engine.sources.file_changes import FileChanges, FileEvent
 
 from .measure import cpu_s, resident_kib
 from .peer import Peer

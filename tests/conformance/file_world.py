@@ -12,11 +12,11 @@ from typing import Protocol
 
 from tests.engine.world import EventRecorder
 from vcproxy.drivers.epoll import EpollDriver
-from vcproxy.drivers.epoll.inotify import InotifyWatching
+from vcproxy.drivers.epoll.sources.inotify import InotifyWatching
 from vcproxy.drivers.sim.driver import SimDriver
 from vcproxy.drivers.sim.files.files import SimFiles
 from vcproxy.drivers.watching.file_watcher import FileWatcher
-from vcproxy.engine.file_changes import FileChanged, FileChanges, FileEvent
+from vcproxy.engine.sources.file_changes import FileChanged, FileChanges, FileEvent
 
 from .source_world import EpollWorld, SimWorld, SourceWorld, opened, world_of
 

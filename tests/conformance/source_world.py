@@ -16,8 +16,8 @@ from vcproxy.drivers.bus_exchange import BusExchange
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.sim import Simulation
 from vcproxy.drivers.sim.process import Program
-from vcproxy.engine.child_process import Launch
 from vcproxy.engine.engine import Engine
+from vcproxy.engine.sources.child_process import Launch
 
 PATIENCE_S = 20.0
 """Time limit for a condition to hold, sufficient for a busy machine."""

@@ -10,10 +10,10 @@ import pytest
 from tests.drivers.stream_world import Talker
 from tests.engine.world import EventRecorder
 from vcproxy.drivers.sim.process import SimProcess
-from vcproxy.engine.child_process import PIPE, ChildExited, ChildProcess, Launch, Launched
 from vcproxy.engine.event import Event
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.sources.child_process import PIPE, ChildExited, ChildProcess, Launch, Launched
 from vcproxy.testing.conformance import Law, Pair, Trait, laws
 
 from .source_world import SCRIPTS, SourceWorld, world_of

@@ -12,7 +12,7 @@ import pytest
 
 from tests.engine.world import engine
 from vcproxy.drivers.sim import NetworkFaults, Simulation, seeds
-from vcproxy.engine.content_watch import ContentChanged, ContentRead, ContentWatch
+from vcproxy.engine.sources.content_watch import ContentChanged, ContentRead, ContentWatch
 
 from .file_world import FileWorld, RealFiles
 from .source_world import EpollWorld, SimWorld, opened

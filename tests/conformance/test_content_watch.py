@@ -11,7 +11,7 @@ import pytest
 from tests.engine.world import engine
 from vcproxy.drivers.sim import NetworkFaults, Simulation
 from vcproxy.drivers.watching.digests import digests
-from vcproxy.engine.content_watch import (
+from vcproxy.engine.sources.content_watch import (
     ContentChanged,
     ContentRead,
     ContentWatch,

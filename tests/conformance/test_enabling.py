@@ -11,14 +11,14 @@ import pytest
 
 from tests.engine.world import EventRecorder
 from vcproxy.engine.address import Address
-from vcproxy.engine.child_process import ChildProcess
-from vcproxy.engine.datagrams import Bound, Datagrams
 from vcproxy.engine.mutex import Mutex
-from vcproxy.engine.signals import Signals
-from vcproxy.engine.source import Source
-from vcproxy.engine.thread_messages import ThreadMessages
-from vcproxy.engine.ticks import Ticks
-from vcproxy.engine.unix_datagrams import UnixDatagrams
+from vcproxy.engine.sources.child_process import ChildProcess
+from vcproxy.engine.sources.datagrams import Bound, Datagrams
+from vcproxy.engine.sources.signals import Signals
+from vcproxy.engine.sources.source import Source
+from vcproxy.engine.sources.thread_messages import ThreadMessages
+from vcproxy.engine.sources.ticks import Ticks
+from vcproxy.engine.sources.unix_datagrams import UnixDatagrams
 
 from .source_world import EXIT_3, SourceWorld, opened, script, world_of
 

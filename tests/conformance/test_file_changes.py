@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vcproxy.engine.file_changes import FileChanged, FileEvent
+from vcproxy.engine.sources.file_changes import FileChanged, FileEvent
 
 from .file_world import FileWorld, Watched, file_world_of
 

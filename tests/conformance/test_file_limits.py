@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vcproxy.engine.file_changes import FileEvent
+from vcproxy.engine.sources.file_changes import FileEvent
 
 from .file_world import FileWorld, RealFiles, Watched, file_world_of
 from .source_world import EpollWorld

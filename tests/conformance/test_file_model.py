@@ -13,7 +13,7 @@ import pytest
 from tests.engine.world import engine
 from vcproxy.drivers.sim import NetworkFaults, Simulation, seeds
 from vcproxy.drivers.watching import file_watcher
-from vcproxy.engine.file_changes import FileChanged, FileEvent
+from vcproxy.engine.sources.file_changes import FileChanged, FileEvent
 
 from .file_world import FileWorld, RealFiles, Watched
 from .source_world import EpollWorld, SimWorld

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.running import free_port
 from tests.engine.world import EventRecorder
 from vcproxy.engine.address import Address
-from vcproxy.engine.listening import ListenerWatch, Listening, NotListening
+from vcproxy.engine.sources.listening import ListenerWatch, Listening, NotListening
 
 from .source_world import EpollWorld, SimWorld, SourceWorld, opened, world_of
 

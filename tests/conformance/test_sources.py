@@ -9,8 +9,8 @@ from signal import SIGCONT, SIGHUP, SIGKILL, SIGSTOP, SIGTERM, SIGUSR1
 import pytest
 
 from tests.engine.world import EventRecorder
-from vcproxy.engine.bus_messages import KEPT, NO_ROUTE, BusMessages, BusReceived
-from vcproxy.engine.child_process import (
+from vcproxy.engine.sources.bus_messages import KEPT, NO_ROUTE, BusMessages, BusReceived
+from vcproxy.engine.sources.child_process import (
     ChildContinued,
     ChildExited,
     ChildKilled,
@@ -20,8 +20,8 @@ from vcproxy.engine.child_process import (
     Launched,
     LaunchFailed,
 )
-from vcproxy.engine.datagrams import Arrived, BindFailed, Bound, Datagrams, HostPort
-from vcproxy.engine.signals import Signal, Signals
+from vcproxy.engine.sources.datagrams import Arrived, BindFailed, Bound, Datagrams, HostPort
+from vcproxy.engine.sources.signals import Signal, Signals
 
 from .source_world import EXIT_3, WAIT, SourceWorld, opened, script, world_of
 

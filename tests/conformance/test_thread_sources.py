@@ -10,7 +10,7 @@ import pytest
 
 from tests.engine.world import EventRecorder
 from vcproxy.drivers.sim import NetworkFaults, Simulation
-from vcproxy.engine.own_thread import (
+from vcproxy.engine.sources.own_thread import (
     MOST_THREADS,
     TOO_MANY,
     OwnThread,
@@ -18,7 +18,7 @@ from vcproxy.engine.own_thread import (
     ThreadStopped,
     ThreadWork,
 )
-from vcproxy.engine.thread_messages import LIMIT, ThreadMessage, ThreadMessages
+from vcproxy.engine.sources.thread_messages import LIMIT, ThreadMessage, ThreadMessages
 from vcproxy.testing.running import eventually
 
 from .source_world import SourceWorld, opened, world_of

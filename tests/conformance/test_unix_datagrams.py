@@ -12,8 +12,13 @@ import pytest
 
 from tests.engine.world import EventRecorder
 from vcproxy.engine.address import Address
-from vcproxy.engine.datagrams import BindFailed
-from vcproxy.engine.unix_datagrams import LARGEST_UNIX, UnixArrived, UnixBound, UnixDatagrams
+from vcproxy.engine.sources.datagrams import BindFailed
+from vcproxy.engine.sources.unix_datagrams import (
+    LARGEST_UNIX,
+    UnixArrived,
+    UnixBound,
+    UnixDatagrams,
+)
 
 from .source_world import EpollWorld, SimWorld, SourceWorld, opened, world_of
 

@@ -18,7 +18,7 @@ from tests.docs import generated
 from tests.docs.pages import PAGES, ROOT, anchors, blocks, links, name
 from tests.e2e.running import Running
 from vcproxy.app import cli
-from vcproxy.app.inspection import inspect_plugin
+from vcproxy.app.commands.inspection import inspect_plugin
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import load
 from vcproxy.config.notes import notes

@@ -14,7 +14,7 @@ import pytest
 
 from tests.docs.pages import ROOT, blocks
 from vcproxy import api
-from vcproxy.engine.source import Source
+from vcproxy.engine.sources.source import Source
 from vcproxy.testing.running import Running, eventually
 
 PAGE = ROOT / "docs" / "how-to" / "events.md"

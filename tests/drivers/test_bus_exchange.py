@@ -7,7 +7,7 @@ from threading import Thread
 from tests.engine.world import EventRecorder, engine
 from vcproxy.drivers.bus_exchange import BusExchange
 from vcproxy.drivers.epoll import EpollDriver
-from vcproxy.engine.bus_messages import BusMessages, BusReceived
+from vcproxy.engine.sources.bus_messages import BusMessages, BusReceived
 
 
 def source(driver: EpollDriver, name: str, *commands: str) -> EventRecorder:

@@ -18,8 +18,8 @@ import pytest
 
 from tests.conformance.source_world import EpollWorld, opened, script, world_of
 from tests.conformance.test_sources import Child
-from vcproxy.drivers.epoll.launching import NotLaunched, launch
-from vcproxy.engine.child_process import (
+from vcproxy.drivers.epoll.sources.launching import NotLaunched, launch
+from vcproxy.engine.sources.child_process import (
     ChildExited,
     ChildKilled,
     ChildProcess,

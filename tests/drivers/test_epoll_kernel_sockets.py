@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vcproxy.drivers.epoll import kernel_sockets
-from vcproxy.drivers.epoll.kernel_sockets import listens
+from vcproxy.drivers.epoll.sources import kernel_sockets
+from vcproxy.drivers.epoll.sources.kernel_sockets import listens
 from vcproxy.engine.address import Address
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conformance.source_world import EpollWorld, opened, world_of
-from vcproxy.drivers.epoll.process_signals import PROCESS_SIGNALS
-from vcproxy.engine.signals import Signal, Signals
+from vcproxy.drivers.epoll.sources.process_signals import PROCESS_SIGNALS
+from vcproxy.engine.sources.signals import Signal, Signals
 
 
 @pytest.fixture

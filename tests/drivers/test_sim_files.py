@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from tests.conformance.file_world import Files, RealFiles
-from vcproxy.drivers.epoll.inotify import Inotify
+from vcproxy.drivers.epoll.sources.inotify import Inotify
 from vcproxy.drivers.sim import Simulation, seeds
 from vcproxy.drivers.sim.files.watching import SimFileSystem
 from vcproxy.drivers.watching.file_system import DONT_FOLLOW, EXCL_UNLINK, FileSystem, Kind

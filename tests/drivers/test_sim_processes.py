@@ -14,7 +14,10 @@ from vcproxy.drivers.sim.driver import SimDriver
 from vcproxy.drivers.sim.process import SimProcess
 from vcproxy.drivers.sim.processes import ProcessFaults
 from vcproxy.engine.address import Address
-from vcproxy.engine.child_process import (
+from vcproxy.engine.event import Event
+from vcproxy.engine.listener import Listener
+from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.sources.child_process import (
     ChildContinued,
     ChildExited,
     ChildKilled,
@@ -24,11 +27,8 @@ from vcproxy.engine.child_process import (
     Launched,
     LaunchFailed,
 )
-from vcproxy.engine.datagrams import Arrived, Datagrams, HostPort
-from vcproxy.engine.event import Event
-from vcproxy.engine.listener import Listener
-from vcproxy.engine.net import NetVConnection
-from vcproxy.engine.signals import Signal, Signals
+from vcproxy.engine.sources.datagrams import Arrived, Datagrams, HostPort
+from vcproxy.engine.sources.signals import Signal, Signals
 
 ECHO = "/bin/echo-server"
 LAST = ("10.0.0.9", 9)

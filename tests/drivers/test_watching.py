@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vcproxy.drivers.watching.masks import kinds_of, mask_of
-from vcproxy.engine.file_changes import FileEvent
+from vcproxy.engine.sources.file_changes import FileEvent
 
 
 @pytest.mark.parametrize(

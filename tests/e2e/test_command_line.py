@@ -274,7 +274,7 @@ sys.exit(main())
 """
 
 
-@pytest.mark.parametrize("module", ["vcproxy.app.cli", "vcproxy.app.machine_client"])
+@pytest.mark.parametrize("module", ["vcproxy.app.cli", "vcproxy.app.commands.machine_client"])
 def test_interrupted_while_it_starts(module: str) -> None:
     """^C while modules are imported: there is no traceback, and no status of success."""
     done = subprocess.run(

@@ -1,8 +1,8 @@
 """What an engine waits for, as values and as lines."""
 
-from vcproxy.engine.child_process import ChildProcess, Launch
-from vcproxy.engine.datagrams import Datagrams
-from vcproxy.engine.ticks import Ticks
+from vcproxy.engine.sources.child_process import ChildProcess, Launch
+from vcproxy.engine.sources.datagrams import Datagrams
+from vcproxy.engine.sources.ticks import Ticks
 from vcproxy.engine.waited_for import WaitedFor, waited_for
 
 from .world import EventRecorder, World

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from vcproxy.drivers.sim import Simulation
-from vcproxy.engine.content_watch import QUIET_S
 from vcproxy.engine.event import Event
 from vcproxy.engine.mutex import Mutex
+from vcproxy.engine.sources.content_watch import QUIET_S
 from vcproxy.listeners.files_watch import FilesWatch
 
 CONFIGURATION, PLUGIN = "/etc/proxy.toml", "/etc/plugin.py"

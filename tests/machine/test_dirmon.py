@@ -12,7 +12,7 @@ import pytest
 from tests.conformance.file_world import FileWorld, file_world_of
 from vcproxy.config.options import read_options
 from vcproxy.config.plugin_loader import PluginLoader
-from vcproxy.engine.file_changes import FileChanged, FileEvent
+from vcproxy.engine.sources.file_changes import FileChanged, FileEvent
 from vcproxy.machine.staged import bit_of
 from vcproxy.sessions.program import Signal
 from vcproxy.sessions.programs import Programs

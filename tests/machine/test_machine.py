@@ -13,7 +13,7 @@ from vcproxy.engine.engine import Engine
 from vcproxy.engine.event import Event
 from vcproxy.engine.log_function import Level
 from vcproxy.engine.mutex import Mutex, current
-from vcproxy.engine.ticks import Ticks
+from vcproxy.engine.sources.ticks import Ticks
 from vcproxy.machine.machine import REMEMBERED, Machine
 from vcproxy.machine.state import ANY, State
 from vcproxy.machine.table import Unhandled

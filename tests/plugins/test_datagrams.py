@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from vcproxy.drivers.sim import DatagramPeer
-from vcproxy.engine.datagrams import HostPort
 from vcproxy.engine.failures import Exhausted
+from vcproxy.engine.sources.datagrams import HostPort
 from vcproxy.plugins.echo import Echo
 from vcproxy.plugins.forward import Forward
 from vcproxy.sessions.forwarder import Forwarder

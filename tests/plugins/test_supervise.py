@@ -14,7 +14,7 @@ import pytest
 from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
 from vcproxy.drivers.sim.process import SimProcess
-from vcproxy.engine.signals import Signal
+from vcproxy.engine.sources.signals import Signal
 from vcproxy.plugins.supervise import Supervise
 from vcproxy.testing.proxy import SimulatedProxy
 

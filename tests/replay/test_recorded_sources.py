@@ -13,7 +13,7 @@ from tests.engine.world import EventRecorder
 from tests.replay.log.conftest import Vcproxy, vcproxy
 from vcproxy.config.loader import load
 from vcproxy.drivers.sim import NetworkFaults, ProcessFaults, SimProcess, seeds
-from vcproxy.engine.datagrams import Arrived, Datagrams
+from vcproxy.engine.sources.datagrams import Arrived, Datagrams
 from vcproxy.replay.format.entries import HappenedEntry
 from vcproxy.replay.format.reader import RecordingLog
 from vcproxy.replay.format.values import DataclassValue

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from vcproxy.engine.datagrams import Bound, Datagrams
 from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
-from vcproxy.engine.ticks import Tick, Ticks
+from vcproxy.engine.sources.datagrams import Bound, Datagrams
+from vcproxy.engine.sources.ticks import Tick, Ticks
 from vcproxy.machine.state import State
 from vcproxy.sessions.session import Session
 from vcproxy.testing.proxy import SimulatedProxy

@@ -16,8 +16,8 @@ from tests.sim.test_tunnels import BATCHES
 from vcproxy.drivers.datagrams import MAX_SEGMENTS, MAX_SEND_BYTES, DatagramPort, batches
 from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, Simulation
 from vcproxy.engine.address import Address
-from vcproxy.engine.datagrams import HostPort
 from vcproxy.engine.event import Event
+from vcproxy.engine.sources.datagrams import HostPort
 from vcproxy.plugins.forward import Forward
 from vcproxy.testing.proxy import SimulatedProxy
 

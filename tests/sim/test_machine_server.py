@@ -16,9 +16,9 @@ from vcproxy.drivers.sim import NetworkFaults, Simulation, seeds
 from vcproxy.drivers.sim.process import SimProcess
 from vcproxy.drivers.sim.processes import ProcessFaults
 from vcproxy.engine.continuation import Continuation
-from vcproxy.engine.datagrams import BindFailed, Bound
 from vcproxy.engine.mutex import Mutex
-from vcproxy.engine.signals import Signal, Signals
+from vcproxy.engine.sources.datagrams import BindFailed, Bound
+from vcproxy.engine.sources.signals import Signal, Signals
 from vcproxy.supervise.client import Client
 from vcproxy.supervise.exchange import (
     DONE,

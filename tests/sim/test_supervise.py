@@ -17,7 +17,7 @@ from vcproxy.config.options import read_options
 from vcproxy.drivers.sim import seeds
 from vcproxy.drivers.sim.process import SimProcess
 from vcproxy.drivers.sim.processes import ProcessFaults
-from vcproxy.engine.signals import Signal
+from vcproxy.engine.sources.signals import Signal
 from vcproxy.plugins.supervise import Options, Supervise
 from vcproxy.testing.proxy import SimulatedProxy
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from tests.engine.world import World
 from vcproxy.bus.mailbox.codec import NUMBERED, Codec
 from vcproxy.bus.mailbox.peer import Peer
-from vcproxy.engine.child_process import ChildProcess, Launch, Launched
 from vcproxy.engine.commands import Call, Command, OpenSource, SendDatagram, SignalChild, Stop
-from vcproxy.engine.datagrams import Arrived, Bound, Datagrams
 from vcproxy.engine.mutex import Mutex
-from vcproxy.engine.signals import Signal, Signals
-from vcproxy.engine.source import Source
+from vcproxy.engine.sources.child_process import ChildProcess, Launch, Launched
+from vcproxy.engine.sources.datagrams import Arrived, Bound, Datagrams
+from vcproxy.engine.sources.signals import Signal, Signals
+from vcproxy.engine.sources.source import Source
 from vcproxy.supervise.server import MachineServer
 
 SERVER, CLIENT = ("127.0.0.1", 42000), ("127.0.0.1", 50498)

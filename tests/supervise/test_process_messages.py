@@ -6,7 +6,7 @@ import pytest
 
 from vcproxy.api import Address, Process, ReceivedMessage, State, on_message
 from vcproxy.bus.dispatch import routes
-from vcproxy.engine.bus_messages import KEPT, BusMessages
+from vcproxy.engine.sources.bus_messages import KEPT, BusMessages
 from vcproxy.supervise.machine_door import MachineDoor
 from vcproxy.testing import SimulatedMachines
 

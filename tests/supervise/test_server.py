@@ -6,7 +6,7 @@ import pytest
 
 from tests.supervise.server_bench import CLIENT, SERVER, ServerBench
 from vcproxy.bus.mailbox.codec import LEGACY
-from vcproxy.engine.child_process import (
+from vcproxy.engine.sources.child_process import (
     ChildContinued,
     ChildExited,
     ChildKilled,
@@ -14,7 +14,7 @@ from vcproxy.engine.child_process import (
     Launch,
     LaunchFailed,
 )
-from vcproxy.engine.datagrams import BindFailed, Datagrams
+from vcproxy.engine.sources.datagrams import BindFailed, Datagrams
 from vcproxy.supervise.server import MACHINES
 
 OTHER = ("127.0.0.1", 50500)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.engine.world import World
 from vcproxy.engine.address import Address
 from vcproxy.engine.commands import OpenSource, SendDatagram
-from vcproxy.engine.datagrams import Arrived, BindFailed, Bound
+from vcproxy.engine.sources.datagrams import Arrived, BindFailed, Bound
 from vcproxy.workers.list_server import list_processes
 
 OWN, CLIENT = ("127.0.0.1", 42000), ("127.0.0.1", 50000)

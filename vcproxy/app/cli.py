@@ -7,16 +7,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vcproxy.app import (
+from vcproxy.app import garbage
+from vcproxy.app.commands import (
     check_certificate_command,
-    garbage,
     log_command,
     machine_command,
     replay_command,
     signal_command,
     stop_process_command,
 )
-from vcproxy.app.command_error import CommandError
+from vcproxy.app.commands.command_error import CommandError
 from vcproxy.app.standard_output import writes_standard_output
 from vcproxy.output_files import overwriting
 
@@ -256,7 +256,7 @@ def _svg(text: str) -> str:
 
 
 def _plugin_new(chosen: argparse.Namespace) -> None:
-    from vcproxy.app.scaffold import new
+    from vcproxy.app.commands.scaffold import new
     from vcproxy.config.plugin_loader import PluginError
 
     try:
@@ -267,7 +267,7 @@ def _plugin_new(chosen: argparse.Namespace) -> None:
 
 
 def _plugin_check(chosen: argparse.Namespace) -> None:
-    from vcproxy.app.inspection import inspect_plugin
+    from vcproxy.app.commands.inspection import inspect_plugin
     from vcproxy.config.plugin_loader import PluginError
 
     try:

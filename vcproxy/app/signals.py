@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from vcproxy.drivers.epoll.process_signals import PROCESS_SIGNALS
+from vcproxy.drivers.epoll.sources.process_signals import PROCESS_SIGNALS
 from vcproxy.sessions.program import Signal
 
 ENDS = signal.SIGTERM, signal.SIGINT

@@ -36,8 +36,8 @@ from vcproxy.bus.message.invalid_message import MessageTooLong
 from vcproxy.control.commands import COMMANDS, Command, CommandReply, shortened
 from vcproxy.control.service_link import ServiceLink
 from vcproxy.engine.continuation import Continuation
-from vcproxy.engine.datagrams import BindFailed
 from vcproxy.engine.mutex import Mutex
+from vcproxy.engine.sources.datagrams import BindFailed
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 
-from vcproxy.engine.bus_messages import KEPT, KEPT_SIZE, NO_ROUTE, BusMessages, BusReceived
+from vcproxy.engine.sources.bus_messages import KEPT, KEPT_SIZE, NO_ROUTE, BusMessages, BusReceived
 
 if TYPE_CHECKING:
     from vcproxy.engine.commands import SendBusReply

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from vcproxy.engine.child_process import stream_of
+from vcproxy.engine.sources.child_process import stream_of
 
 if TYPE_CHECKING:
     from vcproxy.engine.commands import Connect

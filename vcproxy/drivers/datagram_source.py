@@ -12,8 +12,15 @@ from typing import TypeAlias
 
 from vcproxy.drivers.datagrams import BATCH, LARGEST, DatagramSocket, SetInterest
 from vcproxy.engine.address import Address
-from vcproxy.engine.datagrams import Arrived, BindFailed, Bound, Datagrams, HostPort, show_peer
 from vcproxy.engine.drop_counter import DropCounter
+from vcproxy.engine.sources.datagrams import (
+    Arrived,
+    BindFailed,
+    Bound,
+    Datagrams,
+    HostPort,
+    show_peer,
+)
 
 REMEMBERED = 4096
 """The most hosts that are remembered to be numeric."""

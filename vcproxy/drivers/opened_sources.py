@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vcproxy.engine.address import CHILD
-from vcproxy.engine.child_process import number_of, stream_of
+from vcproxy.engine.sources.child_process import number_of, stream_of
 
 if TYPE_CHECKING:
     from vcproxy.drivers.child_pipes import ChildPipes
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         WatchPath,
     )
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.engine.source import Source
+    from vcproxy.engine.sources.source import Source
 
 
 class Opened(Protocol):

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from vcproxy.engine.own_thread import OwnThread, ThreadDone, error_text
-from vcproxy.engine.thread_messages import require_plain
+from vcproxy.engine.sources.own_thread import OwnThread, ThreadDone, error_text
+from vcproxy.engine.sources.thread_messages import require_plain
 
 if TYPE_CHECKING:
-    from vcproxy.engine.own_thread import ThreadWork
-    from vcproxy.engine.thread_messages import ThreadMessages
+    from vcproxy.engine.sources.own_thread import ThreadWork
+    from vcproxy.engine.sources.thread_messages import ThreadMessages
 
 Later: TypeAlias = Callable[[Callable[[], None]], None]
 """Makes a call in a turn of the engine. Any thread may use it."""

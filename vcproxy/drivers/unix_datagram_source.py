@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from vcproxy.drivers.datagram_source import Interested, SourceSocket, reason
 from vcproxy.drivers.datagrams import BATCH, DatagramSocket
-from vcproxy.engine.datagrams import BindFailed
 from vcproxy.engine.drop_counter import DropCounter
-from vcproxy.engine.unix_datagrams import LARGEST_UNIX, UnixArrived, UnixBound
+from vcproxy.engine.sources.datagrams import BindFailed
+from vcproxy.engine.sources.unix_datagrams import LARGEST_UNIX, UnixArrived, UnixBound
 
 if TYPE_CHECKING:
-    from vcproxy.engine.unix_datagrams import UnixDatagrams
+    from vcproxy.engine.sources.unix_datagrams import UnixDatagrams
 
 _REASONS = {
     errno.ENOENT: "no socket has this path",

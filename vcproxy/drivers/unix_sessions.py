@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from vcproxy.drivers.datagram_sessions import DatagramSessions, PeerAddress, SessionPort
-from vcproxy.engine.unix_datagrams import LARGEST_UNIX
+from vcproxy.engine.sources.unix_datagrams import LARGEST_UNIX
 
 if TYPE_CHECKING:
     from vcproxy.engine.blocks import Block

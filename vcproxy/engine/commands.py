@@ -16,16 +16,16 @@ from vcproxy.engine.address import Address
 
 if TYPE_CHECKING:
     from vcproxy.engine.bridge import Bridge
-    from vcproxy.engine.bus_messages import BusMessages
-    from vcproxy.engine.child_process import ChildProcess
-    from vcproxy.engine.content_watch import ContentWatch
-    from vcproxy.engine.datagrams import SendingSource
     from vcproxy.engine.fan import Fan
-    from vcproxy.engine.file_changes import FileChanges, Watch
     from vcproxy.engine.listener import Listener
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.outgoing import Outgoing
-    from vcproxy.engine.source import Source
+    from vcproxy.engine.sources.bus_messages import BusMessages
+    from vcproxy.engine.sources.child_process import ChildProcess
+    from vcproxy.engine.sources.content_watch import ContentWatch
+    from vcproxy.engine.sources.datagrams import SendingSource
+    from vcproxy.engine.sources.file_changes import FileChanges, Watch
+    from vcproxy.engine.sources.source import Source
 
 
 @dataclass(slots=True)

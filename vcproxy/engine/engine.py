@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from vcproxy.engine.log_function import LogFunction
     from vcproxy.engine.port import Port
-    from vcproxy.engine.source import Source
+    from vcproxy.engine.sources.source import Source
 
 ACCEPT_PAUSE_S = 0.1
 """The pause after a failed accept: HAProxy's, when descriptors run out."""

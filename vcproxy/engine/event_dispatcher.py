@@ -16,7 +16,7 @@ from vcproxy.engine.inbox import Inbox
 from vcproxy.engine.mutex import Mutex, current
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.engine.scheduler import Action, Scheduler, Ticket
-from vcproxy.engine.source import PRIORITY, Source
+from vcproxy.engine.sources.source import PRIORITY, Source
 
 if TYPE_CHECKING:
     from vcproxy.engine.blocks import Block, Memory

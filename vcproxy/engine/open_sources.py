@@ -1,6 +1,6 @@
 """OpenSources: the sources of one engine that have not ended, by number and by continuation.
 
-Tested in tests/engine/test_source.py.
+Tested in tests/engine/sources/test_source.py.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.mutex import Mutex
-    from vcproxy.engine.source import Source
+    from vcproxy.engine.sources.source import Source
 
 
 class OpenSources(dict[int, "Source"]):

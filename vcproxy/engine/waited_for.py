@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.engine.source import Source
+    from vcproxy.engine.sources.source import Source
 
 CONNECTION = "connection"
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.content_watch import QUIET_S, ContentChanged, ContentRead, ContentWatch
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
+from vcproxy.engine.sources.content_watch import QUIET_S, ContentChanged, ContentRead, ContentWatch
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine

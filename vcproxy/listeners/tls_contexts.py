@@ -96,7 +96,9 @@ def remake(contexts: Iterable[TlsContext]) -> list[Remade]:
 
 def file_digests(files: Iterable[Path]) -> dict[Path, str]:
     """Return the digests of files; "" for one that is not there."""
-    from vcproxy.engine.content_watch import content_digest  # hashlib: only where TLS is used
+    from vcproxy.engine.sources.content_watch import (
+        content_digest,  # hashlib: only where TLS is used
+    )
 
     digests = {}
     for path in files:

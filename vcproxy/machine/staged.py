@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
 
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.event import Event
-from vcproxy.engine.file_changes import FileChanged
+from vcproxy.engine.sources.file_changes import FileChanged
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, ENTER, LEAVE, State, label
 from vcproxy.machine.table import Unhandled

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.mutex import Mutex
-from vcproxy.engine.signals import Signal as Signal
+from vcproxy.engine.sources.signals import Signal as Signal
 from vcproxy.machine.machine import Machine
 
 if TYPE_CHECKING:

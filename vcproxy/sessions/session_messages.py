@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from vcproxy.bus.dispatch.message_receiver import MessageReceiver
 from vcproxy.bus.dispatch.on_message import declarations
-from vcproxy.engine.bus_messages import BusReceived
 from vcproxy.engine.continuation import Continuation, OwnedCall
 from vcproxy.engine.mutex import Mutex
+from vcproxy.engine.sources.bus_messages import BusReceived
 from vcproxy.sessions.session import Session
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from vcproxy.bus.mailbox.mailbox import GivenUp, MailboxFull
 from vcproxy.bus.mailbox.peer import Peer, show_peer
 from vcproxy.bus.mailbox.profile import WINK, Profile
 from vcproxy.engine.commands import Stop
-from vcproxy.engine.datagrams import BindFailed, Bound
-from vcproxy.engine.signals import Signal, Signals
+from vcproxy.engine.sources.datagrams import BindFailed, Bound
+from vcproxy.engine.sources.signals import Signal, Signals
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 from vcproxy.supervise.exchange import FAILURE, Exchange, Outcome

@@ -19,8 +19,8 @@ from vcproxy.bus.mailbox.datagram_mailbox import DatagramMailbox, Flushed
 from vcproxy.bus.mailbox.letter import Letter
 from vcproxy.bus.mailbox.mailbox import GivenUp, MailboxFull
 from vcproxy.bus.mailbox.peer import Peer, show_peer
-from vcproxy.engine.datagrams import BindFailed, Bound
-from vcproxy.engine.signals import Signal, Signals
+from vcproxy.engine.sources.datagrams import BindFailed, Bound
+from vcproxy.engine.sources.signals import Signal, Signals
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 from vcproxy.supervise.children import PULSE_S, Children

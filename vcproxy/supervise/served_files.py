@@ -1,6 +1,6 @@
 """ServedFiles: what a machine server needs of a file system.
 
-The real one is vcproxy.app.served_directory. Tested in tests/supervise/test_server.py.
+The real one is vcproxy.app.commands.served_directory. Tested in tests/supervise/test_server.py.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from vcproxy.bus.mailbox.peer import Peer, show_peer
 from vcproxy.engine.calls import Called
-from vcproxy.engine.child_process import (
+from vcproxy.engine.event import Event
+from vcproxy.engine.sources.child_process import (
     ChildContinued,
     ChildExited,
     ChildKilled,
@@ -25,7 +26,6 @@ from vcproxy.engine.child_process import (
     Launched,
     LaunchFailed,
 )
-from vcproxy.engine.event import Event
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 from vcproxy.supervise.server_request import StartRequest

@@ -24,8 +24,8 @@ from vcproxy.bus.mailbox.peer import Peer, show_peer
 from vcproxy.bus.mailbox.profile import WINK, Profile
 from vcproxy.engine.calls import Called
 from vcproxy.engine.commands import Stop
-from vcproxy.engine.datagrams import BindFailed, Bound
-from vcproxy.engine.signals import Signal, Signals
+from vcproxy.engine.sources.datagrams import BindFailed, Bound
+from vcproxy.engine.sources.signals import Signal, Signals
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 from vcproxy.supervise.registry import Registry

@@ -23,10 +23,10 @@ from vcproxy.bus.mailbox.profile import WINK, Profile
 from vcproxy.drivers.sim import NetworkFaults, Simulation
 from vcproxy.drivers.sim.process import SimProcess
 from vcproxy.drivers.sim.processes import ProcessFaults
-from vcproxy.engine.child_process import Launch
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.mutex import Mutex
-from vcproxy.engine.signals import Signal
+from vcproxy.engine.sources.child_process import Launch
+from vcproxy.engine.sources.signals import Signal
 from vcproxy.supervise.invocation import Invocation
 from vcproxy.supervise.process import Process
 from vcproxy.supervise.server import MachineServer

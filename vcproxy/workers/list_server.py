@@ -14,9 +14,9 @@ from vcproxy.bus.mailbox.letter import Letter
 from vcproxy.bus.mailbox.mailbox import MailboxFull
 from vcproxy.bus.mailbox.peer import Peer, show_peer
 from vcproxy.engine.continuation import Continuation
-from vcproxy.engine.datagrams import BindFailed, Bound
 from vcproxy.engine.drop_counter import DropCounter
 from vcproxy.engine.mutex import Mutex
+from vcproxy.engine.sources.datagrams import BindFailed, Bound
 from vcproxy.supervise.registry import Registration, listing
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from vcproxy.bus.dispatch.received_message import ReceivedMessage
 from vcproxy.bus.message.bus_message import BusMessage
 from vcproxy.engine.address import Address
 from vcproxy.engine.continuation import Continuation
-from vcproxy.engine.datagrams import BindFailed, Bound, HostPort
 from vcproxy.engine.mutex import Mutex
-from vcproxy.engine.unix_datagrams import UnixBound
+from vcproxy.engine.sources.datagrams import BindFailed, Bound, HostPort
+from vcproxy.engine.sources.unix_datagrams import UnixBound
 
 LOCAL = "udp://127.0.0.1:0"
 GROUP = ("239.255.15.1", 0)

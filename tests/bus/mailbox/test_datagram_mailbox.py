@@ -12,7 +12,7 @@ from vcproxy.bus.mailbox.letter import Letter
 from vcproxy.bus.mailbox.mailbox import GivenUp, MailboxFull
 from vcproxy.bus.mailbox.peer import Peer
 from vcproxy.engine.commands import CloseSource, OpenSource, SendDatagram
-from vcproxy.engine.datagrams import Arrived, BindFailed, Bound
+from vcproxy.engine.sources.datagrams import Arrived, BindFailed, Bound
 
 OWN, PEER, GROUP = ("127.0.0.1", 4000), ("127.0.0.1", 5000), ("239.1.2.3", 6000)
 

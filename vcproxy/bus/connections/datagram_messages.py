@@ -25,9 +25,9 @@ from vcproxy.bus.message.bus_message import BusMessage
 from vcproxy.bus.message.invalid_message import InvalidMessage
 from vcproxy.bus.message.secret_code import PARAMETER, Secret, check_secret
 from vcproxy.engine.continuation import Continuation
-from vcproxy.engine.datagrams import Arrived, Datagrams, HostPort
 from vcproxy.engine.drop_counter import DropCounter
-from vcproxy.engine.unix_datagrams import UnixArrived, UnixDatagrams
+from vcproxy.engine.sources.datagrams import Arrived, Datagrams, HostPort
+from vcproxy.engine.sources.unix_datagrams import UnixArrived, UnixDatagrams
 
 if TYPE_CHECKING:
     from vcproxy.bus.dispatch.dispatcher import Dispatcher

@@ -15,8 +15,8 @@ from vcproxy.bus.dispatch.on_message import add_methods
 from vcproxy.bus.dispatch.received_message import ReceivedMessage
 from vcproxy.bus.message.bus_message import BusMessage
 from vcproxy.bus.message.invalid_message import InvalidMessage
-from vcproxy.engine.bus_messages import BusMessages, BusReceived
 from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.sources.bus_messages import BusMessages, BusReceived
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.staged import StageMachine
 

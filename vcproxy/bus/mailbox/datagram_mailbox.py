@@ -26,9 +26,9 @@ from vcproxy.bus.mailbox.mailbox import GivenUp, Mailbox
 from vcproxy.bus.mailbox.peer import is_group, show_peer
 from vcproxy.bus.mailbox.profile import WINK
 from vcproxy.engine.continuation import Continuation
-from vcproxy.engine.datagrams import Arrived, BindFailed, Bound, Datagrams
 from vcproxy.engine.drop_counter import DropCounter
 from vcproxy.engine.event import Event
+from vcproxy.engine.sources.datagrams import Arrived, BindFailed, Bound, Datagrams
 
 if TYPE_CHECKING:
     from vcproxy.bus.mailbox.codec import Codec

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final, TypeAlias
 
-from vcproxy.engine.datagrams import show_peer as show_peer
+from vcproxy.engine.sources.datagrams import show_peer as show_peer
 
 Peer: TypeAlias = tuple[str, int]
 """Host and port of a UDP socket. The host is an address, or a name that is not looked up yet."""

@@ -16,7 +16,7 @@ from vcproxy.drivers.epoll.accepting import show
 from vcproxy.drivers.epoll.connecting import Connecting, Resolving, connect_error
 from vcproxy.drivers.epoll.local import SPECIAL
 from vcproxy.drivers.epoll.pipes import PipePool
-from vcproxy.drivers.epoll.sources import Sources
+from vcproxy.drivers.epoll.sources.sources import Sources
 from vcproxy.drivers.epoll.splice import Splice
 from vcproxy.drivers.epoll.stream import StreamPort
 from vcproxy.drivers.spreading import spread

@@ -35,7 +35,7 @@ from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 
 if TYPE_CHECKING:
-    from vcproxy.drivers.epoll.inotify import InotifyWatching
+    from vcproxy.drivers.epoll.sources.inotify import InotifyWatching
 
 MAX_EVENTS = 256
 """Descriptors served in one turn: enough to share its cost, few enough to keep timers punctual."""

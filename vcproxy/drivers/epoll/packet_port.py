@@ -16,7 +16,7 @@ from vcproxy.drivers.epoll.datagram import DatagramWatch
 from vcproxy.drivers.epoll.unix_socket import SocketFile, bound_unix
 from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.drop_counter import DropCounter
-from vcproxy.engine.unix_datagrams import LARGEST_UNIX
+from vcproxy.engine.sources.unix_datagrams import LARGEST_UNIX
 
 if TYPE_CHECKING:
     from vcproxy.drivers.datagrams import SetInterest

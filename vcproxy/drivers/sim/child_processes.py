@@ -11,14 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.sim.local_streams import LocalEndpoint, pipe
-from vcproxy.engine.child_process import Launched, LaunchFailed
+from vcproxy.engine.sources.child_process import Launched, LaunchFailed
 
 if TYPE_CHECKING:
     from vcproxy.drivers.child_pipes import ChildPipes
     from vcproxy.drivers.sim.network import Network
     from vcproxy.drivers.sim.port_driver import PortDriver
     from vcproxy.drivers.sim.process import SimProcess
-    from vcproxy.engine.child_process import ChildProcess
+    from vcproxy.engine.sources.child_process import ChildProcess
 
 
 class SimChild:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from vcproxy.drivers.sim.datagram_network import SimSocket
     from vcproxy.drivers.sim.port_driver import PortDriver
     from vcproxy.drivers.sim.unix_network import SimUnixSocket
-    from vcproxy.engine.datagrams import HostPort
     from vcproxy.engine.listener import Listener
+    from vcproxy.engine.sources.datagrams import HostPort
 
 
 class SimHandler(Protocol):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vcproxy.drivers.sim.conditions import Conditions
     from vcproxy.engine.address import Address
     from vcproxy.engine.blocks import Block
-    from vcproxy.engine.datagrams import HostPort
+    from vcproxy.engine.sources.datagrams import HostPort
 
 MAX_DATAGRAM = 65_507
 """Bytes of one IPv4 datagram without its headers: more fail with EMSGSIZE."""

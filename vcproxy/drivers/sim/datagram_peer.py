@@ -13,7 +13,7 @@ from vcproxy.engine.address import Address
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.datagram_network import SimSocket
-    from vcproxy.engine.datagrams import HostPort
+    from vcproxy.engine.sources.datagrams import HostPort
 
 
 def _ignore(data: bytes, source: HostPort) -> None:

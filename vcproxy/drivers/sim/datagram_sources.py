@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from vcproxy.drivers.sim.port_driver import PortDriver
     from vcproxy.drivers.sim.unix_network import UnixNetwork
     from vcproxy.engine.address import Address
-    from vcproxy.engine.datagrams import Datagrams, HostPort
-    from vcproxy.engine.unix_datagrams import UnixDatagrams
+    from vcproxy.engine.sources.datagrams import Datagrams, HostPort
+    from vcproxy.engine.sources.unix_datagrams import UnixDatagrams
 
 
 def opened(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.network import Network
     from vcproxy.drivers.sim.port_driver import PortDriver
-    from vcproxy.engine.listening import ListenerWatch
+    from vcproxy.engine.sources.listening import ListenerWatch
 
 
 class SimListenerWatch:

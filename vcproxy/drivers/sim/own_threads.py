@@ -12,13 +12,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vcproxy.drivers.thread_feed import ThreadFeed, result_of
-from vcproxy.engine.own_thread import TOO_MANY, ThreadDone, ThreadStopped
-from vcproxy.engine.thread_messages import ThreadMessage, require_plain
+from vcproxy.engine.sources.own_thread import TOO_MANY, ThreadDone, ThreadStopped
+from vcproxy.engine.sources.thread_messages import ThreadMessage, require_plain
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.network import Network
     from vcproxy.drivers.sim.port_driver import PortDriver
-    from vcproxy.engine.own_thread import OwnThread
+    from vcproxy.engine.sources.own_thread import OwnThread
 
 FULL_S = 0.001
 """Virtual seconds from one look for room to the next while too many messages wait."""

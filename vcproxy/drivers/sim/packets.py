@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.drivers.sim.link import Endpoint, Link, TcpFlag
 from vcproxy.engine.blocks import EMPTY
-from vcproxy.engine.unix_datagrams import LARGEST_UNIX
+from vcproxy.engine.sources.unix_datagrams import LARGEST_UNIX
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.conditions import Conditions

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from vcproxy.drivers.sim.peer import Peer
-from vcproxy.engine.child_process import (
+from vcproxy.engine.sources.child_process import (
     ChildContinued,
     ChildExited,
     ChildKilled,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vcproxy.drivers.sim.conditions import Conditions
     from vcproxy.drivers.sim.driver import SimDriver
     from vcproxy.drivers.sim.faults import Span
-    from vcproxy.engine.child_process import Launch
+    from vcproxy.engine.sources.child_process import Launch
 
 FIRST_PID = 1000
 

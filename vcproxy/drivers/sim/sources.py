@@ -18,16 +18,16 @@ from vcproxy.drivers.sim.local_streams import LocalEndpoint
 from vcproxy.drivers.sim.own_threads import SimThread
 from vcproxy.drivers.sim.port import SimPort
 from vcproxy.drivers.thread_feed import ThreadFeed
-from vcproxy.engine.bus_messages import BusMessages
-from vcproxy.engine.child_process import ChildProcess, stream_of
-from vcproxy.engine.content_watch import ContentWatch
-from vcproxy.engine.datagrams import Datagrams
-from vcproxy.engine.file_changes import FileChanges
-from vcproxy.engine.listening import ListenerWatch
-from vcproxy.engine.own_thread import MOST_THREADS, OwnThread
-from vcproxy.engine.signals import Signal, Signals
-from vcproxy.engine.thread_messages import ThreadMessages
-from vcproxy.engine.unix_datagrams import UnixDatagrams
+from vcproxy.engine.sources.bus_messages import BusMessages
+from vcproxy.engine.sources.child_process import ChildProcess, stream_of
+from vcproxy.engine.sources.content_watch import ContentWatch
+from vcproxy.engine.sources.datagrams import Datagrams
+from vcproxy.engine.sources.file_changes import FileChanges
+from vcproxy.engine.sources.listening import ListenerWatch
+from vcproxy.engine.sources.own_thread import MOST_THREADS, OwnThread
+from vcproxy.engine.sources.signals import Signal, Signals
+from vcproxy.engine.sources.thread_messages import ThreadMessages
+from vcproxy.engine.sources.unix_datagrams import UnixDatagrams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from vcproxy.drivers.sim.network import Network
     from vcproxy.drivers.sim.port_driver import PortDriver
     from vcproxy.engine.commands import Connect
-    from vcproxy.engine.source import Source
+    from vcproxy.engine.sources.source import Source
 
 
 class SimSignals:

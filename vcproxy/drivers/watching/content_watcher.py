@@ -8,13 +8,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vcproxy.engine.content_watch import ContentChanged, ContentRead
-from vcproxy.engine.file_changes import FileChanged, FileEvent, Watch
+from vcproxy.engine.sources.content_watch import ContentChanged, ContentRead
+from vcproxy.engine.sources.file_changes import FileChanged, FileEvent, Watch
 
 if TYPE_CHECKING:
     from vcproxy.drivers.watching.file_watcher import FileWatcher
     from vcproxy.drivers.watching.path_watch import PathWatch
-    from vcproxy.engine.content_watch import ContentWatch
+    from vcproxy.engine.sources.content_watch import ContentWatch
 
 KINDS = (
     FileEvent.ATTRIBUTES  # it may have become readable

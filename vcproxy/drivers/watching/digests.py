@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 
-from vcproxy.engine.content_watch import new_digest
+from vcproxy.engine.sources.content_watch import new_digest
 
 PIECE = 256 * 1024
 """Bytes read at once."""

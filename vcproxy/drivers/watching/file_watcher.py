@@ -15,14 +15,14 @@ from vcproxy.drivers.watching.content_watcher import ContentWatcher
 from vcproxy.drivers.watching.inodes import Inodes
 from vcproxy.drivers.watching.lookups import Lookups
 from vcproxy.drivers.watching.path_watch import PathWatch
-from vcproxy.engine.content_watch import ContentWatch
-from vcproxy.engine.file_changes import FileChanged, FileEvent
+from vcproxy.engine.sources.content_watch import ContentWatch
+from vcproxy.engine.sources.file_changes import FileChanged, FileEvent
 
 if TYPE_CHECKING:
     from vcproxy.drivers.watching.file_system import FileSystem, Record
     from vcproxy.drivers.watching.inodes import Inode
     from vcproxy.engine.engine import Engine
-    from vcproxy.engine.file_changes import FileChanges, Watch
+    from vcproxy.engine.sources.file_changes import FileChanges, Watch
 
 SCANNED = 2048
 """Entries of directories that are scanned in one turn: some 10 ms."""

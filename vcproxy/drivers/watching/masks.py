@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 
 from vcproxy.drivers.watching import file_system as fs
-from vcproxy.engine.file_changes import FileEvent
+from vcproxy.engine.sources.file_changes import FileEvent
 
 _REPORTED = {
     fs.ATTRIB: FileEvent.ATTRIBUTES,

@@ -14,7 +14,7 @@ from vcproxy.drivers.watching import file_system as fs
 from vcproxy.drivers.watching.file_system import Kind, reason
 from vcproxy.drivers.watching.lookups import MAX_DEPTH, Lookup
 from vcproxy.drivers.watching.masks import kinds_of, mask_of
-from vcproxy.engine.file_changes import ALWAYS, FileChanged, FileEvent, Watch
+from vcproxy.engine.sources.file_changes import ALWAYS, FileChanged, FileEvent, Watch
 
 if TYPE_CHECKING:
     from vcproxy.drivers.watching.file_watcher import FileWatcher

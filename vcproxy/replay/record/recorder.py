@@ -37,7 +37,6 @@ from vcproxy.engine.commands import (
     WatchPath,
 )
 from vcproxy.engine.continuation import Continuation
-from vcproxy.engine.datagrams import show_peer
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.fan import Fan
 from vcproxy.engine.listener import Listener
@@ -45,6 +44,7 @@ from vcproxy.engine.log_function import LogFunction
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.outgoing import Outgoing
 from vcproxy.engine.port import Port
+from vcproxy.engine.sources.datagrams import show_peer
 from vcproxy.replay.format.entries import (
     OPCODES,
     AcceptedEntry,
@@ -76,7 +76,7 @@ from vcproxy.replay.record.recorded import (
 
 if TYPE_CHECKING:
     from vcproxy.engine.blocks import Block
-    from vcproxy.engine.source import Source
+    from vcproxy.engine.sources.source import Source
 
 _CLOCK, _RUN = OPCODES[ClockEntry], OPCODES[RunEntry]
 

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from vcproxy.drivers.sim.datagram_network import SimSocket
     from vcproxy.drivers.sim.link import Endpoint
     from vcproxy.engine.commands import Call
-    from vcproxy.engine.datagrams import HostPort
     from vcproxy.engine.log_function import Level
     from vcproxy.engine.mutex import Mutex
+    from vcproxy.engine.sources.datagrams import HostPort
 
 SETTLE_S = 1.0
 """Time for the effects of the last action: the simulated network is instant."""

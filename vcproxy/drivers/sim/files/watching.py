@@ -22,7 +22,7 @@ from vcproxy.drivers.watching.file_system import (
     Record,
 )
 from vcproxy.drivers.watching.file_watcher import FileWatcher
-from vcproxy.engine.content_watch import content_digest
+from vcproxy.engine.sources.content_watch import content_digest
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.files.inode import SimInode

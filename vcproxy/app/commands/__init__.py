@@ -1,0 +1,1 @@
+"""Commands: `vcproxy COMMAND ...`, one module for each, and what only they use."""

@@ -1,0 +1,1 @@
+"""Sources of the epoll driver: child processes, signals, sockets, files, threads."""
