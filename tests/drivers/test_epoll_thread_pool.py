@@ -11,7 +11,7 @@ import pytest
 
 from vcproxy.drivers.epoll import resolver
 from vcproxy.drivers.epoll.offload import Offload
-from vcproxy.drivers.epoll.thread_pool import MAX_REPLACED, THREADS, ThreadPool
+from vcproxy.drivers.epoll.thread_pool import MAX_REPLACED, THREADS, Job, ThreadPool
 from vcproxy.testing.running import PATIENCE_S, eventually
 
 
@@ -117,6 +117,23 @@ def test_at_the_limit_of_replaced_threads_further_jobs_wait(hung: Hung) -> None:
     assert results.next() == ("waits", None)
     pool.cancel(last)
     assert stuck.empty
+
+
+def test_a_job_that_is_cancelled_after_its_end_keeps_its_thread(hung: Hung) -> None:
+    pool, results = ThreadPool("kept", 1), Results()
+    ended = SimpleQueue[Job]()
+
+    def done(value: object, error: Exception | None) -> None:
+        pool.cancel(ended.get(timeout=PATIENCE_S))
+        results(value, error)
+
+    ended.put(pool.run(str, (), done))
+    assert results.next() == ("", None)
+    pool.run(hung, (), results)
+    hung.started.get(timeout=PATIENCE_S)
+    pool.run(str, (), results)
+    assert threads("kept") == 1
+    hung.release()
 
 
 @pytest.mark.parametrize(

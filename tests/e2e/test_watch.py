@@ -18,6 +18,7 @@ from tests.e2e.conftest import Certificates, Starter
 from tests.e2e.running import ECHO, PATIENCE_S, Running, eventually, exactly
 from tests.e2e.several import is_replaced, two_workers, who, workers
 from tests.e2e.test_workers_reload import mark, marked, marks
+from vcproxy.drivers.epoll.thread_pool import THREADS
 
 WATCH = "[proxy]\nwatch = true\n"
 
@@ -158,6 +159,24 @@ def test_a_changed_plugin_is_used_and_a_broken_one_refused_once(
             assert said(new) == b"two"
         assert said(old) == b"one"
     assert running.log.count("not reloaded") == 1
+
+
+def test_plugins_that_never_end_to_load_do_not_prevent_later_reloads(
+    proxy: Starter, tmp_path: Path
+) -> None:
+    plugin = tmp_path / "says.py"
+    plugin.write_text(PLUGIN.format("one"))
+    running = proxy(SAYS)
+    for number in range(THREADS):
+        begun = tmp_path / f"begun-{number}"
+        replace(plugin, f"import threading\nopen('{begun}', 'w')\nthreading.Event().wait()\n")
+        running.signal(signal.SIGHUP)
+        eventually(begun.exists, f"the plugin is loaded the time {number}")
+    replace(plugin, PLUGIN.format("two"))
+    running.signal(signal.SIGHUP)
+    running.wait_for("reloaded .*: new connections use it")
+    with running.connect("says") as new:
+        assert said(new) == b"two"
 
 
 def test_a_file_that_a_refused_configuration_names_is_watched(

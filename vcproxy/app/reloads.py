@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vcproxy.app.files_watch_thread import FilesWatchThread
     from vcproxy.app.log import LineLog
     from vcproxy.drivers.epoll.offload import Offload
+    from vcproxy.drivers.epoll.thread_pool import Job
     from vcproxy.engine.engine import Engine
     from vcproxy.listeners.listeners import Listeners
     from vcproxy.listeners.plan import Plan
@@ -60,6 +61,7 @@ class Reloads:
         self._service_manager = service_manager
         self._log = log
         self._requested = 0  # number of reloads requested so far
+        self._loading: Job | None = None  # reads the configuration for the last of them
         self._watch_thread: FilesWatchThread | None = None
         self.automatic = AutomaticReloads(
             configuration, watch=self._watch, compare=self._compare, reload=self._reload
@@ -97,13 +99,13 @@ class Reloads:
         call: Callable[..., object],
         argument: object,
         then: Callable[[object, Exception | None], None],
-    ) -> None:
+    ) -> Job:
         """Call a function in another thread; then pass on its value or error in the first one."""
 
         def loaded(value: object, error: Exception | None) -> None:
             self._engines[0].inbox.feed(partial(then, value, error))
 
-        self._offload.internal.run(call, (argument,), loaded)
+        return self._offload.internal.run(call, (argument,), loaded)
 
     def reload(self, then: ReloadOutcome | None = None) -> None:
         """Load the configuration again, for new connections. If it has errors, keep the old one.
@@ -121,7 +123,10 @@ class Reloads:
             self._waiting.append(then)
         if not self.ending:
             self._service_manager.reloading()
-        self.load(load, self.configuration.file, partial(self._reloaded, self._requested))
+        if self._loading is not None:  # its result would be ignored, and it may hang in a plugin
+            self._offload.internal.cancel(self._loading)
+        then_used = partial(self._reloaded, self._requested)
+        self._loading = self.load(load, self.configuration.file, then_used)
 
     def _reloaded(self, number: int, value: object, error: Exception | None) -> None:
         if number != self._requested:

@@ -27,6 +27,8 @@ class Job:
     args: tuple[object, ...]
     done: ResultCallback
     started: bool = False
+    ended: bool = False
+    """Whether its function has returned; `done` may not have been called yet."""
     cancelled: bool = False
     replaced: bool = False
     """Whether another thread has taken the place of the one that runs it."""
@@ -68,9 +70,12 @@ class ThreadPool:
         return job
 
     def cancel(self, job: Job) -> None:
-        """Do not call `done` for a job. A job that has not started is removed from the queue."""
+        """Do not call `done` for a job, unless its function has returned.
+
+        A job that has not started is removed from the queue.
+        """
         with self._condition:
-            if job.cancelled:
+            if job.cancelled or job.ended:
                 return
             job.cancelled = True
             if not job.started:
@@ -104,6 +109,7 @@ class ThreadPool:
             value, error = _result(job)
             with self._condition:
                 cancelled = job.cancelled
+                job.ended = True
                 if job.replaced:
                     self._replaced -= 1
             if not cancelled:
