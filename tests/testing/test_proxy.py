@@ -60,6 +60,29 @@ def test_a_failing_test_names_its_seed() -> None:
     assert failure.value.__notes__ == ["seed=17 (VCPROXY_SEED=17 repeats it)"]
 
 
+class Colours(Idle):
+    @dataclass(frozen=True)
+    class Options:
+        colour: str
+        shade: str = "dark"
+
+
+class Shades(Idle):
+    @dataclass(frozen=True)
+    class Options:
+        shade: str = "dark"
+
+
+def test_without_options_a_plugin_has_its_defaults() -> None:
+    with SimulatedProxy(Shades, servers=()) as proxy:
+        assert proxy.service.options == Shades.Options("dark")
+
+
+def test_options_that_must_be_given_are_named() -> None:
+    with pytest.raises(TypeError, match=r"'colour': pass options=Colours\.Options\(\.\.\.\)"):
+        SimulatedProxy(Colours)
+
+
 def test_options_and_limits_are_passed_to_the_plugin() -> None:
     with SimulatedProxy(Idle, servers=(), options="mine", half_close=False, active_s=3) as proxy:
         proxy.client()

@@ -26,6 +26,7 @@ from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias
 
+from vcproxy.config.plugin import options_type
 from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, Peer, SimulatedServer, Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.continuation import OwnedCall
@@ -64,7 +65,8 @@ class SimulatedProxy:
         refusing: the servers that refuse connections. The name of a server from the options is
             its URI.
         upstream_settings: balancing, limits and health checks of the upstream; None: the defaults.
-        options: the options of the plugin. Connections to tls:// addresses in them are without TLS.
+        options: the options of the plugin; None: its defaults, as without [listener.options].
+            Connections to tls:// addresses in them are without TLS.
         handshake: the result of the clients' TLS handshakes, only simulated; None: no TLS.
         name, token: the listener's name and the engine's token: an HTTP proxy writes both into Via.
         datagrams: whether clients and servers have udp:// addresses: see `datagram_client`.
@@ -100,6 +102,8 @@ class SimulatedProxy:
         seed: int = 0,
         faults: NetworkFaults | None = None,
     ) -> None:
+        if options is None:
+            options = _default_options(plugin)
         self.sim = Simulation(seed, faults)
         self.bus = SimulatedBus(self.sim)
         """Sends messages to methods declared with `on_message`."""
@@ -255,3 +259,17 @@ class SimulatedProxy:
 
 def _identity(made: object) -> object:
     return made
+
+
+def _default_options(plugin: type) -> object:
+    """Return the options of a plugin that is used without any; None: it has none.
+
+    Raises TypeError if it has options that must be given.
+    """
+    kind = options_type(plugin)
+    try:
+        return None if kind is None else kind()
+    except TypeError as error:
+        raise TypeError(
+            f"{error}: pass options={plugin.__name__}.Options(...) to SimulatedProxy"
+        ) from None
