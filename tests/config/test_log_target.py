@@ -47,7 +47,8 @@ def test_paths_are_relative_to_the_file(accepted: Accept, folder: Path) -> None:
     [
         ("syslog:nats://127.0.0.1/a", "a log server is at udp://, tcp://, tls:// or unix:"),
         ("syslog:udp://239.0.0.1:514", "a log server is at udp://, tcp://, tls:// or unix:"),
-        ("syslog:", '"" is not an address'),
+        ("syslog:", '"syslog:": a log server is at udp://, tcp://, tls:// or unix:, as in "sys'),
+        ("syslog:/dev/log", '"syslog:/dev/log": a log server is at udp://, tcp://, tls:// or un'),
         ("syslog:udp://127.0.0.1", "names no port"),
         ("syslog:udp://127.0.0.1:0", "a log server has a port"),
         ("syslog:udp://127.0.0.1:1?facility=local8", '"local8" is not a facility: choose one of k'),

@@ -197,7 +197,7 @@ bind = "stdio:"
         + '[upstream.db]\nservers = ["tcp://127.0.0.1:1"]\n'
         + '[upstream.ntp]\nservers = ["udp://127.0.0.1:1"]\n',
         "proxy.toml:3:1: listener.web.bind: this address takes a stream, but the server "
-        "udp://127.0.0.1:1 takes datagrams: make both udp://, or neither",
+        "udp://127.0.0.1:1 takes datagrams: use datagrams on both sides, or on neither",
         "proxy.toml:5:30: listener.web.options.servers.1: there is no [upstream.dbs]; did you "
         'mean "db"?',
         "proxy.toml:5:37: listener.web.options.servers.2: names no upstream, and the listener "
@@ -353,11 +353,11 @@ upstream = "mixed"
 servers = ["udp://127.0.0.1:2", "tls://127.0.0.1:3"]
 """,
         "proxy.toml:4:9: listener.a.bind.0: this address takes datagrams, but the server "
-        "tls://127.0.0.1:3 takes a stream: make both udp://, or neither",
+        "tls://127.0.0.1:3 takes a stream: use datagrams on both sides, or on neither",
         "proxy.toml:4:30: listener.a.bind.1: this address takes a stream, but the server "
-        "udp://127.0.0.1:2 takes datagrams: make both udp://, or neither",
+        "udp://127.0.0.1:2 takes datagrams: use datagrams on both sides, or on neither",
         "proxy.toml:4:51: listener.a.bind.2: this address takes datagrams, but the server "
-        "tls://127.0.0.1:3 takes a stream: make both udp://, or neither",
+        "tls://127.0.0.1:3 takes a stream: use datagrams on both sides, or on neither",
         "proxy.toml:4:51: listener.a.bind.2: udp://127.0.0.1:1 is bound already: remove one, "
         "or write another address",
     ),

@@ -247,7 +247,7 @@ def _datagrams(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
                 yield KeyProblem(
                     path,
                     f"this address takes {kinds[0]}, but the server {other} takes {kinds[1]}: "
-                    "make both udp://, or neither",
+                    "use datagrams on both sides, or on neither",
                     because=(place,),
                 )
 

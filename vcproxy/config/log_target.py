@@ -50,9 +50,11 @@ def _target(value: object, info: ValidationInfo) -> Path | SyslogServer:
     if not isinstance(value, str) or not value.startswith(PREFIX):
         return file_path(value, info)
     uri, _, query = value.removeprefix(PREFIX).partition("?")
-    address = endpoint(uri, info)
-    if address.scheme not in SCHEMES or address.multicast:
-        raise ValueError(f'"{address}": a log server is at udp://, tcp://, tls:// or unix:')
+    address = endpoint(uri, info) if uri.partition(":")[0] in SCHEMES else None
+    if address is None or address.multicast:
+        raise ValueError(
+            f'"{value}": a log server is at udp://, tcp://, tls:// or unix:, as in {EXAMPLE}'
+        )
     if address.scheme != "unix" and not address.port:
         raise ValueError(f'"{address}": a log server has a port, as in {EXAMPLE}')
     facility, ca = DEFAULT_FACILITY, None

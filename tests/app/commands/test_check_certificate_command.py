@@ -164,6 +164,14 @@ def test_a_file_without_a_certificate(content: bytes, tmp_path: Path, capsys: Pr
     assert capsys.readouterr().err.startswith(f"{file}: contains no certificate, PEM or DER")
 
 
+def test_the_file_of_the_key(tmp_path: Path, capsys: Printed) -> None:
+    file = tmp_path / "a.key"
+    file.write_text("-----BEGIN PRIVATE KEY-----\n!\n-----END PRIVATE KEY-----\n")
+    assert cli.main(["check-certificate", str(file)]) == 3
+    reason = "contains no certificate, PEM or DER: it is a private key"
+    assert capsys.readouterr().err == f"{file}: {reason}\n"
+
+
 def test_a_file_that_is_missing(tmp_path: Path, capsys: Printed) -> None:
     file = tmp_path / "a.pem"
     assert cli.main(["check-certificate", str(file)]) == 3

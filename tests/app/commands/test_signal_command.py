@@ -149,6 +149,14 @@ def test_a_refusal_has_a_status_of_its_own(place: Path, serve: Serve, reply: str
     assert cli.main(["signal", "STOP"]) == 1
 
 
+def test_a_command_that_is_not_there(place: Path, serve: Serve, capsys: Printed) -> None:
+    serve(place, b"UNKNOWN command=STAUTS\n")
+    assert cli.main(["signal", "STAUTS"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "UNKNOWN\n  command  STAUTS\n"
+    assert printed.err == "STAUTS is no command there: HELP lists all\n"
+
+
 def test_no_reply_is_a_failure_unless_none_is_waited_for(
     place: Path, serve: Serve, capsys: Printed
 ) -> None:

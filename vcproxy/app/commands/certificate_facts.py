@@ -40,7 +40,8 @@ def from_file(content: bytes) -> list[x509.Certificate]:
             return x509.load_pem_x509_certificates(content)
         return [x509.load_der_x509_certificate(content)]
     except ValueError as error:
-        raise UnreadableCertificate(f"contains no certificate, PEM or DER: {error}") from None
+        reason = "it is a private key" if b" PRIVATE KEY-----" in content else error
+        raise UnreadableCertificate(f"contains no certificate, PEM or DER: {reason}") from None
 
 
 def from_server(chain: Sequence[bytes]) -> list[x509.Certificate]:

@@ -85,7 +85,8 @@ def presented(place: ServerPlace, name: str, starttls: str, timeout_s: float) ->
         raise NoCertificate(f"no answer within {timeout_s:g}s") from None
     except socket.gaierror as error:
         raise NoCertificate(
-            f"its address cannot be found: {(error.strerror or str(error)).lower()}"
+            "its address cannot be found, and there is no file of this name: "
+            f"{(error.strerror or str(error)).lower()}"
         ) from None
     except ValueError:  # UnicodeError is one, too
         raise NoCertificate(f'"{place.host}" or "{name}" is not a valid host name') from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -185,6 +186,8 @@ def _signal(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         for reply in _replies(message, address, context, chosen):
             print(shown(reply, chosen.format), flush=True)
             status = int(bool(_REFUSALS.fullmatch(reply.command)))
+            if reply.command == "UNKNOWN":
+                print(f"{message.command} is no command there: HELP lists all", file=sys.stderr)
     except InvalidMessage as error:
         raise NoReply(printable(f"{address}: the reply is not a message: {error}")) from None
     except OSError as error:
