@@ -96,9 +96,8 @@ def remake(contexts: Iterable[TlsContext]) -> list[Remade]:
 
 def file_digests(files: Iterable[Path]) -> dict[Path, str]:
     """Return the digests of files; "" for one that is not there."""
-    from vcproxy.engine.sources.content_watch import (
-        content_digest,  # hashlib: only where TLS is used
-    )
+    # It imports hashlib, which only proxies with TLS need.
+    from vcproxy.engine.sources.content_watch import content_digest
 
     digests = {}
     for path in files:
