@@ -45,6 +45,14 @@ def test_the_files_pass_tests_and_checks(kind: str, directory: Path) -> None:
         assert done.returncode == 0, done.stdout
 
 
+def test_check_lists_messages_of_the_bus(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["plugin", "new", "inbox", "--kind", "program"]) == 0
+    assert cli.main(["plugin", "check", "inbox.py"]) == 0
+    assert "  messages: COUNT\n" in capsys.readouterr().out
+
+
 def test_nothing_is_overwritten(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (directory / "test_orders.py").write_text("mine")
     assert cli.main(["plugin", "new", "orders"]) == 1

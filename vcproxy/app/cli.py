@@ -96,11 +96,12 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     new.add_argument("name", metavar="NAME", help="the name of the module, for example order_check")
     new.add_argument(
         "--kind",
-        choices=["session", "validator", "splitter", "filter"],
+        choices=["session", "validator", "splitter", "filter", "program"],
         default="session",
         help="the kind of plugin: session (the default): reads a message and starts a tunnel; "
         "validator: accepts or rejects messages; splitter: shares a server connection among "
-        "clients; filter: changes requests and responses of an HTTP proxy",
+        "clients; filter: changes requests and responses of an HTTP proxy; program: one object "
+        "for events of all kinds, here new files, and messages of the bus",
     )
     check = steps.add_parser(
         "check",

@@ -110,6 +110,8 @@ def _lines(plugin: type, place: str) -> Iterator[str]:
         machines = (plugin, *plugin.parts)
     for machine in machines:
         yield f"states of {machine.__name__}: {', '.join(state.name for state in machine.states)}"
+    if messages := [text for each in message_methods(plugin).values() for text in each.patterns]:
+        yield f"messages: {', '.join(messages)}"
     kind_of_options = options_type(plugin)
     if kind_of_options is None:
         yield "options: none"

@@ -241,11 +241,67 @@ def test_a_request_without_the_field_causes_no_connection() -> None:
         assert proxy.received() == []
 '''
 
+PROGRAM = '''\
+"""{name}: count the files that are written to a folder."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from vcproxy.api import FileChanged, FileChanges, FileEvent, Program, ReceivedMessage, on_message
+
+
+class {Name}(Program):
+    """Counts new files; `vcproxy signal COUNT` asks for the number."""
+
+    @dataclass(frozen=True)
+    class Options:
+        """The keys under [listener.options]."""
+
+        folder: str = "inbox"
+
+    def start(self) -> None:
+        """Called once, when the proxy has started."""
+        options = self.service.options
+        assert isinstance(options, {Name}.Options)
+        self.count = 0
+        FileChanges(self, "inbox").watch(options.folder, FileEvent.UPDATED)
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        """Called for each event of a source, with its class as the key."""
+        if isinstance(data, FileChanged) and FileEvent.UPDATED in data.kinds:
+            self.count += 1
+
+    @on_message("COUNT")
+    def counted(self, received: ReceivedMessage) -> None:
+        """Ask how many files were written."""
+        received.reply("COUNTED", files=self.count)
+'''
+
+PROGRAM_TEST = '''\
+"""{name}: which files are counted, in a simulated file system."""
+
+from vcproxy.testing import SimulatedProxy
+
+from {name} import {Name}
+
+
+def test_files_of_the_folder_are_counted() -> None:
+    with SimulatedProxy({Name}) as proxy:
+        proxy.sim.files.mkdir("/inbox")
+        proxy.elapse(1)
+        proxy.sim.files.write("/inbox/today.csv", "1;2")
+        proxy.sim.files.write("/elsewhere.csv", "1;2")
+        proxy.elapse(1)
+        [reply] = proxy.bus.send("COUNT")
+        assert reply.to_text() == "COUNTED files=1"
+'''
+
 KINDS = {
     "session": (SESSION, SESSION_TEST),
     "validator": (VALIDATOR, VALIDATOR_TEST),
     "splitter": (SPLITTER, SPLITTER_TEST),
     "filter": (FILTER, FILTER_TEST),
+    "program": (PROGRAM, PROGRAM_TEST),
 }
 """The templates of a plugin and its test, by kind. {name} is the module and {Name} the class."""
 
