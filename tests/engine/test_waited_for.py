@@ -1,5 +1,6 @@
 """What an engine waits for, as values and as lines."""
 
+from vcproxy.engine.event import Event
 from vcproxy.engine.sources.child_process import ChildProcess, Launch
 from vcproxy.engine.sources.datagrams import Datagrams
 from vcproxy.engine.sources.ticks import Ticks
@@ -49,6 +50,17 @@ def test_what_a_stop_waits_for() -> None:
         ("alice", 9.0, "/bin/cat"),
         (vc.name, 9.0, "closing"),
     ]
+
+
+def test_a_connection_that_failed_and_was_not_closed() -> None:
+    world = World()
+    recorder = EventRecorder(world.engine)
+    vc = world.connecting(recorder, timeout=1.0)
+    for _ in range(4):  # a longer pause would be a delay of the whole engine
+        world.now += 0.5
+        world.settle()
+    assert recorder.events == [Event.ERROR]
+    assert waited_for(world.engine) == [WaitedFor("connection", vc.name, 2.0, "failed, not closed")]
 
 
 def test_its_text() -> None:

@@ -63,4 +63,8 @@ def _detail(source: Source) -> str:
 
 
 def _state(vc: NetVConnection) -> str:
-    return "closing" if vc.closed else "" if vc.open else "connecting"
+    if vc.closed:
+        return "closing"
+    if vc.error is not None:
+        return "failed, not closed"  # the plugin has forgotten it
+    return "" if vc.open else "connecting"
