@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import stat
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from vcproxy.engine.address import Address
 from vcproxy.engine.event import Event
+from vcproxy.engine.outgoing import Outgoing
 
 from .stream_world import StreamWorld
 
@@ -52,6 +54,19 @@ class TestWriting:
         assert talker.events == [Event.ERROR]
         assert talker.error == "no process has the FIFO open for reading"
         assert isinstance(talker.vc.error, ConnectionRefusedError)
+
+    def test_one_that_is_refused_leaves_nothing_to_the_garbage_collector(
+        self, world: StreamWorld, path: Path
+    ) -> None:
+        os.mkfifo(path)
+        gc.collect()
+        gc.disable()
+        try:
+            world.opened(f"fifo:{path}").close()
+            world.run(lambda: not world.engine.vcs)
+            assert not [each for each in gc.get_objects() if isinstance(each, Outgoing)]
+        finally:
+            gc.enable()
 
     def test_a_reader_that_goes_away(self, world: StreamWorld, path: Path) -> None:
         os.mkfifo(path)

@@ -75,9 +75,13 @@ class Resolving(_Unconnected):
 
 def connect_error(command: Connect | Subscribe, error: OSError) -> OSError:
     """Return the error of a failed attempt, with the system's text; and with the address, if that
-    is not the target itself but one of its host name's addresses."""
+    is not the target itself but one of its host name's addresses.
+
+    It is a new one: the frames of the traceback of what was raised refer to the connection, which
+    keeps its error: a cycle.
+    """
     if error.errno is None and command.address == command.outgoing.target:
-        return error  # with a text of our own
+        return type(error)(str(error))  # with a text of our own
     why = os.strerror(error.errno).lower() if error.errno else str(error)
     where = "" if command.address == command.outgoing.target else f"{command.address}: "
     return kind_of(error.errno)(f"{where}{why}")
