@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -425,3 +426,13 @@ def test_a_reply_for_a_reader_and_for_programs() -> None:
     assert shown(reply, "text") == r"NOT_RELOADED at=7;reason=a.toml:1\n\x1b[2J"
     assert BusMessage.parse(shown(reply, "json")) == reply
     assert shown(BusMessage("STOPPING"), "lines") == "STOPPING"
+
+
+def test_a_full_disk_is_no_missing_reply(
+    place: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    serve(place, b"MOVED\n")
+    with suppress(OSError), Path("/dev/full").open("w", encoding="utf-8") as full:  # at its end
+        monkeypatch.setattr("sys.stdout", full)
+        assert cli.main(["signal", "--host", f"unix:{place}", "MOVE"]) == 1
+    assert capsys.readouterr().err == "the output cannot be written: no space left on device\n"

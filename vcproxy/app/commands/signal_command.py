@@ -172,7 +172,6 @@ def add_to(
 
 
 def _signal(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    from vcproxy.bus.message.invalid_message import InvalidMessage
 
     try:
         _complete(chosen, parser)
@@ -182,19 +181,32 @@ def _signal(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     except ValueError as error:
         raise WrongSignal(printable(str(error))) from None
     status = 0
+    for command, text in _shown_replies(message, address, context, chosen):
+        print(text, flush=True)
+        status = int(bool(_REFUSALS.fullmatch(command)))
+        if command == "UNKNOWN":
+            print(f"{message.command} is no command there: HELP lists all", file=sys.stderr)
+    return status
+
+
+def _shown_replies(
+    message: BusMessage,
+    address: Address,
+    context: ssl.SSLContext | None,
+    chosen: argparse.Namespace,
+) -> Iterator[tuple[str, str]]:
+    """Send the message; yield the command and the text of each reply. Raises CommandError."""
+    from vcproxy.bus.message.invalid_message import InvalidMessage
+
     try:
         for reply in _replies(message, address, context, chosen):
-            print(shown(reply, chosen.format), flush=True)
-            status = int(bool(_REFUSALS.fullmatch(reply.command)))
-            if reply.command == "UNKNOWN":
-                print(f"{message.command} is no command there: HELP lists all", file=sys.stderr)
+            yield reply.command, shown(reply, chosen.format)
     except InvalidMessage as error:
         raise NoReply(printable(f"{address}: the reply is not a message: {error}")) from None
     except OSError as error:
         raise NoReply(printable(str(error))) from None
     except ValueError as error:  # too long for a datagram, or an address of another kind
         raise WrongSignal(printable(str(error))) from None
-    return status
 
 
 def _complete(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
