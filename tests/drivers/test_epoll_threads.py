@@ -172,3 +172,22 @@ def test_drivers_may_be_stopped_many_times_while_they_end() -> None:
                 driver.stop()
         for thread in threads:
             thread.join()
+
+
+def test_another_driver_may_be_made_and_turned_on_the_thread_of_one_that_runs() -> None:
+    """As the control and the watch of files do: they get threads of their own afterwards."""
+    driver = quiet(0)
+    seen: list[bool] = []
+
+    def make() -> None:
+        other = quiet(1)
+        seen.append(driver.engine.is_current)
+        other.turn(0.0)
+        seen.append(driver.engine.is_current)
+        other.close()
+        driver.stop()
+
+    driver.after(0.0, make)
+    driver.run()
+    assert seen == [True, True]
+    assert current.looping is None

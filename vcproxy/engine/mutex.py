@@ -24,6 +24,14 @@ class _Current(threading.local):
     """The engine that this OS thread is running: in simulation one thread runs several."""
 
     engine: EventDispatcher | None = None
+    looping: EventDispatcher | None = None
+    """The engine whose driver runs on this thread until it is stopped."""
+
+    def give_way(self) -> None:
+        """Let that engine go on, if there is one, after a turn of another engine: one that is about
+        to get a thread of its own."""
+        if self.looping is not None:
+            self.engine = self.looping
 
 
 current = _Current()

@@ -32,6 +32,7 @@ from vcproxy.engine.address import Address
 from vcproxy.engine.engine import ACCEPT_PAUSE_S, Engine
 from vcproxy.engine.inbox import no_wake
 from vcproxy.engine.listener import Listener
+from vcproxy.engine.mutex import current
 from vcproxy.engine.net import NetVConnection
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class EpollDriver:
         self.on_rescan: Callable[[], None] = _nothing
         """Called for the engine's command Rescan: read the configuration again."""
         engine.clock(monotonic())
+        current.give_way()
 
     # -- the loop ----------------------------------------------------------------------------
 
@@ -107,11 +109,13 @@ class EpollDriver:
         """Run turns until `stop` is called, then close everything."""
         self.thread = get_ident()
         self.engine.clock(monotonic())
-        tick = self.engine.tick  # no other engine runs in this thread
+        tick = self.engine.tick  # other engines give way in this thread
+        current.looping = self.engine
         try:
             while not self._stopping:
                 self._turn(tick, None)
         finally:
+            current.looping = None
             self.close()
 
     def stop(self) -> None:
@@ -124,6 +128,7 @@ class EpollDriver:
     def turn(self, timeout: float | None = None) -> None:
         """Poll (at most `timeout` seconds, if given), then handle events, timers and commands."""
         self._turn(self.engine.clock, timeout)
+        current.give_way()
 
     def _turn(self, begin: Callable[[float], None], timeout: float | None) -> None:
         engine = self.engine
