@@ -11,7 +11,14 @@ from tests.control.proxy_double import ProxyDouble
 from vcproxy.bus.dispatch.routes import KEPT, Routes
 from vcproxy.bus.message import definitions
 from vcproxy.bus.message.bus_message import BusMessage
-from vcproxy.control.bus_door import MAX_CONNECTIONS, MOST_LATE, BusDoor, DoorSettings, allowed
+from vcproxy.control.bus_door import (
+    IDLE_S,
+    MAX_CONNECTIONS,
+    MOST_LATE,
+    BusDoor,
+    DoorSettings,
+    allowed,
+)
 from vcproxy.drivers.sim import Peer, Simulation
 from vcproxy.engine.address import Address
 from vcproxy.testing.bus_peer import BusPeer
@@ -168,6 +175,19 @@ def test_other_networks_get_no_answer() -> None:
     assert tcp.endswith(" is not in `allow`: it is refused")
     assert udp.endswith("a datagram was dropped: its sender is not in an allowed network")
     assert house.ask("ALIVE").startswith("ABSOLUTELY ")  # networks do not concern a Unix socket
+
+
+@pytest.mark.parametrize(("address", "kept"), [(TCP, False), (UNIX, True)], ids=str)
+def test_silent_clients_keep_no_others_out_where_everybody_can_connect(
+    address: Address, kept: bool
+) -> None:
+    house = House()
+    silent = [house.sim.client(address) for _ in range(MAX_CONNECTIONS)]
+    house.sim.run()  # until nothing more happens
+    assert [peer.ended for peer in silent] == [not kept] * MAX_CONNECTIONS
+    assert (house.sim.now >= IDLE_S) != kept
+    if not kept:
+        assert house.ask("ALIVE", address).startswith("ABSOLUTELY")
 
 
 def test_mutual_tls_is_trusted_and_other_tls_is_not() -> None:

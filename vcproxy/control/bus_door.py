@@ -52,6 +52,10 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS: Final = 24
 """The most connections at one address: operators and tools, out of the reserve of descriptors."""
 
+IDLE_S: Final = 60.0
+"""How long a connection may be silent where everybody allowed can connect: silent clients must not
+keep others out. A tool that asks every few seconds keeps its connection."""
+
 LATE_S: Final = 60.0
 """How long a client that has ended its direction, as `echo RESTART | socat` does, is kept for the
 reply to a command. It is closed with the reply. Workers are restarted in that time, unless their
@@ -116,12 +120,14 @@ class BusDoor:
         `tls`: the driver's context for tls://; `mutual`: whether it requires certificates.
         """
         unix = address.scheme == "unix"
+        trusted = unix or (address.secure and mutual)
         listener = BusListener(
             self._engine,
             f"control at {address.text}",
-            self._trusted if unix or (address.secure and mutual) else self._public,
+            self._trusted if trusted else self._public,
             tls=tls,
             allow=None if unix else self._settings.allow,
+            idle_s=0.0 if trusted else IDLE_S,
         )
         self._listeners.append(listener)
         return listener
@@ -303,9 +309,12 @@ class BusListener(MessageListener):
         *,
         tls: object,
         allow: Sequence[IPv4Network | IPv6Network] | None,
+        idle_s: float,
     ) -> None:
         """`allow`: the networks; None: every client that can connect."""
-        super().__init__(engine, name, dispatcher, tls=tls, max_connections=MAX_CONNECTIONS)
+        super().__init__(
+            engine, name, dispatcher, tls=tls, max_connections=MAX_CONNECTIONS, idle_s=idle_s
+        )
         self._allow = allow
 
     def vc_made(self, vc: NetVConnection) -> None:

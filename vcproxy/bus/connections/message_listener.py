@@ -31,10 +31,18 @@ class MessageListener(Listener):
         tls: the driver's TLS context for addresses on tls://.
         max_connections: more wait until some have closed.
         half_close_s: see LineConnection.
+        idle_s: a connection on which nothing moves for so long is closed; 0: never.
         admits: returns whether a client is served; None: all are. Others are closed at once.
     """
 
-    __slots__ = ("_admits_client", "_half_close_s", "_refused", "connections", "dispatcher")
+    __slots__ = (
+        "_admits_client",
+        "_half_close_s",
+        "_idle_s",
+        "_refused",
+        "connections",
+        "dispatcher",
+    )
 
     def __init__(
         self,
@@ -45,6 +53,7 @@ class MessageListener(Listener):
         tls: object = None,
         max_connections: int = MAX_CONNECTIONS,
         half_close_s: float = 0.0,
+        idle_s: float = 0.0,
         admits: Callable[[NetVConnection], bool] | None = None,
     ) -> None:
         super().__init__(
@@ -54,6 +63,7 @@ class MessageListener(Listener):
         self.connections: dict[NetVConnection, MessageConnection] = {}
         """By their VC, in the order of their arrival; those that are about to close included."""
         self._half_close_s = half_close_s
+        self._idle_s = idle_s
         self._refused = RefusedLines()
         self._admits_client = admits
 
@@ -75,6 +85,7 @@ class MessageListener(Listener):
         if self._admits_client is not None and not self._admits_client(vc):
             vc.do_io_close()
             return
+        vc.set_inactivity_timeout(self._idle_s)
         self.connections[vc] = MessageConnection(
             None,
             vc,
