@@ -142,6 +142,8 @@ def test_a_message_of_64_kib_and_one_more() -> None:
     for more in (text + "x", text[:-1] + "ü", f'LOCK a="{"x" * LARGEST}"'):
         with pytest.raises(InvalidMessage, match="a message has at most 65536 bytes, this one has"):
             BusMessage.parse(more)
+    not_utf_8 = (b"LOCK a=" + b"\xff" * (LARGEST - 7)).decode(errors="surrogateescape")
+    assert BusMessage.parse(not_utf_8).to_text() == not_utf_8
     message = BusMessage("LOCK", {"a": "\n" * (LARGEST // 2)})
     with pytest.raises(InvalidMessage, match="a message has at most 65536 bytes, this one has"):
         message.to_text()

@@ -248,6 +248,13 @@ def check_fields(message: BusMessage) -> None:
 
 def check_size(text: str) -> None:
     """Raise MessageTooLong if a text has more than 64 KiB."""
-    size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+    size = len(text) if text.isascii() else _size(text)
     if size > LARGEST:
         raise MessageTooLong(f"a message has at most {LARGEST} bytes, this one has {size}")
+
+
+def _size(text: str) -> int:
+    try:
+        return len(text.encode(errors="surrogateescape"))  # as it was received: see BusMessage
+    except UnicodeEncodeError:  # other surrogates, of JSON
+        return len(text.encode(errors="surrogatepass"))
