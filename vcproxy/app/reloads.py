@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from vcproxy.app import garbage
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
-from vcproxy.listeners.automatic_reloads import AutomaticReloads
+from vcproxy.listeners.automatic_reloads import LOAD_S, NEVER_LOADED, AutomaticReloads
 from vcproxy.listeners.restart import restart_needed
 from vcproxy.listeners.tls_contexts import Remade, remake
 
@@ -45,10 +45,12 @@ class Reloads:
         offload: Offload,
         service_manager: ServiceManager,
         log: LineLog,
+        after: Callable[[float, Callable[[], None]], None],
     ) -> None:
         """Use a configuration. Raises OSError if that is not possible.
 
-        `engines`: those of the net threads, of which the first one accepts.
+        `engines`: those of the net threads, of which the first one accepts. `after`: calls a
+        function after seconds, in the first net thread.
         """
         self.ending = False
         """Whether the proxy drains: a configuration that is loaded then is not used."""
@@ -60,6 +62,7 @@ class Reloads:
         self._offload = offload
         self._service_manager = service_manager
         self._log = log
+        self._after = after
         self._requested = 0  # number of reloads requested so far
         self._loading: Job | None = None  # reads the configuration for the last of them
         self._watch_thread: FilesWatchThread | None = None
@@ -127,10 +130,19 @@ class Reloads:
             self._offload.internal.cancel(self._loading)
         then_used = partial(self._reloaded, self._requested)
         self._loading = self.load(load, self.configuration.file, then_used)
+        self._after(LOAD_S, partial(self._give_up, self._requested))
+
+    def _give_up(self, number: int) -> None:
+        """Refuse a configuration that is still not loaded. Its result is ignored, if it comes."""
+        if number == self._requested and self._loading is not None:
+            self._offload.internal.cancel(self._loading)
+            self._reloaded(number, None, TimeoutError(NEVER_LOADED))
+            self._requested += 1
 
     def _reloaded(self, number: int, value: object, error: Exception | None) -> None:
         if number != self._requested:
             return  # a later reload has been requested: this content may be older
+        self._loading = None
         file = self.configuration.file
         if isinstance(value, Configuration) and not self.ending:
             try:

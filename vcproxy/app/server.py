@@ -147,6 +147,7 @@ class Proxy:
                 offload=self._offload,
                 service_manager=self._service_manager,
                 log=self.log,
+                after=self._first.after,
             )
             run_as_configured(configuration, self.log)
         except (OSError, StartError) as error:

@@ -7,10 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from vcproxy.config.certificate_files import certificate_files
 from vcproxy.config.loader import Configuration
+from vcproxy.engine.units import show_duration
+
+LOAD_S: Final = 30.0
+"""Seconds that a configuration may take to load. It takes less than one, except on a machine that
+is out of memory, or behind a plugin that blocks."""
+
+NEVER_LOADED: Final = (
+    f"it was not loaded within {show_duration(LOAD_S)}: a plugin blocks, or a file cannot be read"
+)
+"""Why a reload is given up whose configuration was not loaded in that time."""
 
 
 class WatchFiles(Protocol):

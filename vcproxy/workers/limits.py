@@ -6,14 +6,14 @@ Tested in tests/workers/test_master.py.
 from __future__ import annotations
 
 from vcproxy.engine.units import show_duration
+from vcproxy.listeners.automatic_reloads import LOAD_S
 
 EXHAUSTED_STATUS = 3
 """Exit status after more restarts of workers than the intensity allows. 1 is an error at the start
 or at the end, and 2 a wrong command line."""
 
-PREPARE_S = 30.0
-"""How long a worker may take to load a configuration. It takes less than a second, except on a
-machine that is out of memory, or behind a plugin that blocks."""
+PREPARE_S = LOAD_S
+"""How long a worker may take to load a configuration."""
 
 GRACE_S = 5.0
 """How long a worker may take to end after the time for its end. One that takes longer hangs in a
@@ -31,9 +31,3 @@ EXITED_0 = "exited with status 0"
 
 NOT_LOADED = f"has not loaded the configuration within {show_duration(PREPARE_S)}"
 """How a worker is late at its start."""
-
-NEVER_LOADED = (
-    f"it was not loaded within {show_duration(PREPARE_S)}: "
-    "a plugin blocks, or a file cannot be read"
-)
-"""Why a reload is given up that the master itself has not loaded."""

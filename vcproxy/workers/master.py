@@ -20,6 +20,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.units import show_duration
+from vcproxy.listeners.automatic_reloads import NEVER_LOADED
 from vcproxy.supervise.actions import KillChild, Log, StartChild, SupervisorAction
 from vcproxy.supervise.child_spec import ChildSpec
 from vcproxy.supervise.strategy import Strategy
@@ -30,7 +31,6 @@ from vcproxy.workers.limits import (
     EXHAUSTED_STATUS,
     EXITED_0,
     GRACE_S,
-    NEVER_LOADED,
     NOT_LOADED,
     PREPARE_S,
     SIGTERM,
