@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Generator
@@ -25,6 +26,18 @@ os.environ["XDG_RUNTIME_DIR"] = RUNTIME_DIRECTORY.name
 def pytest_unconfigure() -> None:
     """Remove the directory."""
     RUNTIME_DIRECTORY.cleanup()
+
+
+COLLECTED_AFTER = gc.get_threshold()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Collect garbage as before: a command or proxy that ran in this process has changed that (see
+    vcproxy.app.garbage), and the garbage of later tests would take gigabytes, and descriptors."""
+    gc.unfreeze()
+    gc.set_threshold(*COLLECTED_AFTER)
+    gc.enable()
 
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)

@@ -28,7 +28,7 @@ def configured(folder: Path, *addresses: str) -> Configuration:
 def passed(*sockets: socket.socket) -> tuple[dict[str, str], int]:
     """Give the sockets consecutive descriptors; return the environment, and the first
     descriptor."""
-    first = 200
+    first = max(int(fd) for fd in os.listdir("/proc/self/fd")) + 1  # later ones are free
     for number, sock in enumerate(sockets):
         os.dup2(sock.fileno(), first + number)
     environment = {"LISTEN_FDS": str(len(sockets)), "LISTEN_PID": str(os.getpid()), "HOME": "/"}
@@ -93,10 +93,10 @@ def test_others_are_closed_and_reported(tmp_path: Path) -> None:
     assert len(found) == 1
     why = "is not used: no listener has this address"
     assert warnings == [
-        f"the inherited socket 201, bound to {where[1]}, {why}",
-        f"the inherited socket 202, bound to {where[0]}, {why}",
+        f"the inherited socket {first + 1}, bound to {where[1]}, {why}",
+        f"the inherited socket {first + 2}, bound to {where[0]}, {why}",
     ]
-    for descriptor in (201, 202):
+    for descriptor in (first + 1, first + 2):
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
     found.popitem()[1].close()

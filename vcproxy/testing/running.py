@@ -137,10 +137,11 @@ class Running:
     def descriptors(self) -> int:
         """Return the number of open descriptors.
 
-        Without pipes, because bridges keep them in a pool, and without those of child processes,
-        which the plugin supervise starts just after the proxy is ready.
+        Without pipes, because bridges keep them in a pool; without those of child processes, which
+        the plugin supervise starts just after the proxy is ready; and without those that watch
+        files, which the control opens with its first client.
         """
-        left_out = "pipe:", "anon_inode:[pidfd]"
+        left_out = "pipe:", "anon_inode:[pidfd]", "anon_inode:inotify"
         return sum(not target.startswith(left_out) for target in self._open())
 
     def pipes(self) -> int:
