@@ -6,7 +6,6 @@ Tested in tests/drivers/test_epoll_*.py and tests/conformance/test_epoll.py.
 from __future__ import annotations
 
 import heapq
-import os
 import select
 import socket
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from vcproxy.drivers.epoll.local import SPECIAL, ListeningPort
 from vcproxy.drivers.epoll.offload import Offload
 from vcproxy.drivers.epoll.poller import Watcher
 from vcproxy.drivers.epoll.stream import EDGES, StreamPort
+from vcproxy.drivers.epoll.wakeup import Wakeup
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import ACCEPT_PAUSE_S, Engine
 from vcproxy.engine.inbox import no_wake
@@ -90,7 +90,7 @@ class EpollDriver:
         self._stopping = False
         self.thread = 0
         """The identifier of the thread that runs it; 0 before `run`."""
-        wakeup = _Wakeup()
+        wakeup = Wakeup()
         self.watch(wakeup.fd, wakeup, select.EPOLLIN)
         engine.inbox.wake = wakeup.wake
         engine.reported = self._has_event
@@ -380,25 +380,3 @@ class EpollDriver:
 
 def _nothing() -> None:
     """Do nothing: there is no configuration to read."""
-
-
-class _Wakeup:
-    """An eventfd by which other threads end a poll.
-
-    Other threads and signal handlers may be inside `wake` at any time. So the descriptor is closed
-    only with the last reference: otherwise they could write to a new connection with its number.
-    """
-
-    def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-    def ready(self, mask: int) -> None:
-        """Clear the event."""
-        os.eventfd_read(self.fd)
-
-    def wake(self) -> None:
-        """End the poll. Any thread may call it."""
-        os.eventfd_write(self.fd, 1)
-
-    def __del__(self) -> None:
-        os.close(self.fd)
