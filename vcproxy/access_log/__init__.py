@@ -1,0 +1,1 @@
+"""The access log: one record for each session and request."""

@@ -1,0 +1,1 @@
+"""Admission: which clients a listener serves, and how often."""

@@ -1,0 +1,1 @@
+"""Instruments: counters and histograms of plugin authors."""

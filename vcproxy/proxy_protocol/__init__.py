@@ -1,0 +1,1 @@
+"""The PROXY protocol of HAProxy, versions 1 and 2, as values: no I/O."""
