@@ -105,6 +105,9 @@ if TYPE_CHECKING:
     from vcproxy.http.proxy.failure import Failure
     from vcproxy.http.proxy.filters import Filter, Subrequests, Wait
     from vcproxy.http.proxy.transaction import Transaction
+    from vcproxy.instruments.counter import Counter
+    from vcproxy.instruments.gauge import Gauge
+    from vcproxy.instruments.histogram import Histogram
     from vcproxy.machine.machine import Machine
     from vcproxy.machine.pool import MachinePool
     from vcproxy.machine.staged import MessageQueue, Stage, StagedMessage, StageMachine
@@ -260,6 +263,9 @@ else:
         "vcproxy.http.proxy.failure": ("Failure",),
         "vcproxy.http.proxy.filters": ("Filter", "Subrequests", "Wait"),
         "vcproxy.http.proxy.transaction": ("Transaction",),
+        "vcproxy.instruments.counter": ("Counter",),
+        "vcproxy.instruments.gauge": ("Gauge",),
+        "vcproxy.instruments.histogram": ("Histogram",),
         "vcproxy.machine.machine": ("Machine",),
         "vcproxy.machine.pool": ("MachinePool",),
         "vcproxy.machine.staged": ("MessageQueue", "Stage", "StagedMessage", "StageMachine"),
@@ -360,6 +366,7 @@ __all__ = [
     "ContentChanged",
     "ContentRead",
     "ContentWatch",
+    "Counter",
     "DatagramMessages",
     "Datagrams",
     "Decoder",
@@ -382,7 +389,9 @@ __all__ = [
     "Framing",
     "FramingError",
     "FramingOptions",
+    "Gauge",
     "GivenUp",
+    "Histogram",
     "HttpProxy",
     "Intensity",
     "InvalidMessage",

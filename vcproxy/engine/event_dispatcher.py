@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vcproxy.engine.inbox import Inbox
 from vcproxy.engine.mutex import Mutex, current
@@ -46,6 +46,7 @@ class EventDispatcher:
         "_scheduler",
         "delivery",
         "inbox",
+        "instruments",
         "log",
         "memory",
         "name",
@@ -65,6 +66,8 @@ class EventDispatcher:
         self.name = name
         self.memory = memory
         self.log = log
+        self.instruments: dict[Hashable, Any] = {}
+        """The values of metrics on this net thread: see Instrument."""
         self.inbox = Inbox()
         self._scheduler = Scheduler()
         self.queue = self._scheduler.queue

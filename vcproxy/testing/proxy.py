@@ -46,6 +46,7 @@ from vcproxy.upstream.upstream import Upstream
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.link import HandshakeResult
     from vcproxy.engine.continuation import Continuation
+    from vcproxy.instruments.instrument import Sample
 
     Acceptor: TypeAlias = Callable[[NetVConnection], Continuation | None]
 
@@ -233,6 +234,16 @@ class SimulatedProxy:
     def reloads(self) -> int:
         """How often the plugin has requested a reload."""
         return self._driver.rescans
+
+    def metric(self, name: str, **labels: str) -> Sample:
+        """Return the value of a Counter or Gauge of the plugin for these labels; 0: none was set.
+        Of a Histogram: the observations in each bucket, then their sum."""
+        for values in self.engine.instruments.values():
+            if values.instrument.name == name.removesuffix("_total"):
+                for place, sample in values.samples():
+                    if place == labels:
+                        return sample  # type: ignore[no-any-return]
+        return 0
 
     @property
     def log(self) -> list[str]:

@@ -199,6 +199,8 @@ class Filter(Phases):
     """
 
     vcproxy_filter: ClassVar[bool] = True
+    listener: str = ""
+    """The name of its listener, from the first request on: metrics are counted by it."""
 
     def __init__(self, options: Any = None) -> None:
         """`options`: an instance of the filter's class `Options`, if it has one."""

@@ -12,7 +12,7 @@ from vcproxy.http.message.client_fields import ClientFields
 from vcproxy.http.message.direct_heads import DirectHeads
 from vcproxy.http.message.head_cache import HeadCache
 from vcproxy.http.proxy.direct_requests import DirectRequests
-from vcproxy.http.proxy.filters import FilterChain, Phases
+from vcproxy.http.proxy.filters import Filter, FilterChain, Phases
 from vcproxy.http.proxy.origins import Origins
 from vcproxy.http.proxy.request_mirror import RequestMirror
 from vcproxy.http.proxy.transaction import TransactionContext
@@ -44,6 +44,9 @@ class ListenerContext:
         self._upstreams = service.upstreams
         self._clients: dict[tuple[str, bool], TransactionContext] = {}
         self.filters: tuple[Phases, ...] = tuple(make() for make in service.filters)
+        for each in self.filters:
+            if isinstance(each, Filter):
+                each.listener = service.name
         self.chain = FilterChain.of(self.filters)
         """The phases that the filters override."""
         self.heads = HeadCache(options.limits, engine)
