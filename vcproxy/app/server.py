@@ -101,6 +101,8 @@ class Proxy:
                 self.log.close()
                 raise StartError(f"cannot record: {error}") from None
             engines = [self._recording.engine]
+        for engine in engines:
+            engine.refused.keep(proxy.refused_messages)
         self._descriptors = Descriptors()
         self.engines = engines
         self.bus = BusExchange()

@@ -83,7 +83,6 @@ class Engine(EventDispatcher):
         "sources",
         "token",
         "vcs",
-        "wall",
         "writes",
     )
 
@@ -120,8 +119,6 @@ class Engine(EventDispatcher):
         self.writes: list[NetVConnection] = []
         self.commands: list[Command] = []
         self.sources = OpenSources()
-        self.wall = 0
-        """The time of day: seconds since 1970, UTC, as the driver set it last; 0: not set yet."""
         self.no_buffer = IOBuffer(self.memory, 0)
         """The buffer of all operations that read 0 bytes."""
         self._memory_pressure = MemoryPressure(self)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vcproxy.engine.inbox import Inbox
 from vcproxy.engine.mutex import Mutex, current
 from vcproxy.engine.plugin_error import as_error
+from vcproxy.engine.refused_messages import RefusedMessages
 from vcproxy.engine.scheduler import Action, Scheduler, Ticket
 from vcproxy.engine.sources.source import PRIORITY, Source
 
@@ -56,10 +57,12 @@ class EventDispatcher:
         "queue",
         "ran_in",
         "reading",
+        "refused",
         "running",
         "timers",
         "turns",
         "unordered",
+        "wall",
     )
 
     def __init__(self, name: str, memory: Memory, log: LogFunction) -> None:
@@ -83,6 +86,10 @@ class EventDispatcher:
         """Return the latest time at which `clock` must be called; None: there is no timer."""
         self.now = 0.0
         """The time in seconds, as the driver set it last."""
+        self.wall = 0
+        """The time of day: seconds since 1970, UTC, as the driver set it last; 0: not set yet."""
+        self.refused = RefusedMessages(self)
+        """The last messages that were refused."""
         self.ran_in = -1
         """The last turn whose events were delivered."""
         self.turns = 0

@@ -155,6 +155,10 @@ class Validator(Session):
         if isinstance(verdict, Accept):
             return self._accept(message, verdict)
         if isinstance(verdict, Reject | Resend):
+            why = f"{verdict.counter} by {type(self).__name__}"
+            self.engine.refused.add(
+                "message", why, message, listener=self.service.name, client=self.name
+            )
             if self.in_turn and self._pending_replies:
                 self._delayed = verdict
                 return None

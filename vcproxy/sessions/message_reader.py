@@ -18,7 +18,7 @@ from vcproxy.engine.event import Event
 from vcproxy.framing.decoding import FramingError
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, State, flatten
-from vcproxy.sessions.streams import READ_AHEAD, TURN_LIMIT
+from vcproxy.sessions.streams import READ_AHEAD, TURN_LIMIT, note_refused
 from vcproxy.tunnels.stall_timer import FLUSH_S, STALLED, StallTimer
 
 if TYPE_CHECKING:
@@ -149,6 +149,9 @@ class MessageReader(Machine):
                     return self.OVER
                 break
             elif self._decoder.fault is not None or vio.over:
+                if self._decoder.fault is not None:
+                    self._drop_delivered()
+                    note_refused(vio.vc, self._decoder.fault, bytes(self._raw))
                 self._decoder.finish()
                 fault = self._decoder.fault
                 self._end(*((Event.EOS, vio) if fault is None else (FramingError, fault)))

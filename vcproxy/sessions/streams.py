@@ -30,6 +30,20 @@ for most plugins. The rest follows after all other connections were served."""
 NO_LIMIT = 1 << 60
 
 
+def note_refused(sender: VConnection, fault: FramingError, data: bytes) -> None:
+    """Keep what a framing refused: see RefusedMessages. `data` is what was read last, with the
+    message or its end."""
+    listener = getattr(sender, "listener", None)  # of a client's connection
+    sender.engine.refused.add(
+        "message",
+        fault.value,
+        data,
+        listener="" if listener is None else listener.name,
+        client="" if listener is None else sender.name,
+        server=sender.name if listener is None else "",
+    )
+
+
 class InputStream:
     """Reads complete messages from a VC. A message of a datagram VC is a datagram, without framing.
 
@@ -88,7 +102,10 @@ class InputStream:
                 return None
             full = buffer.held >= buffer.water_mark
             data = reader.read_block() if buffer.message_oriented else reader.read()
-            self._messages = self._decoder.feed(data)
+            decoder = self._decoder
+            self._messages = decoder.feed(data)
+            if decoder.fault is not None:
+                note_refused(self.vio.vc, decoder.fault, data)
             if full:
                 self.vio.reenable()
             if len(self._messages) != 1 or self._partial:

@@ -210,3 +210,14 @@ def test_messages_need_somebody_to_take_them(sim: Simulation) -> None:
     sim.run()
     with pytest.raises(TypeError, match="needs an owner or a dispatcher"):
         MessageConnection(None, clients[0])
+
+
+def test_a_line_that_is_no_message_is_kept_without_secrets(sim: Simulation) -> None:
+    owner = Owner(sim)
+    sim.client(owner.address).send(b'DO secret_code="1 2";x=1;y\n')
+    sim.run()
+    (kept,) = owner.engine.refused
+    assert (kept.kind, kept.client) == ("bus message", owner.connections[0].name)
+    assert kept.text == "DO secret_code=*****;x=1;y"
+    assert kept.mark == len(kept.text)
+    assert 'the parameter "y" has no "="' in kept.reason

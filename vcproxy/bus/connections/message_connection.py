@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
+
+_parameters = re.compile(rb'(?<![^\s=";])([^\s=";]++=)("[^"]*+"?+|[^";]++)')
+_secret = re.compile(rb"(?i)password|secret|token").search
+
+
+def _without_secret(parameter: re.Match[bytes]) -> bytes:
+    name, value = parameter.groups()
+    return name + b"*" * len(value) if _secret(name) else parameter[0]
 
 
 class RefusedLines:
@@ -105,6 +114,7 @@ class MessageConnection(LineConnection):
             message = BusMessage.parse(line.decode("utf-8", "surrogateescape"))
         except InvalidMessage as error:
             if line.strip():
+                self._keep(line, error)
                 self.refused_line(str(error))
             return
         received = ReceivedMessage(message, self.send, NOTHING, self)
@@ -112,6 +122,15 @@ class MessageConnection(LineConnection):
             self._dispatcher.dispatch(received)
         elif self._owner is not None:
             self._owner.handle_event(ReceivedMessage, received)
+
+    def _keep(self, line: bytes, error: InvalidMessage) -> None:
+        """Keep a line that is not a message among the engine's RefusedMessages, without secrets."""
+        at = None
+        if error.column is not None:
+            before = line.decode("utf-8", "surrogateescape")[: error.column - 1]
+            at = len(before.encode("utf-8", "surrogateescape"))
+        hidden = _parameters.sub(_without_secret, line)
+        self.engine.refused.add("bus message", str(error), hidden, at, client=self.name)
 
     def refused_line(self, reason: str) -> None:
         """Answer a line that is not a message."""

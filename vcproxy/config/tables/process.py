@@ -67,6 +67,12 @@ class ProxyTable(Table):
     Certificate and key files are always watched: new ones serve new connections without a
     reload."""
 
+    refused_messages: Annotated[int, Field(ge=0, le=10_000)] = 64
+    """How many of the messages that were refused last are kept for `vcproxy ctl show errors`, in
+    each net thread: heads of HTTP, messages of framings and validators, headers of the PROXY
+    protocol. Of each, up to 256 bytes are kept in memory, in no file; the values of fields with
+    credentials are replaced by stars, other data of clients is not. 0: none."""
+
     log: LogTarget | None = None
     """The file for the log; it is reopened on SIGUSR1. Or a log server (syslog, RFC 5424), written
     "syslog:" and its address: "syslog:udp://127.0.0.1:514", "syslog:tcp://logs.example:514",

@@ -195,7 +195,7 @@ class ChunkedReader:
         """Check the byte at `at` of the CRLF after a chunk's data; `left`: its missing bytes."""
         if data[at] != CRLF[-left]:
             why = f"{excerpt(data[at : at + left])} in place of the CRLF behind a chunk"
-            raise BadMessage(self._status, why, "RFC 9112 7.1")
+            raise BadMessage(self._status, why, "RFC 9112 7.1", at=at, message=data)
 
     def _chunk(self, data: bytes, at: int) -> tuple[int, int]:
         """Read a size line; return where the data begins, and its size plus that of its CRLF.
@@ -207,13 +207,14 @@ class ChunkedReader:
         pending += data[at : behind or at + limit + 2]
         if len(pending) > limit + 2 or (not behind and len(pending) > limit + 1):
             why = f"size line of a chunk longer than {limit} bytes"
-            raise BadMessage(self._status, why, "RFC 9112 7.1.1")
+            raise BadMessage(self._status, why, "RFC 9112 7.1.1", message=bytes(pending))
         if not behind:
             return len(data), 0
         match = _chunk(pending)
         if match is None or (size := int(match[1], 16)) > LONGEST:
-            why = f"{excerpt(bytes(pending))} is not the size line of a chunk"
-            raise BadMessage(self._status, why, "RFC 9112 7.1")
+            line = bytes(pending)
+            why = f"{excerpt(line)} is not the size line of a chunk"
+            raise BadMessage(self._status, why, "RFC 9112 7.1", at=0, message=line)
         pending.clear()
         return behind, size + 2
 

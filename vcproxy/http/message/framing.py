@@ -33,16 +33,18 @@ def framing(control: ControlFields, version: int, status: int) -> Body:
         if length.isdigit() and len(length) <= 19 and (number := int(length)) <= LONGEST:
             return number
         why = f"Content-Length {excerpt(length)} is not a number"
-        raise BadMessage(status, why, "RFC 9112 6.3")
+        raise BadMessage(status, why, "RFC 9112 6.3", field="content-length")
     if length is not None:
         why = "both Content-Length and Transfer-Encoding: the end of the body is ambiguous"
-        raise BadMessage(status, why, "RFC 9112 6.3")
+        raise BadMessage(status, why, "RFC 9112 6.3", field="transfer-encoding")
     if version < 11:
-        raise BadMessage(status, "Transfer-Encoding in HTTP/1.0", "RFC 9112 6.1")
+        why = "Transfer-Encoding in HTTP/1.0"
+        raise BadMessage(status, why, "RFC 9112 6.1", field="transfer-encoding")
     if coding != b"chunked":
         why = f"Transfer-Encoding {excerpt(coding)}: only chunked is supported"
         well_formed = _is_coding_list(coding)
-        raise BadMessage(501 if status == 400 and well_formed else status, why, "RFC 9112 6.1")
+        status = 501 if status == 400 and well_formed else status
+        raise BadMessage(status, why, "RFC 9112 6.1", field="transfer-encoding")
     return None
 
 

@@ -149,7 +149,8 @@ def _apply_request_rules(request: Request, control: ControlFields) -> None:
         if version > 10:
             raise BadMessage(400, "no Host field", "RFC 9112 3.2")
     elif authority(host) is None or (b"," in host and _is_list(request.fields)):
-        raise BadMessage(400, f"Host {excerpt(host)} is not one valid host", "RFC 9112 3.2")
+        why = f"Host {excerpt(host)} is not one valid host"
+        raise BadMessage(400, why, "RFC 9112 3.2", field="host")
     request.host = (named.lower() or (host or b"").decode()).removesuffix(":")
     if named and host is not None and host != named.lower().encode():
         request.fields["Host"] = named  # RFC 9112 3.2.2; of CONNECT the same (RFC 9110 7.2)
@@ -164,6 +165,7 @@ def _apply_request_rules(request: Request, control: ControlFields) -> None:
             417,
             f"Expect {excerpt(expectation)} is not supported: only 100-continue is",
             "RFC 9110 10.1.1",
+            field="expect",
         )
     request.expects_continue = expectation is not None and body != 0 and version > 10
 

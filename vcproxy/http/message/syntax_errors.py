@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 
 from vcproxy.http.message.bad_message import BadMessage
-from vcproxy.http.message.grammar import CONTROL_CHARACTER, is_target, is_token
+from vcproxy.http.message.grammar import CONTROL_CHARACTER, TARGET, TOKEN, is_target, is_token
 from vcproxy.http.message.limits import MessageLimits
 
 _version = re.compile(rb"HTTP/([0-9])\.[0-9]").fullmatch
 _status = re.compile(rb"[1-9][0-9]{2}").fullmatch
+_token = re.compile(TOKEN + rb"++").match
+_target = re.compile(TARGET + rb"++").match
 
 EXCERPT = 60
 """Bytes of the message that a reason quotes: enough to find the place, short in a log."""
@@ -27,16 +29,17 @@ def request_error(head: bytes) -> BadMessage:
     version = _version(parts[-1])
     if version and len(parts) == 3 and version[1] != b"1":
         why = f"version {excerpt(parts[2])} is not supported: use HTTP/1.1"
-        return BadMessage(505, why, "RFC 9110 15.6.6")
+        return BadMessage(505, why, "RFC 9110 15.6.6", at=len(line) - len(parts[2]))
     if len(parts) != 3 or not version:
         why = f"request line {excerpt(line)} is not a method, a target and HTTP/1.1"
-        return BadMessage(400, why, "RFC 9112 3")
+        return BadMessage(400, why, "RFC 9112 3", at=0)
     if not is_token(parts[0]):
-        return BadMessage(400, f"method {excerpt(parts[0])} is not a token", "RFC 9110 9.1")
+        why = f"method {excerpt(parts[0])} is not a token"
+        return BadMessage(400, why, "RFC 9110 9.1", at=_token_end(parts[0]))
     if not is_target(parts[1]):
         why = f"target {excerpt(parts[1])} has characters that no URI has"
-        return BadMessage(400, why, "RFC 9112 3.2")
-    return fields_error(fields, 400)
+        return BadMessage(400, why, "RFC 9112 3.2", at=len(parts[0]) + 1 + _target_end(parts[1]))
+    return fields_error(fields, 400, len(line) + 2)
 
 
 def response_error(head: bytes) -> BadMessage:
@@ -48,27 +51,42 @@ def response_error(head: bytes) -> BadMessage:
     version = _version(parts[0])
     if len(parts) < 2 or not version or version[1] != b"1" or not _status(parts[1]):
         why = f"status line {excerpt(line)} is not HTTP/1.1, three digits and a reason"
-        return BadMessage(502, why, "RFC 9112 4")
-    return fields_error(fields, 502)
+        return BadMessage(502, why, "RFC 9112 4", at=0)
+    return fields_error(fields, 502, len(line) + 2)
 
 
-def fields_error(fields: bytes, status: int) -> BadMessage:
-    """Return the error of field lines that do not match the grammar."""
+def fields_error(fields: bytes, status: int, at: int = 0) -> BadMessage:
+    """Return the error of field lines that do not match the grammar; they begin at this index."""
     if CONTROL_CHARACTER(fields):
         return control_character_error(fields, status)
     for line in fields.split(b"\r\n"):
         name, colon, _ = line.partition(b":")
         if line[:1] in (b" ", b"\t"):
             why = f"field line {excerpt(line)} begins with white space (a folded line?)"
-            return BadMessage(status, why, "RFC 9112 5.2")
+            return BadMessage(status, why, "RFC 9112 5.2", at=at)
         if line and not colon:
-            return BadMessage(status, f"field line {excerpt(line)} has no colon", "RFC 9112 5")
+            why = f"field line {excerpt(line)} has no colon"
+            return BadMessage(status, why, "RFC 9112 5", at=at + len(line))
         if name[-1:] in (b" ", b"\t"):
             why = f"field {excerpt(name)} has white space before the colon"
-            return BadMessage(status, why, "RFC 9112 5.1")
+            return BadMessage(status, why, "RFC 9112 5.1", at=at + len(name.rstrip(b" \t")))
         if line and not is_token(name):
-            return BadMessage(status, f"field name {excerpt(name)} is not a token", "RFC 9110 5.1")
+            why = f"field name {excerpt(name)} is not a token"
+            return BadMessage(status, why, "RFC 9110 5.1", at=at + _token_end(name))
+        at += len(line) + 2
     return BadMessage(status, "an empty line inside the head", "RFC 9112 2.1")
+
+
+def _token_end(text: bytes) -> int:
+    """Return the index of the first byte that is not of a token."""
+    match = _token(text)
+    return match.end() if match else 0
+
+
+def _target_end(text: bytes) -> int:
+    """Return the index of the first byte that no target has."""
+    match = _target(text)
+    return match.end() if match else 0
 
 
 def size_error(head: bytes, limits: MessageLimits, status: int) -> BadMessage | None:
@@ -99,7 +117,7 @@ def control_character_error(data: bytes, status: int = 400) -> BadMessage:
     what = kind.get(match[0], f"the control character 0x{match[0].hex()}")
     rfc = "RFC 9112 2.2" if match[0] in b"\r\n" else "RFC 9110 5.5"
     start = data.rfind(b"\n", 0, match.start()) + 1
-    return BadMessage(status, f"{what} in {excerpt(data[start:])}", rfc)
+    return BadMessage(status, f"{what} in {excerpt(data[start:])}", rfc, at=match.start())
 
 
 def excerpt(text: bytes) -> str:

@@ -39,6 +39,7 @@ def read_response_head(exchange: Exchange) -> State | None:
                 return retry_or_fail(exchange, *server.unanswered()) if wire.over else None
             response = client.listener.heads.response(data[:length], tx.request.method)
         except BadMessage as problem:
+            problem.message = data
             return fail_with(exchange, problem, "server")
         wire.pending = data[length:]
         if response.status >= 200:

@@ -29,6 +29,7 @@ from vcproxy.http.proxy.filters import SERVER_PHASES, FilterChain, Phases
 from vcproxy.http.proxy.listener_context import ListenerContext
 from vcproxy.http.proxy.options import Options as HttpOptions
 from vcproxy.http.proxy.own_responses import error_response
+from vcproxy.http.proxy.refused_message import refused_message
 from vcproxy.http.proxy.sent_request import SentRequest
 from vcproxy.machine.machine import HistoryEntry
 from vcproxy.machine.state import ANY, State
@@ -178,6 +179,7 @@ class HttpProxy(Phases, Session):
                 return self._unfinished(data)
             request = side.listener.heads.request(data[:end])
         except BadMessage as problem:
+            problem.message = data.removeprefix(b"\r\n")
             return self._reject(problem)
         if end < len(data):
             wire.pending = data[end:]
@@ -237,6 +239,8 @@ class HttpProxy(Phases, Session):
         """Send an error response to an invalid request, and close the connection."""
         self._lingers = True
         failure = invalid_request(problem)
+        if problem.status != 408:
+            refused_message(problem, self.engine, listener=self.service.name, client=self.name)
         self.log(f"{failure.status} for an invalid request: {failure}")
         self.count(str(failure.status))
         response = error_response(failure, self.options.via)

@@ -12,6 +12,7 @@ from vcproxy.engine.plugin_error import as_error
 from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.proxy.failure import Failure, invalid_request
 from vcproxy.http.proxy.own_responses import check_sendable, error_response
+from vcproxy.http.proxy.refused_message import refused_message
 
 if TYPE_CHECKING:
     from vcproxy.http.message.messages import Response
@@ -65,6 +66,10 @@ def failure_of(exchange: Exchange, error: Exception, party: Party) -> Failure:
     """Log an exception and return its Failure: that of `party` for a BadMessage, else that of the
     plugin."""
     if isinstance(error, BadMessage):
+        names = {"listener": exchange.client.service.name, "client": exchange.name}
+        if party == "server":
+            names["server"] = exchange.tx.server
+        refused_message(error, exchange.engine, **names)
         if party == "client":
             return invalid_request(error)
         # The text quotes the server: it is logged, and not sent to the client.
