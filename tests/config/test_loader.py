@@ -158,6 +158,7 @@ def test_the_effective_configuration_has_every_default(accepted: Accept) -> None
     assert tree["upstream"]["plain"] == {
         "servers": ["tcp://127.0.0.1:5432"],
         "balance": "round_robin",
+        "all_backups": False,
         "hash_by": "client",
         "max_connections": 0,
         "queue": {"size": 1024, "timeout": "5s"},

@@ -110,8 +110,8 @@ xyzzy = 1
         'mean "certificate"?',
         'proxy.toml:9:1: upstream.db.server: unknown key; did you mean "servers"?',
         "proxy.toml:10:1: upstream.db.xyzzy: unknown key: remove it; the keys here are "
-        "servers, balance, hash_by, max_connections, queue, retries, pool, check, eject, "
-        "slow_start, resolve, tls, tcp",
+        "servers, balance, all_backups, hash_by, max_connections, queue, retries, pool, check, "
+        "eject, slow_start, resolve, tls, tcp",
     ),
     "missing keys": (
         "[[listener]]\n[upstream.db]\n",
@@ -302,14 +302,14 @@ check = { kind = "tcp" }
         SOUND
         + """\
 [upstream.a]
-servers = [{ address = "tcp://127.0.0.1:2", wieght = 2 }, { weight = 0 }]
+servers = [{ address = "tcp://127.0.0.1:2", wieght = 2 }, { weight = -1 }]
 hash_by = "header:"
 pool.idle_time = "0s"
 check = { kind = "http", path = "health", status = [42] }
 """,
         'proxy.toml:6:45: upstream.a.servers.0.wieght: unknown key; did you mean "weight"?',
         "proxy.toml:6:59: upstream.a.servers.1.address: is missing: this key is required",
-        "proxy.toml:6:61: upstream.a.servers.1.weight: must be 1 or more, not 0",
+        "proxy.toml:6:61: upstream.a.servers.1.weight: must be 0 or more, not -1",
         'proxy.toml:7:1: upstream.a.hash_by: must be "client", "header:NAME" or "cookie:NAME", '
         'not "header:"',
         "proxy.toml:8:6: upstream.a.pool.idle_time: must be longer than 0s",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,53 @@ def test_closed_datagram_sessions_replay(file: Path, tmp_path: Path) -> None:
 def healthy(peer: Peer) -> None:
     """Reply to health checks."""
     peer.on_data = lambda _: peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+
+
+# -- states and weights ----------------------------------------------------------------------
+
+STATES = """\
+[upstream.app]
+servers = [
+    { address = "tcp://10.0.0.1:80", state = "%s", weight = %d },
+    { address = "tcp://10.0.0.2:80", backup = true },
+]
+balance = "weighted"
+"""
+
+
+def changed(proxy: ConfiguredProxy, **arguments: str | int) -> None:
+    """Change the first server at run time."""
+    change = partial(upstream(proxy).set_server, str(A), **arguments)  # type: ignore[arg-type]
+    proxy.engine.inbox.post(change)
+    proxy.sim.elapse(0.1)
+
+
+def states(proxy: ConfiguredProxy) -> list[tuple[str, int, bool]]:
+    return [(each.state, each.weight, each.backup) for each in upstream(proxy).servers]
+
+
+def test_states_and_weights_of_the_configuration(file: Path) -> None:
+    with ConfiguredProxy(load(written(file, STATES % ("drain", 0)))) as proxy:
+        assert states(proxy) == [("drain", 0, False), ("ready", 1, True)]
+        server = proxy.sim.server(B)
+        proxy.client("one")
+        proxy.sim.elapse(0.1)
+        assert len(server.peers) == 1
+
+
+def test_a_reload_keeps_what_was_set_at_run_time(file: Path) -> None:
+    with ConfiguredProxy(load(written(file, STATES % ("ready", 5)))) as proxy:
+        changed(proxy, state="maint", weight=7)
+        assert states(proxy)[0] == ("maint", 7, False)
+        for text in ("retries = 1\n", "retries = 2\n"):  # a changed upstream, twice
+            proxy.listeners.apply(load(written(file, STATES % ("ready", 5) + text)))
+            assert states(proxy)[0] == ("maint", 7, False)
+
+
+def test_what_the_file_changes_counts_more_than_what_was_set(file: Path) -> None:
+    with ConfiguredProxy(load(written(file, STATES % ("ready", 5)))) as proxy:
+        changed(proxy, state="maint", weight=7)
+        proxy.listeners.apply(load(written(file, STATES % ("ready", 6))))
+        assert states(proxy)[0] == ("maint", 6, False), "the state in the file is the same"
+        proxy.listeners.apply(load(written(file, STATES % ("drain", 6))))
+        assert states(proxy)[0] == ("drain", 6, False)

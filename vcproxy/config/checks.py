@@ -75,7 +75,7 @@ def _upstreams(settings: Settings) -> Iterator[KeyProblem]:
                 because=(balance,),
             )
         for item, server in enumerate(upstream.servers):
-            if upstream.balance == "round_robin" and server.weight != 1:
+            if upstream.balance == "round_robin" and server.weight > 1:
                 yield KeyProblem(
                     (*servers, item, "weight"),
                     'has no effect with balance = "round_robin": write balance = "weighted"',

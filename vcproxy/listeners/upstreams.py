@@ -5,7 +5,7 @@ Tested in tests/upstream/test_configured.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.tcp import TcpOptions
@@ -40,7 +40,8 @@ class Upstreams:
         """Create new and changed upstreams; close replaced and removed ones.
 
         Unchanged ones are kept, with their connections and states; only their TLS context is
-        replaced, because certificate files may have changed.
+        replaced, because certificate files may have changed. Changed ones keep the states and
+        weights that were set at run time.
         """
         before, self._named = self._named, {}
         for name, table in tables.items():
@@ -51,7 +52,8 @@ class Upstreams:
                     upstream.set_tls(contexts[name])
                 self._named[name] = kept
             else:
-                self._named[name] = table, self._create(name, table, contexts[name])
+                replaced = {} if kept is None else kept[1]
+                self._named[name] = table, self._create(name, table, contexts[name], replaced)
         for _, removed in before.values():
             _close(removed)
 
@@ -60,12 +62,20 @@ class Upstreams:
         for _, upstreams in self._named.values():
             _close(upstreams)
 
-    def _create(self, name: str, table: UpstreamTable, context: object) -> dict[Engine, Upstream]:
-        settings = _settings(table)
-        return {
-            engine: Upstream(engine, name, _servers(table, context), settings)
-            for engine in self._engines
-        }
+    def _create(
+        self,
+        name: str,
+        table: UpstreamTable,
+        context: object,
+        replaced: Mapping[Engine, Upstream],
+    ) -> dict[Engine, Upstream]:
+        settings, created = _settings(table), {}
+        for engine in self._engines:
+            servers = _servers(table, context)
+            if engine in replaced:
+                _keep_settings(servers, replaced[engine])
+            created[engine] = Upstream(engine, name, servers, settings)
+        return created
 
 
 def _close(upstreams: Mapping[Engine, Upstream]) -> None:
@@ -75,9 +85,23 @@ def _close(upstreams: Mapping[Engine, Upstream]) -> None:
 
 def _servers(table: UpstreamTable, context: object) -> list[Server]:
     return [
-        Server(each.address, context if each.address.secure else None, each.weight)
+        Server(
+            each.address,
+            context if each.address.secure else None,
+            each.weight,
+            backup=each.backup,
+            state=each.state,
+        )
         for each in table.servers
     ]
+
+
+def _keep_settings(servers: Iterable[Server], replaced: Upstream) -> None:
+    """Take over the states and weights that were set at run time."""
+    before = {server.name: server for server in replaced.configured}
+    for server in servers:
+        if server.name in before:
+            server.keep_settings(before[server.name])
 
 
 def _settings(table: UpstreamTable) -> UpstreamSettings:
@@ -87,6 +111,7 @@ def _settings(table: UpstreamTable) -> UpstreamSettings:
         max_connections=table.max_connections,
         queue=QueueSettings(**dict(table.queue)),
         retries=table.retries,
+        all_backups=table.all_backups,
         pool=PoolSettings(**dict(table.pool)),
         check=None if table.check is None else _check_settings(table.check),
         eject=EjectSettings(**dict(table.eject)),

@@ -104,6 +104,12 @@ class Ejection(Continuation):
             server.ejections = 0
             self._changed(server, "it was tried again and works")
 
+    def pardon(self, server: Server) -> None:
+        """Forget the failures of a server, and end its ejection without a trial."""
+        server.ejected = False
+        server.ejections = server.refusals = server.failures = 0
+        server.trial = None
+
     def vc_gone(self, server: Server, vc: NetVConnection) -> None:
         """Allow another trial if this closed VC was one without an outcome."""
         if server.trial is vc:
@@ -114,6 +120,8 @@ class Ejection(Continuation):
         """Handle the end of an ejection or the timeout of a trial: another trial may start."""
         if key == TIME_OVER:
             assert isinstance(data, Server)
+            if not data.ejected or self.engine.now < data.ejected_until:  # it was ended by `pardon`
+                return
             data.ejected = False
             data.refusals = data.failures = 0
             self._may_be_tried()
@@ -126,5 +134,6 @@ class Ejection(Continuation):
         seconds = min(settings.time * 2**server.ejections, max(MAX_S, settings.time))
         server.ejected = True
         server.ejections += 1
-        self.engine.schedule_in(seconds, self, TIME_OVER, server)
+        server.ejected_until = self.engine.now + seconds
+        self.engine.schedule_at(server.ejected_until, self, TIME_OVER, server)
         self._changed(server, f"{why}; it is tried again in {show_duration(seconds)}")

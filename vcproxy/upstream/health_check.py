@@ -41,10 +41,12 @@ class HealthCheck(Machine):
         server: the server to check, now and at intervals.
         settings: interval, timeout, kind and thresholds.
         changed: called after the server has become healthy or unhealthy, with the reason.
+        doubtful: whether the first check makes the server unhealthy if it fails, whatever `fall`
+            is: the server returns from maintenance, and is used before its first check.
     """
 
     __slots__ = (
-        "_changed", "_in_a_row", "_response", "_server", "_settings", "_timer", "_vc",
+        "_changed", "_doubtful", "_in_a_row", "_response", "_server", "_settings", "_timer", "_vc",
     )  # fmt: skip
 
     CHECKING = State()
@@ -62,11 +64,14 @@ class HealthCheck(Machine):
         server: Server,
         settings: CheckSettings,
         changed: Callable[[Server, str], None],
+        *,
+        doubtful: bool = False,
     ) -> None:
         super().__init__(engine, Mutex(), name=f"check {server.name}")
         self._server = server
         self._settings = settings
         self._changed = changed
+        self._doubtful = doubtful
         self._in_a_row = 0  # results that differ from `healthy`
         self._vc: NetVConnection | None = None
         self._response: Reader | None = None
@@ -141,11 +146,14 @@ class HealthCheck(Machine):
 
     def _count(self, healthy: bool, why: str) -> State:
         server, settings = self._server, self._settings
+        server.last_check = "passed" if healthy else why
+        enough = settings.rise if healthy else 1 if self._doubtful else settings.fall
+        self._doubtful = False
         if healthy is server.healthy:
             self._in_a_row = 0
             return self.WAITING
         self._in_a_row += 1
-        if self._in_a_row >= (settings.rise if healthy else settings.fall):
+        if self._in_a_row >= enough:
             count, self._in_a_row = self._in_a_row, 0
             server.healthy = healthy
             checks = "health check" if count == 1 else f"{count} health checks in a row"

@@ -1,12 +1,12 @@
 """Server: one server of an upstream, and its state.
 
-Tested in tests/upstream/test_upstream.py and test_connect_attempts.py.
+Tested in tests/upstream/test_upstream.py, test_connect_attempts.py and test_server_states.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from vcproxy.upstream.keep_alive import KeepAlive
 
@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.net import NetVConnection
+
+
+ServerState = Literal["ready", "drain", "maint"]
+"""What an operator has decided, as in HAProxy. "ready": the server is used while it is up; "drain":
+it gets no new connections, open ones go on, and its health checks too; "maint": like "drain", and
+it is not checked."""
+
+STATES: tuple[ServerState, ...] = get_args(ServerState)
+
+MAX_WEIGHT = 256
+"""The greatest weight, as in HAProxy."""
 
 
 class Server:
@@ -24,27 +35,39 @@ class Server:
     Args:
         address: its address.
         tls: the driver's TLS context for connections to it; None: plain.
-        weight: its share of the connections relative to the other servers.
+        weight: its share of the connections relative to the other servers; 0: it gets no new ones.
         host: the name that TLS sends and verifies; the address's host if left out.
+        backup: whether it is used only while no other server is up.
+        state: what the operator has decided.
     """
 
     __slots__ = (
-        "address", "connections", "ejected", "ejections", "failures", "healthy", "host", "idle",
-        "keep_alive", "name", "position", "refusals", "share", "suspect", "tls", "trial",
-        "up_since", "weight",
+        "address", "backup", "configured", "connections", "ejected", "ejected_until", "ejections",
+        "failures", "healthy", "host", "idle", "keep_alive", "last_check", "name", "position",
+        "refusals", "serves", "share", "state", "suspect", "tls", "trial", "up_since", "weight",
     )  # fmt: skip
 
     def __init__(
-        self, address: Address, tls: object = None, weight: int = 1, host: str = ""
+        self,
+        address: Address,
+        tls: object = None,
+        weight: int = 1,
+        host: str = "",
+        *,
+        backup: bool = False,
+        state: ServerState = "ready",
     ) -> None:
         self.address = address
         self.tls = tls
-        self.weight = weight
+        self.backup = backup
+        self.configured = (state, weight)
+        """The state and the weight that the server had first."""
         self.host = host or address.host
         self.name = str(address) if self.host == address.host else f"{host} at {address}"
         """Its name in logs."""
         self.position = 0
         """The index of the server in its upstream; below 0: it has been removed."""
+        self.set(state, weight)
         self.connections = 0
         """Connections that are being made, in use or idle."""
         self.idle: dict[NetVConnection, float] = {}
@@ -56,8 +79,12 @@ class Server:
         """The server's share of the connections: its weight, or less during its slow start."""
         self.healthy = True
         """The result of its health checks."""
+        self.last_check = ""
+        """"passed", or why its last health check failed; "" before the first one."""
         self.ejected = False
         """Whether the server is ejected: not used for a time, because of failures."""
+        self.ejected_until = 0.0
+        """When its last ejection ends or has ended, in the engine's time."""
         self.ejections = 0
         """Ejections in a row: above 0 no trial has succeeded since."""
         self.suspect = ""
@@ -71,12 +98,31 @@ class Server:
         self.up_since = float("-inf")
         """When the server last came up; minus infinity: it was up from the beginning."""
 
+    def set(self, state: ServerState, weight: int) -> None:
+        """Set the state and the weight."""
+        self.state = state
+        self.weight = weight
+        self.serves = state == "ready" and weight > 0 and self.position >= 0
+        """Whether it may get new connections while it is up: it is ready, its weight is not 0, and
+        it has not been removed."""
+
+    def keep_settings(self, before: Server) -> None:
+        """Set what was set for the same server at run time, in a configuration before this one.
+
+        What was configured differently before is not kept: the file has been edited since.
+        """
+        state, weight = self.configured
+        self.set(
+            before.state if before.configured[0] == state else state,
+            before.weight if before.configured[1] == weight else weight,
+        )
+
     def __repr__(self) -> str:
         return f"<Server {self.name}>"
 
     @property
     def up(self) -> bool:
-        """Whether it may be picked."""
+        """Whether it works, as far as is known. It gets connections if it `serves`, too."""
         return self.healthy and not self.ejected and self.trial is None
 
     @property

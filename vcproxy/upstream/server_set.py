@@ -1,11 +1,12 @@
 """ServerSet: the servers of an upstream, which of them are up, and which one is next.
 
-Tested in tests/upstream/test_upstream.py, test_health_check.py and test_lookup.py.
+Tested in tests/upstream/test_upstream.py, test_health_check.py, test_lookup.py and
+test_server_states.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,14 @@ from vcproxy.upstream.balance import BALANCES
 from vcproxy.upstream.ejection import Ejection
 from vcproxy.upstream.health_check import STOP, HealthCheck
 from vcproxy.upstream.lookup import NameLookup
-from vcproxy.upstream.server import Server
+from vcproxy.upstream.server import MAX_WEIGHT, STATES, Server
 
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.log_function import Level
     from vcproxy.engine.net import NetVConnection
+    from vcproxy.upstream.server import ServerState
     from vcproxy.upstream.settings import UpstreamSettings
 
 MIN_WARMTH = 0.01
@@ -39,9 +41,9 @@ class ServerSet:
     """
 
     __slots__ = (
-        "_balance", "_changed", "_checks", "_engine", "_gone", "_lookups", "_name", "_open",
-        "_resolved_to", "_retry_balance", "_settings", "all", "ejection", "repeatable", "sole",
-        "up", "warming",
+        "_balance", "_changed", "_checks", "_engine", "_gone", "_lookups", "_name",
+        "_on_backups", "_open", "_resolved_to", "_retry_balance", "_settings", "all", "ejection",
+        "repeatable", "sole", "up", "warming",
     )  # fmt: skip
 
     def __init__(
@@ -62,7 +64,8 @@ class ServerSet:
         self.all: Sequence[Server] = ()
         """The servers in use, up or not."""
         self.up: Sequence[Server] = ()
-        """The servers that may be picked."""
+        """The servers that may be picked: those that are up, or else backup servers."""
+        self._on_backups = False
         self._balance = BALANCES[settings.balance](engine.random)
         self._retry_balance = BALANCES[settings.balance](engine.random)
         self.ejection = Ejection(engine, settings.eject, self._state_changed, self._refresh)
@@ -80,6 +83,11 @@ class ServerSet:
         self._arrange()
         if settings.check or settings.resolve:
             engine.inbox.post(self._start)  # on the engine's own thread
+
+    @property
+    def configured(self) -> Iterable[Server]:
+        """The servers as configured: names, even if addresses have replaced them."""
+        return self._resolved_to.keys()
 
     # -- picking -----------------------------------------------------------------------------
 
@@ -136,8 +144,8 @@ class ServerSet:
         self._refresh()
         level: Level = "info" if server.up else "warning"
         state = "up" if server.up else "down"
-        count = f"{len(self.up)} of {len(self.all)} servers are up"
-        self._engine.log(level, f"upstream {self._name}: {server.name} is {state}: {why}; {count}")
+        text = f"{server.name} is {state}: {why}; {self._count()}"
+        self._engine.log(level, f"upstream {self._name}: {text}")
 
     def _start_warming(self, server: Server) -> None:
         server.up_since = self._engine.now
@@ -150,10 +158,106 @@ class ServerSet:
 
     def _update_up(self) -> None:
         """Update `up`. If all healthy servers are ejected, they are used nevertheless."""
-        healthy = [server for server in self.all if server.healthy]
-        self.up = [server for server in healthy if server.up] or healthy
+        healthy = [server for server in self.all if server.serves and server.healthy]
+        self.up = self._preferred([server for server in healthy if server.up])
+        self.up = self.up or self._preferred(healthy)
+        on_backups = bool(self.up) and self.up[0].backup
+        if on_backups is not self._on_backups:
+            self._on_backups = on_backups
+            self._log_backups()
         only = len(self.all) == 1 and self.up and not self.warming
         self.sole = self.up[0] if only else None
+
+    def _preferred(self, servers: Sequence[Server]) -> Sequence[Server]:
+        """Return those of these servers that are used: backup servers only if there are no others,
+        and of them only the first, unless `all_backups` is set; as in HAProxy."""
+        others = [server for server in servers if not server.backup]
+        return others or (servers if self._settings.all_backups else servers[:1])
+
+    def untried(self, tried: Collection[Server]) -> Sequence[Server]:
+        """Return the servers that a further attempt may use, after these have failed.
+
+        Those in `up`; then backup servers, although others count as up still.
+        """
+        up = [server for server in self.up if server not in tried]
+        rest = [each for each in self.all if each.serves and each.up and each not in tried]
+        return up or self._preferred(rest)
+
+    def others_up(self, server: Server) -> bool:
+        """Return whether another server is up that could be used instead of this one."""
+        return any(each.up and each.serves for each in self.all if each is not server)
+
+    def why_none(self, tried: Collection[Server]) -> str:
+        """Return why no server can be used, after these have failed."""
+        if tried:
+            return "all that are up were tried"
+        if any(server.serves for server in self.all):
+            return "none of its servers is up"
+        return "all its servers are drained or in maintenance"
+
+    def _count(self) -> str:
+        up = sum(server.up and server.serves for server in self.all)
+        return f"{up} of {len(self.all)} servers are up"
+
+    def _log_backups(self) -> None:
+        if all(server.backup for server in self.all):
+            return
+        if self._on_backups:
+            names = ", ".join(server.name for server in self.up)
+            text = f"no other server is up: backup servers are used: {names}"
+            self._engine.log("warning", f"upstream {self._name}: {text}")
+        else:
+            self._engine.log("info", f"upstream {self._name}: backup servers are not used any more")
+
+    # -- what an operator decides --------------------------------------------------------------
+
+    def set_server(self, name: str, state: ServerState | None, weight: int | None) -> None:
+        """See Upstream.set_server."""
+        servers = self._find(name)
+        if state is not None and state not in STATES:
+            raise ValueError(f'there is no state "{state}": write "ready", "drain" or "maint"')
+        if weight is not None and not 0 <= weight <= MAX_WEIGHT:
+            raise ValueError(f"the weight must be 0 to {MAX_WEIGHT}, not {weight}")
+        if weight is not None and weight > 1 and self._settings.balance == "round_robin":
+            text = f'upstream {self._name} has balance = "round_robin"'
+            raise ValueError(f"weight {weight} has no effect: {text}, where a weight is 0 or 1")
+        for server in servers:
+            self._set(server, state or server.state, server.weight if weight is None else weight)
+        if weight is not None:
+            self._balance.arrange(self.all)
+            self._retry_balance.arrange(self.all)
+        self._update_checks(doubtful=True)
+        self._refresh()
+        server = servers[0]
+        text = f"{server.name} is set to {server.state}, weight {server.weight}; {self._count()}"
+        self._engine.log("info", f"upstream {self._name}: {text}")
+
+    def _find(self, name: str) -> list[Server]:
+        """Return the servers with a name: a configured one comes with all its addresses."""
+        found: dict[Server, None] = {}
+        for named, resolved in self._resolved_to.items():
+            if name in (named.name, str(named.address)):
+                found.update(dict.fromkeys((named, *resolved)))
+            else:
+                found.update(dict.fromkeys(each for each in resolved if each.name == name))
+        if not found:
+            names = ", ".join(server.name for server in self.all)
+            raise LookupError(f'upstream {self._name} has no server "{name}"; it has {names}')
+        return list(found)
+
+    def _set(self, server: Server, state: ServerState, weight: int) -> None:
+        """Change one server."""
+        served, returns = server.serves, server.state == "maint" and state != "maint"
+        server.set(state, weight)
+        if state == "ready":
+            self.ejection.pardon(server)
+        if returns and server.position >= 0:
+            server.healthy = True
+            self._start_warming(server)
+        if server not in self.warming:
+            server.share = weight
+        if served and not server.serves:
+            self._gone(server)
 
     def _arrange(self) -> None:
         """Update `all` from the resolved names."""
@@ -194,16 +298,22 @@ class ServerSet:
                     with lookup.mutex.hold(self._engine):
                         lookup.start()
 
-    def _update_checks(self) -> None:
-        """Start the checks of new servers, and stop those of removed ones."""
+    def _update_checks(self, *, doubtful: bool = False) -> None:
+        """Start the checks of new servers; stop those of servers removed or in maintenance.
+
+        `doubtful`: see HealthCheck, for servers that are not checked yet.
+        """
         settings = self._settings.check
         if settings is None or not self._open:
             return
-        for server in [each for each in self._checks if each not in self.all]:
+        checked = [server for server in self.all if server.state != "maint"]
+        for server in [each for each in self._checks if each not in checked]:
             self._engine.schedule(self._checks.pop(server), STOP, None)
-        for server in self.all:
+        for server in checked:
             if server not in self._checks:
-                check = HealthCheck(self._engine, server, settings, self._state_changed)
+                check = HealthCheck(
+                    self._engine, server, settings, self._state_changed, doubtful=doubtful
+                )
                 self._checks[server] = check
                 with check.mutex.hold(self._engine):
                     check.start()
@@ -218,7 +328,10 @@ class ServerSet:
         for address in sorted(set(addresses), key=str):  # resolvers return them in any order
             server = before.pop(address, None)
             if server is None:
-                server = Server(address, named.tls, named.weight, named.address.host)
+                server = Server(
+                    address, named.tls, named.weight, named.address.host,
+                    backup=named.backup, state=named.state,
+                )  # fmt: skip
                 if not first:
                     self._start_warming(server)
             found.append(server)
@@ -226,6 +339,7 @@ class ServerSet:
         self._arrange()
         for server in before.values():
             server.position = -1
+            server.serves = False
             self.warming.pop(server, None)
             self._gone(server)
         self._update_checks()

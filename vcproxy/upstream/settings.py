@@ -73,4 +73,5 @@ class UpstreamSettings:
     slow_start: float = 0.0
     resolve: float = 0.0
     retries: int = 3
+    all_backups: bool = False
     tcp: TcpOptions = TCP

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.upstream.server import Server
+    from vcproxy.upstream.server import Server, ServerState
 
 
 class NoServer(ConnectionError):
@@ -70,6 +70,11 @@ class Upstream:
         """The servers in use, up or not."""
         return self._servers.all
 
+    @property
+    def configured(self) -> Iterable[Server]:
+        """The servers as configured: where names are resolved, those with the names."""
+        return self._servers.configured
+
     # -- connections -------------------------------------------------------------------------
 
     def connect(
@@ -106,8 +111,7 @@ class Upstream:
                 self._make_room(servers)
                 self.queue.add(request)
             else:
-                why = "all that are up were tried" if tried else "none of its servers is up"
-                outgoing.vc.fail(NoServer(why))
+                outgoing.vc.fail(NoServer(self._servers.why_none(tried)))
         return outgoing.vc
 
     def take(
@@ -171,7 +175,7 @@ class Upstream:
         if (
             server is not None
             and self._open
-            and server.position >= 0
+            and server.serves
             and not (server.ejections or server.trial or self.queue.waiting)
             and self.pool.give_at_once(server, vc)
         ):
@@ -198,7 +202,7 @@ class Upstream:
         The caller holds its mutex. The first request in the queue gets it, or its room.
         """
         server = self._connected_to.get(vc)
-        if self._open and not vc.closed and server is not None and server.position >= 0:
+        if self._open and not vc.closed and server is not None and server.serves:
             waiting = self.queue.first if self.queue.waiting else None
             if not server.ejections and (waiting is None or self._suits(server, waiting)):
                 self.pool.give(server, vc)
@@ -245,6 +249,27 @@ class Upstream:
         if server is not None:
             server.failures += 1
             self._failed(server, vc, server.failures, "requests", why)
+
+    def set_server(
+        self, name: str, *, state: ServerState | None = None, weight: int | None = None
+    ) -> None:
+        """Change the state or the weight of a server, until this is called again or the proxy ends.
+
+        Without new connections the server keeps those that are in use; idle ones are closed. A
+        server that is set to "ready" counts as up: its failures are forgotten. A reload keeps what
+        was set here, unless the file sets something else for this server than it did before.
+
+        Args:
+            name: the server's address, as configured, or as `Server.name`. With `resolve` the
+                first is the name of all its addresses, and the second that of one.
+            state: "ready", "drain" or "maint"; None: as it is.
+            weight: 0 to 256; 0: no new connections; None: as it is.
+
+        Raises:
+            LookupError: there is no such server.
+            ValueError: there is no such state or weight, or the weight has no effect.
+        """
+        self._servers.set_server(name, state, weight)
 
     def set_tls(self, tls: object) -> None:
         """Replace the TLS context of servers on tls://."""
@@ -296,12 +321,11 @@ class Upstream:
     ) -> None:
         ejection = self._servers.ejection
         if not ejection.trial_failed(server, vc, why):
-            ejection.failed(server, failures, what, why, last=len(self._servers.up) < 2)
+            last = not self._servers.others_up(server)
+            ejection.failed(server, failures, what, why, last=last)
 
     def _eligible(self, tried: Collection[Server]) -> Sequence[Server]:
-        return (
-            [each for each in self._servers.up if each not in tried] if tried else self._servers.up
-        )
+        return self._servers.untried(tried) if tried else self._servers.up
 
     def _suits(self, server: Server, request: ConnectRequest) -> bool:
         return request.reuse and server in self._servers.up and server not in request.tried
@@ -323,7 +347,7 @@ class Upstream:
             return
         self.pool.unreserve(vc)
         self._offer(server, vc)
-        if not self._open or server.position < 0:
+        if not self._open or not server.serves:
             self.pool.drop(server)
         elif vc in server.idle and self.queue.first is not None:  # waits for a new connection
             self.pool.drop(server, 1)

@@ -27,7 +27,13 @@ def _as_table(value: object, info: ValidationInfo) -> object:
 
 def _as_written(server: "UpstreamServer") -> object:
     address = str(server.address)
-    return address if server.weight == 1 else {"address": address, "weight": server.weight}
+    keys = {"weight": server.weight, "backup": server.backup, "state": server.state}
+    changed = {
+        key: value
+        for key, value in keys.items()
+        if value != UpstreamServer.model_fields[key].default
+    }
+    return {"address": address, **changed} if changed else address
 
 
 def _request_target(path: str) -> str:
@@ -59,14 +65,22 @@ class UpstreamTls(Table):
 
 
 class UpstreamServer(Table):
-    """A server with a weight: { address = "tcp://10.0.0.7:80", weight = 2 }."""
+    """A server with more than an address: { address = "tcp://10.0.0.7:80", weight = 2 }."""
 
     address: Target
     """Its address."""
 
-    weight: Annotated[int, Field(ge=1, le=256)] = 1
+    weight: Annotated[int, Field(ge=0, le=256)] = 1
     """Its share of the connections relative to the others, as in HAProxy; for "weighted",
-    "least_connections", "random_of_two" and "hash"."""
+    "least_connections", "random_of_two" and "hash". 0, with any policy: no new connections."""
+
+    backup: bool = False
+    """Whether it is used only while no other server is up, and for a connection that every other
+    one has failed."""
+
+    state: Literal["ready", "drain", "maint"] = "ready"
+    """"drain": it gets no new connections; open ones continue, and it is checked still; "maint": it
+    is not checked either. Both end with "ready", in the file or in the running proxy."""
 
 
 ServerEntry = Annotated[
@@ -163,6 +177,10 @@ class UpstreamTable(Table):
     relative to its weight; "random_of_two": two are chosen at random, and the one with fewer
     connections relative to its weight is used: for servers shared by many proxies; "hash": the same
     server for the same key."""
+
+    all_backups: bool = False
+    """Whether all backup servers are used when no other server is up. False: the first one that is
+    up, as in HAProxy."""
 
     hash_by: Annotated[str, AfterValidator(_hash_by)] = "client"
     """The key for "hash": "client", the client's address; "header:NAME" or "cookie:NAME", of a
