@@ -22,6 +22,7 @@ from pydantic import (
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.values import Duration, Filters, Size
 from vcproxy.http.message import limits
+from vcproxy.http.message.forwarded_client import IpAddress, Source
 from vcproxy.http.message.resource import as_ip
 from vcproxy.http.proxy.access_list import AccessEntry, AccessList, Network, within
 from vcproxy.http.proxy.routing import EVERYTHING, Route, Routes, Token
@@ -178,6 +179,12 @@ class Options:
     """Networks of clients that are proxies themselves: their Forwarded and X-Forwarded-* fields are
     kept and extended. Those of other clients are replaced."""
 
+    client_from: Source = "x-forwarded-for"
+    """Where the address of a client comes from, if it is connected by a proxy of `trusted`: the
+    last address in that proxy's X-Forwarded-For, or Forwarded, that is not in `trusted` itself.
+    Access log, `balance`, `rate` and filters use it. Choose the field that these proxies set: the
+    other one may have been sent by anybody. "connection": the address of the connection."""
+
     via: Token = "vcproxy"
     """The name of this proxy in Via. It is sent with a comment unique to this listener; a request
     that arrives with both is a loop and is refused (502)."""
@@ -213,7 +220,11 @@ class Options:
     def trusts(self, address: str) -> bool:
         """Whether a client with this IP address is in `trusted`."""
         ip = as_ip(address) if self.trusted else None
-        return ip is not None and within(ip, self.trusted)
+        return ip is not None and self.trusts_ip(ip)
+
+    def trusts_ip(self, address: IpAddress) -> bool:
+        """Whether this IP address is in `trusted`."""
+        return within(address, self.trusted)
 
     def max_body(self, route: Route) -> int:
         """Return the largest request body on a route, in bytes; 0: no limit."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vcproxy.http.message.bad_message import BadMessage
+from vcproxy.http.message.forwarded_client import forwarded_client
 from vcproxy.http.message.forwarding import max_forwards
 from vcproxy.http.message.messages import Response
 from vcproxy.http.proxy.deadline import NEVER
@@ -37,6 +38,10 @@ def begin(exchange: Exchange) -> State | None:
     chain = client.chain
     if request.body != 0 or chain.request_body or chain.request_chunk:
         exchange.upload = Upload(client, exchange.tx)
+    if client.context.fields.trusted:
+        options = client.options
+        found = forwarded_client(request.fields, options.client_from, options.trusts_ip)
+        exchange.tx.client = found or exchange.tx.client
     if b"via" in request.fields.control and client.context.fields.is_looping(request):
         why = "request loop: its Via names this proxy; a server forwards to this proxy"
         return fail_as(exchange, 502, "proxy", why, "proxy_loop_detected")

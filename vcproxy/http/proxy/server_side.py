@@ -61,7 +61,7 @@ class ServerSide:
         tx.attempts += 1
         tunnel = tx.request.form == "authority"
         if tx.attempts == 1 and not tunnel:
-            idle = upstream.take(client.cont, key=key, client=client.context.client)
+            idle = upstream.take(client.cont, key=key, client=tx.client)
             if idle is not None:
                 self._reuse(idle)
                 return True
@@ -69,7 +69,7 @@ class ServerSide:
         self.vc = upstream.connect(
             client.cont,
             key=key,
-            client=client.context.client,
+            client=tx.client,
             tried=self._tried,
             timeout=client.service.connect_s,
             reuse=not tunnel,
@@ -83,7 +83,7 @@ class ServerSide:
         assert upstream is not None
         if tx.attempts or tx.request.form == "authority":
             return False
-        idle = upstream.take_at_once(client.cont, self._key or client.context.client)
+        idle = upstream.take_at_once(client.cont, self._key or tx.client)
         if idle is None:
             return False
         tx.attempts = 1

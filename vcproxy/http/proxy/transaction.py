@@ -38,8 +38,8 @@ class Transaction:
     """
 
     __slots__ = (
-        "_context", "_notes", "attempts", "began_s", "failure", "request", "response", "reused",
-        "route", "server", "upstream",
+        "_context", "_notes", "attempts", "began_s", "client", "failure", "request", "response",
+        "reused", "route", "server", "upstream",
     )  # fmt: skip
 
     response: Response
@@ -49,6 +49,9 @@ class Transaction:
         self._context = context
         self._notes: dict[str, object] | None = None
         self.request = request
+        self.client = context.client
+        """The client's IP address; empty if it has none. For a client of a trusted proxy, the
+        address that this proxy's field gives: see the options `trusted` and `client_from`."""
         self.began_s = began_s
         """The engine's time at which the head was complete, in seconds."""
         self.route: Route | None = None
@@ -84,8 +87,9 @@ class Transaction:
         return self.response.status if hasattr(self, "response") else 0
 
     @property
-    def client(self) -> str:
-        """The client's IP address; empty if it has none."""
+    def peer_address(self) -> str:
+        """The IP address of the connection: of the client, or of a trusted proxy before this
+        one."""
         return self._context.client
 
     @property
