@@ -76,12 +76,14 @@ class Engine(EventDispatcher):
         "direct",
         "no_buffer",
         "pending_calls",
+        "place",
         "random",
         "reads",
         "reported",
         "shortage",
         "sources",
         "token",
+        "vc_count",
         "vcs",
         "writes",
     )
@@ -101,6 +103,8 @@ class Engine(EventDispatcher):
         self.token = token
         """Text that identifies this process and differs in each run; "": none. All engines of a
         process have the same text."""
+        self.place = name.rpartition("-")[2]
+        """What the ids of its connections begin with: "0" for net-0; in worker 2 "2-0"."""
         self.random = random
         self.bridges = bridges
         """Whether the driver may move bytes inside the kernel: see Bridge."""
@@ -113,6 +117,8 @@ class Engine(EventDispatcher):
         sent."""
         self.address_history = AddressHistory(self)
         self.shortage = DescriptorShortage(self)
+        self.vc_count = 0
+        """VCs made so far: the number of the last."""
         self.vcs: dict[NetVConnection, None] = {}
         """Every VC from accept or connect until its descriptor is closed, in that order."""
         self.reads: list[NetVConnection] = []

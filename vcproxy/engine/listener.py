@@ -23,6 +23,20 @@ def _closed(client: NetVConnection) -> None:
 
 
 @dataclass(slots=True, eq=False)
+class ListenerCounts:
+    """What has become of the connections of a listener on one engine, whose thread counts."""
+
+    closed: int = 0
+    """Connections that are closed, also those refused."""
+    refused: int = 0
+    """Connections that were closed because of `max_per_client`."""
+    bytes_read: int = 0
+    """Bytes that closed connections have read from their clients."""
+    bytes_written: int = 0
+    """Bytes that closed connections have written to their clients."""
+
+
+@dataclass(slots=True, eq=False)
 class Listener:
     """One named listener, at one or more addresses. Its connections are spread over the engines,
     unless it is pinned.
@@ -57,15 +71,17 @@ class Listener:
     pinned: bool = False
     """Whether all connections of the listener are on `engine`."""
     _clients: dict[Engine, dict[str, int]] = field(default_factory=dict)
-    _accepted: int = 0
-    _closed: dict[Engine, int] = field(default_factory=dict)
+    accepted: int = 0
+    """Connections accepted since the start. Read-only for others."""
+    counts: dict[Engine, ListenerCounts] = field(default_factory=dict)
+    """What has become of them. Read-only for others; any thread may read it."""
     _paused: bool = False
     _warned_at: dict[str, float] = field(default_factory=dict)  # by the kind of warning
 
     @property
     def open(self) -> int:
         """Connections accepted and not yet closed."""
-        return self._accepted - sum(list(self._closed.values()))
+        return self.accepted - sum([each.closed for each in list(self.counts.values())])
 
     def admits(self) -> bool:
         """Whether one more connection may be accepted; if not, ResumeAccept follows when one
@@ -86,7 +102,7 @@ class Listener:
 
     def count_accepted(self) -> None:
         """Count a connection that the driver of `engine` has accepted, for any engine."""
-        self._accepted += 1
+        self.accepted += 1
 
     def vc_made(self, vc: NetVConnection) -> None:
         """Count a VC for its client; mark it as excess if the client has `max_per_client`."""
@@ -95,6 +111,7 @@ class Listener:
             return
         if most and sum(own.get(client, 0) for own in list(self._clients.values())) >= most:
             vc.excess = True
+            self.counts_of(vc.engine).refused += 1
             self._warn(vc.engine, "client", f"{client} has {most} connections: more are refused")
             return
         own = self._clients.get(vc.engine)
@@ -110,11 +127,21 @@ class Listener:
             own[client] -= 1
             if not own[client]:
                 del own[client]
+        counts = self.counts_of(vc.engine)
+        counts.bytes_read += vc.bytes_read
+        counts.bytes_written += vc.bytes_written
         self.count_closed(vc.engine)
+
+    def counts_of(self, engine: Engine) -> ListenerCounts:
+        """Return the counts of an engine, to change them on its thread."""
+        counts = self.counts.get(engine)
+        if counts is None:
+            counts = self.counts[engine] = ListenerCounts()
+        return counts
 
     def count_closed(self, engine: Engine) -> None:
         """Count a closed connection of an engine. Each engine has a count of its own."""
-        self._closed[engine] = self._closed.get(engine, 0) + 1
+        self.counts_of(engine).closed += 1
         if self._paused:
             self.engine.inbox.post(self.resume)
 

@@ -56,12 +56,19 @@ class NetVConnection(VCLifecycle):
         "direct_sink",
         "full",
         "listed_in",
+        "number",
+        "opened_at",
         "read_listed",
         "write_listed",
     )
 
     def __init__(self, engine: Engine, mutex: Mutex, name: str) -> None:
         super().__init__(engine, mutex, name)
+        engine.vc_count += 1
+        self.number = engine.vc_count
+        """Its number among the VCs of its engine, from 1."""
+        self.opened_at = self.moved_at
+        """When it was accepted, or its connecting began."""
         self.read_listed = self.write_listed = False
         self.listed_in = 0
         """The engine's turn in which the VC was last listed for reading. The driver reads it at the
@@ -72,6 +79,11 @@ class NetVConnection(VCLifecycle):
         self.direct_sink: NetVConnection | None = None
         """Between `begin_read` and its answer: the VC to which the data may be written at once."""
         self.full = False  # a read found no room: list the VC again when there is some
+
+    @property
+    def id(self) -> str:
+        """Its id among all VCs that the proxy has had, such as "0-17"; of worker 2 "2-0-17"."""
+        return f"{self.engine.place}-{self.number}"
 
     @property
     def missed(self) -> int:
@@ -388,7 +400,7 @@ class NetVConnection(VCLifecycle):
         self.port = None
         self.engine.remove(self)
         # The VIOs refer to the VC: a cycle would keep the buffers until a garbage collection.
-        self._moved = self.moved
+        self._read_before, self._written_before = self.bytes_read, self.bytes_written
         self.read_vio = self.write_vio = self.outgoing = None
 
     def _bridge(self, source: VIO, sink: VIO) -> None:

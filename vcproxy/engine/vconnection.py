@@ -64,7 +64,8 @@ class VConnection(Continuation, ABC):
         "_end_event",
         "_inactivity",
         "_inactivity_s",
-        "_moved",
+        "_read_before",
+        "_written_before",
         "closed",
         "error",
         "fan",
@@ -101,7 +102,7 @@ class VConnection(Continuation, ABC):
         """While a driver reads this VC: the fan to whose sinks the data may be written at once."""
         self.moved_at = engine.now
         """When bytes moved last: the start of the inactivity timeout."""
-        self._moved = 0  # bytes moved by operations that were replaced
+        self._read_before = self._written_before = 0  # by operations that were replaced
         self._inactivity_s = 0.0
         self._inactivity: Action | None = None
         self._active: Action | None = None
@@ -117,12 +118,19 @@ class VConnection(Continuation, ABC):
     @property
     def moved(self) -> int:
         """Bytes moved in both directions so far."""
-        moved = self._moved
-        if self.read_vio is not None:
-            moved += self.read_vio.ndone
-        if self.write_vio is not None:
-            moved += self.write_vio.ndone
-        return moved
+        return self.bytes_read + self.bytes_written
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read from the peer so far, as they are after TLS. Any thread may read it."""
+        vio = self.read_vio
+        return self._read_before + (0 if vio is None else vio.ndone)
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes written to the peer so far, as they are before TLS. Any thread may read it."""
+        vio = self.write_vio
+        return self._written_before + (0 if vio is None else vio.ndone)
 
     # -- methods -----------------------------------------------------------------------------
 
@@ -155,12 +163,12 @@ class VConnection(Continuation, ABC):
         """
         self._require_open("do_io_shutdown()")
         if how is not Shutdown.WRITE and self.read_vio is not None:
-            self._moved += self.read_vio.ndone
+            self._read_before += self.read_vio.ndone
             self.read_vio.retire()
             self.read_vio = None
         if how is not Shutdown.READ:
             if self.write_vio is not None:
-                self._moved += self.write_vio.ndone
+                self._written_before += self.write_vio.ndone
                 self.write_vio.retire()
                 self.write_vio = None
             self._end_writing()
@@ -270,7 +278,7 @@ class VConnection(Continuation, ABC):
     def _begin_read(self, vio: VIO) -> None:
         last = self.read_vio
         if last is not None:
-            self._moved += last.ndone
+            self._read_before += last.ndone
             last.retire()
         self.read_vio = vio
         if vio.mutex is not self.mutex:
@@ -285,7 +293,7 @@ class VConnection(Continuation, ABC):
     def _begin_write(self, vio: VIO) -> None:
         last = self.write_vio
         if last is not None:
-            self._moved += last.ndone
+            self._written_before += last.ndone
             last.retire()
         self.write_vio = vio
         if vio.mutex is not self.mutex:

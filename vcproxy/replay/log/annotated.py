@@ -118,11 +118,10 @@ class AnnotatingEngine(ReplayEngine):
         self._mutexes: dict[Mutex, int] = {}
         super().__init__(name, frames, **keywords)
 
-    def number_vc(self, vc: RecordedVC) -> int:
+    def note_vc(self, vc: RecordedVC) -> None:
         """See RecordingEngine."""
-        number = super().number_vc(vc)
-        self.conversation_of[number] = self._mutexes.setdefault(vc.mutex, number)
-        return number
+        super().note_vc(vc)
+        self.conversation_of[vc.number] = self._mutexes.setdefault(vc.mutex, vc.number)
 
     def take_commands(self) -> list[Command]:
         """See Engine."""

@@ -102,11 +102,9 @@ class ReplayEngine(RecordingEngine):
         if cont is not None:
             self.deliveries.append(Callback(self.now, self.delivery, cont))
 
-    def number_vc(self, vc: RecordedVC) -> int:
+    def note_vc(self, vc: RecordedVC) -> None:
         """See RecordingEngine."""
-        number = super().number_vc(vc)
-        self.numbered_vcs[number] = vc
-        return number
+        self.numbered_vcs[vc.number] = vc
 
     def number_listener(self, listener: RecordedListener) -> int:
         """See RecordingEngine."""

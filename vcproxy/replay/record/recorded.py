@@ -68,14 +68,13 @@ _NONE = pack(None)
 class RecordedVC(NetVConnection):
     """A NetVConnection that records."""
 
-    __slots__ = ("_key", "_views", "number")
+    __slots__ = ("_key", "_views")
 
     engine: RecordingEngine
 
     def __init__(self, engine: Engine, mutex: Mutex, name: str) -> None:
         super().__init__(engine, mutex, name)
-        self.number = self.engine.number_vc(self)
-        """Its number in the log."""
+        self.engine.note_vc(self)
         self._key = varint(self.number)
         self._views: list[Block] = []
 

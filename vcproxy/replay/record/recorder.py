@@ -113,7 +113,6 @@ class RecordingEngine(Engine):
         "moved",
         "out",
         "redact",
-        "vc_count",
     )
 
     def __init__(
@@ -145,8 +144,6 @@ class RecordingEngine(Engine):
         self.redact: Callable[[Block], bytes] | None = partial(redacted, redact) if redact else None
         """Redacts content before it is recorded; None: no redaction. Digests are 0 with it."""
         self._patterns = redact
-        self.vc_count = 0
-        """VCs created so far: the number of the last."""
         self.listener_count = 0
         """Listeners numbered so far."""
         self.moved: dict[RecordedVC, None] = {}
@@ -156,10 +153,8 @@ class RecordingEngine(Engine):
         self._keep_turn = False  # whether to record the turn even if only its clock was recorded
         self._last = 0.0
 
-    def number_vc(self, vc: RecordedVC) -> int:
-        """Return the number for a new VC."""
-        self.vc_count += 1
-        return self.vc_count
+    def note_vc(self, vc: RecordedVC) -> None:
+        """A VC was made."""
 
     def number_listener(self, listener: RecordedListener) -> int:
         """Return the number for a new listener."""
