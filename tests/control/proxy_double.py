@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from vcproxy.control.controlled import Result
+from vcproxy.control.questions.answer import Answer
 
 
 class ProxyDouble:
@@ -18,6 +19,8 @@ class ProxyDouble:
         self.results: list[Result] = []
         self.delivered: list[tuple[str, str, int]] = []
         """Name, text and route of each message that was passed to the plugins."""
+        self.answers: dict[str, Answer] = {}
+        """The answers to questions."""
         self.reply: Callable[[int, str], None] = print
 
     def stop(self) -> None:
@@ -40,6 +43,11 @@ class ProxyDouble:
 
     def waited_for(self, then: Callable[[Sequence[str]], None]) -> None:
         then(["net-0: Ticks every for 2.0s", "net-0: connection 127.0.0.1:1 quiet for 0.5s"])
+
+    def ask(
+        self, question: str, arguments: Mapping[str, str], then: Callable[[Answer], None]
+    ) -> None:
+        then(self.answers.get(question, Answer(error=f"there is no question `{question}`")))
 
     def usages(self, name: str, then: Callable[[Sequence[str]], None]) -> None:
         lines = [f"{command}: About {command}." for command in self.plugins]

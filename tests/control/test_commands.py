@@ -9,6 +9,7 @@ from tests.control.proxy_double import ProxyDouble
 from vcproxy.bus.message import definitions
 from vcproxy.bus.message.bus_message import BusMessage
 from vcproxy.control.commands import COMMANDS, LISTED, shortened
+from vcproxy.control.questions.answer import Answer
 
 DEFINED = definitions.load()
 
@@ -39,8 +40,33 @@ def test_those_that_change_nothing() -> None:
     assert [name for name, command in COMMANDS.items() if not command.changes] == [
         "STATUS",
         "SOURCES",
+        "SHOW",
     ]
     assert [name for name, command in COMMANDS.items() if command.public] == ["STATUS"]
+
+
+def test_rows_are_shown_as_lines_of_json() -> None:
+    proxy = ProxyDouble()
+    proxy.answers["listeners"] = Answer([{"worker": 0, "listener": "ä"}], ["net-1: no answer"])
+    row = r'{"worker": 0, "listener": "ä"}'
+    assert asked(proxy, "SHOW", question="listeners") == [
+        f"ROWS count=1;list={row};missing=net-1: no answer"
+    ]
+    refused = asked(proxy, "SHOW", question="x")
+    assert refused == ["INVALID command=SHOW;message=there is no question `x`"]
+
+
+def asked(proxy: ProxyDouble, command: str, **given: str) -> list[str]:
+    """Return the replies to a command with parameters, each as it is defined."""
+    replies: list[str] = []
+
+    def reply(command: str, /, **parameters: str | int) -> None:
+        message = BusMessage("X").reply(command, **parameters)
+        assert DEFINED.problems(message) == []
+        replies.append(message.to_text())
+
+    COMMANDS[command].run(proxy, given, reply)
+    return replies
 
 
 def test_those_that_act_at_once() -> None:

@@ -36,7 +36,7 @@ def test_a_certificate_removed_after_the_check_changes_nothing(
     pem.unlink()
     key.unlink()
     with pytest.raises(OSError, match=r"vanishing\.pem: No such file"):
-        running._listeners.apply(checked)
+        running.listeners.apply(checked)
     running.close()
     lines = [line for line in capfd.readouterr().err.splitlines() if "listening" in line]
     assert len(lines) == 1

@@ -5,14 +5,17 @@ Tested in tests/e2e/test_control_workers.py.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from signal import SIGTERM
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from vcproxy.app.proxy_state import process_state
 from vcproxy.config.workers import only_in_worker_1
+from vcproxy.engine.units import show_duration
 from vcproxy.workers.messages import Message, Question, Verb
 from vcproxy.workers.phases import Phase
 from vcproxy.workers.questions import LIMIT_S, Answers
@@ -20,7 +23,12 @@ from vcproxy.workers.questions import LIMIT_S, Answers
 if TYPE_CHECKING:
     from vcproxy.app.control_thread import ControlThread
     from vcproxy.control.controlled import Result
+    from vcproxy.control.questions.answer import Answer, Row
     from vcproxy.workers.master_process import MasterProcess
+
+ROWS_LIMIT_S: Final = 3.0
+"""How long a worker may take for the rows of a question: two seconds for those of its net threads,
+and one to send them."""
 
 STATES: Final = {
     Phase.STARTING: "starting",
@@ -87,6 +95,33 @@ class ControlledMaster:
 
         self._ask(Question.WAITED_FOR, answered)
 
+    def ask(
+        self, question: str, arguments: Mapping[str, str], then: Callable[[Answer], None]
+    ) -> None:
+        """See Controlled."""
+        from vcproxy.control.questions.answer import Answer, Filter, finished  # seldom asked for
+        from vcproxy.control.questions.asking import question_of
+
+        try:
+            asked = question_of(question, arguments)
+        except ValueError as error:
+            then(Answer(error=str(error)))
+            return
+
+        def answered(answers: Answers) -> None:
+            rows, missing = list(self._own_rows(question)), []
+            for number, found in answers.items():
+                if found is None:
+                    late = show_duration(ROWS_LIMIT_S)
+                    missing.append(f"worker {number}: no answer within {late}: it is busy")
+                else:
+                    rows += found["rows"]
+                    missing += found["missing"]
+            then(finished(asked, Filter.of(asked, arguments), rows, missing))
+
+        text = json.dumps(dict(arguments))
+        self._ask(Question.ROWS, answered, name=question, text=text, limit_s=ROWS_LIMIT_S)
+
     # -- plugins -----------------------------------------------------------------------------
 
     def usages(self, name: str, then: Callable[[Sequence[str]], None]) -> None:
@@ -111,6 +146,29 @@ class ControlledMaster:
         """See Controlled."""
         self._process.on_bus_reply = call
 
+    def _own_rows(self, question: str) -> Iterator[Row]:
+        """Yield the rows about the master itself."""
+        if question == "process":
+            process = self._process
+            state = process_state(process.configuration, self._started_at, "")
+            yield {
+                "worker": 0,
+                "role": "master",
+                "pid": state["pid"],
+                "version": state["version"],
+                "state": STATES[process.master.phase],
+                "uptime": state["uptime"],
+                "configuration": state["configuration"],
+                "generation": process.generation,
+                "reloaded_at": process.reloaded_at,
+                "reload_error": process.reloads.failure,
+                "connections": 0,
+                "children": len(process.pids),
+                "lag": 0.0,
+                "threads": [],
+                "dropped_log_lines": 0,
+            }
+
     # -- in the thread of the master -----------------------------------------------------------
 
     def _ask(
@@ -121,10 +179,11 @@ class ControlledMaster:
         text: str = "",
         name: str = "",
         route: int = 0,
+        limit_s: float = LIMIT_S,
     ) -> None:
         message = Message(Verb.ASK, text=text, question=question, name=name, route=route)
         process = self._process
-        process.soon(lambda: process.questions.ask(process.pids, message, then))
+        process.soon(lambda: process.questions.ask(process.pids, message, then, limit_s))
 
     def _end(self) -> None:
         process = self._process
@@ -151,8 +210,6 @@ class ControlledMaster:
             process.perform(process.master.restart(alone, monotonic()))
 
     def _state(self, answers: Answers) -> dict[str, str | int]:
-        from vcproxy.app.proxy_state import process_state  # a seldom command
-
         process = self._process
         known = [each for each in answers.values() if each is not None]
         silent = [f"worker {number}" for number, found in answers.items() if found is None]

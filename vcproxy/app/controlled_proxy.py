@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vcproxy.app.control_thread import ControlThread
     from vcproxy.app.server import Proxy
     from vcproxy.control.controlled import Result
+    from vcproxy.control.questions.answer import Answer
 
 
 class ControlledProxy:
@@ -69,6 +70,16 @@ class ControlledProxy:
 
         feed, after = self._thread.feed, self._thread.after
         collect_waited_for(self._proxy, then, feed=feed, after=after)
+
+    def ask(
+        self, question: str, arguments: Mapping[str, str], then: Callable[[Answer], None]
+    ) -> None:
+        """See Controlled."""
+        from vcproxy.app.running_proxy import RunningProxy  # seldom asked for
+        from vcproxy.control.questions.asking import ask
+
+        feed, after = self._thread.feed, self._thread.after
+        ask(question, arguments, RunningProxy(self._proxy), then, feed=feed, after=after)
 
     # -- plugins -----------------------------------------------------------------------------
 

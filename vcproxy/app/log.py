@@ -49,6 +49,11 @@ class LineLog:
         """Write a line unchanged to standard error: a bound address, or output of a program."""
         self._standard_error.write(line)
 
+    @property
+    def dropped(self) -> int:
+        """Lines that were dropped so far, because the target did not take them in time."""
+        return self._log.dropped
+
     def reopen(self) -> None:
         """Reopen the file at its path, which was moved away; or connect to the server again."""
         self._log.reopen()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING
 
 from vcproxy.app import garbage
@@ -56,6 +57,10 @@ class Reloads:
         """Whether the proxy drains: a configuration that is loaded then is not used."""
         self.failure = ""
         """Why the last reload has failed; "": it has not."""
+        self.generation = 0
+        """How often a configuration was put in use."""
+        self.reloaded_at = 0.0
+        """When a configuration was last put in use or refused: seconds since 1970, UTC."""
         self._listeners = listeners
         self._engines = engines
         self._recording = recording
@@ -79,6 +84,7 @@ class Reloads:
 
     def _apply(self, configuration: Configuration) -> None:
         """Use a configuration from now on. If this raises OSError, nothing has changed."""
+        self.reloaded_at = time()
         if self._recording is None:
             self._listeners.apply(configuration)
             for engine in self._engines:
@@ -86,6 +92,7 @@ class Reloads:
         else:
             with self._recording.serving(configuration):
                 self._listeners.apply(configuration)
+        self.generation += 1
 
     def prepare(self, configuration: Configuration) -> Plan:
         """Return the plan for another configuration; nothing is changed. Raises OSError."""
@@ -93,7 +100,9 @@ class Reloads:
 
     def use(self, planned: Plan) -> None:
         """Use a plan from now on. If this raises OSError, nothing has changed."""
+        self.reloaded_at = time()
         self._listeners.use(planned)
+        self.generation += 1
         self.automatic.used(planned.configuration)
         garbage.settle()
 
@@ -156,6 +165,7 @@ class Reloads:
                 self._log("info", f"reloaded {file}: new connections use it")
                 garbage.settle()
         if error is not None:
+            self.reloaded_at = time()
             known = isinstance(error, ConfigError | OSError)
             text = f"not reloaded; the previous configuration stays in use:\n{error}"
             files = error.files if isinstance(error, ConfigError) else ()

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from signal import SIGHUP, SIGTERM, SIGUSR1
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from vcproxy.app import garbage, signals
@@ -71,8 +72,9 @@ class Proxy:
                 signals, and prints the addresses and `ready`. 0: it is the only one.
             inherited: listening sockets to use instead of new ones, now and in a reload.
         """
+        self.started_at = monotonic()
         proxy, record = configuration.settings.proxy, configuration.settings.record
-        self._worker = worker
+        self.worker = worker
         self.log = open_log(configuration, f"worker {worker}: " if worker else "")
         raise_limit()
         self._offload = Offload()
@@ -101,7 +103,8 @@ class Proxy:
                 self.log.close()
                 raise StartError(f"cannot record: {error}") from None
             engines = [self._recording.engine]
-        for engine in engines:
+        for number, engine in enumerate(engines):
+            engine.place = f"{worker}-{number}" if worker else str(number)
             engine.refused.keep(proxy.refused_messages)
         self._descriptors = Descriptors()
         self.engines = engines
@@ -136,14 +139,14 @@ class Proxy:
         recording = self._recording
         host = EpollHost(self._first, {} if inherited is None else inherited)
         listening = host if recording is None else recording.host(host)
-        self._listeners = Listeners(listening, engines, self.log.print, announce=not worker)
+        self.listeners = Listeners(listening, engines, self.log.print, announce=not worker)
         self._control = ControlThread(configuration, ControlledProxy(self), self.log)
         try:
             if not worker:
                 self._control.bind()
             self.reloads = Reloads(
                 configuration,
-                self._listeners,
+                self.listeners,
                 engines,
                 recording=recording,
                 offload=self._offload,
@@ -160,7 +163,7 @@ class Proxy:
 
     def run(self) -> None:
         """Serve until a signal, or the master of a worker, stops the proxy."""
-        if self._worker:
+        if self.worker:
             signals.ignore()
         else:
             self._take_signals()
@@ -172,7 +175,7 @@ class Proxy:
             thread.start()
         self._watchdog.start()
         log_client_limits(self.reloads.configuration, self._descriptors, self.log)
-        if not self._worker:
+        if not self.worker:
             self._list_itself(self.reloads.configuration.settings.supervise.bind)
             self.reloads.watch(self._files_watch)
             self._control.start()
@@ -182,7 +185,7 @@ class Proxy:
 
             self._every(FLUSH_S, self._recording.writer.flush)
         garbage.settle()
-        if self._listeners.only_stdio and self._worker < 2:
+        if self.listeners.only_stdio and self.worker < 2:
             self._every(DRAIN_TICK_S, self._request_stop_when_idle)
         orderly = False
         try:
@@ -233,7 +236,7 @@ class Proxy:
         take(SIGUSR1, self.log.reopen)
         for number in ENDS:
             take(number, partial(self.end, Signal(number)))
-        if self._listeners.programs:
+        if self.listeners.programs:
             # Programs need the sender of a signal, which only sigwaitinfo reports, not a handler.
             # Without programs, do not block signals: child processes inherit the signal mask.
             signals.wait_for(ENDS, lambda sent: self.soon(partial(self.end, sent)))
@@ -262,7 +265,7 @@ class Proxy:
         """
         from vcproxy.app.proxy_state import call_in_thread
 
-        return call_in_thread(self.soon, self._listeners.programs.status, timeout_s)
+        return call_in_thread(self.soon, self.listeners.programs.status, timeout_s)
 
     # -- ending ------------------------------------------------------------------------------
 
@@ -270,7 +273,7 @@ class Proxy:
         """Deliver a signal to the programs, then drain."""
         if self._recording is not None:
             self._recording.signalled(received)
-        self._listeners.signalled(received)
+        self.listeners.signalled(received)
         self._first.engine.inbox.feed(self.drain)  # after the programs have received the signal
 
     def _stop_requested(self, status: int) -> None:
@@ -303,7 +306,7 @@ class Proxy:
             self.stop()
             return
         self._draining = self.reloads.ending = True
-        self._listeners.close()
+        self.listeners.close()
         self._service_manager.stopping("draining")
         limit = self.reloads.configuration.settings.proxy.drain_timeout
         at_most = f"{show_duration(limit)} at most"

@@ -26,6 +26,7 @@ from vcproxy.config.workers import share
 from vcproxy.engine.address import Address
 from vcproxy.listeners.plan import Place, Plan
 from vcproxy.sessions.program import Signal
+from vcproxy.workers.answer_pieces import AnswerPieces
 from vcproxy.workers.channel import Channel, close_all
 from vcproxy.workers.content import unpacked
 from vcproxy.workers.messages import Message, Question, Verb
@@ -55,6 +56,7 @@ class Worker:
         """What COMMIT will use; None: nothing is prepared."""
         self._proxy: Proxy
         self._timeout_s = 0.0
+        self._answers = AnswerPieces(channel)
         self.status = 0
         """The exit status."""
 
@@ -155,16 +157,17 @@ class Worker:
                 proxy.reloads.renew()
             case Verb.ASK:
                 self._answer(message)
+            case Verb.CONTINUE:
+                self._answers.send_next(message.number)
 
     def _answer(self, asked: Message) -> None:
         """Answer a question of the control."""
         from vcproxy.app.proxy_state import MOST_LINES, collect_waited_for, proxy_state
 
-        proxy = self._proxy
+        proxy, number = self._proxy, asked.number
 
         def answer(value: object) -> None:
-            text = json.dumps(value)
-            self._channel.send(Message(Verb.ANSWER, text=text, number=asked.number))
+            self._answers.send(number, [json.dumps(value)])
 
         match asked.question:
             case Question.STATE:
@@ -185,6 +188,11 @@ class Worker:
                 command = BusMessage.parse(asked.text).command
                 text, route, name = asked.text, asked.route, asked.name
                 answer(proxy.bus.deliver(command, text, route=route, name=name))
+            case Question.ROWS:
+                from vcproxy.app.worker_rows import collect_rows
+
+                then = partial(self._answers.send, number)
+                collect_rows(proxy, asked.name, json.loads(asked.text), then)
 
     def _reply(self, route: int, text: str) -> None:
         """Pass on the reply of a plugin to a bus message. It is called in any net thread."""

@@ -6,12 +6,14 @@ The definitions of all of them are in `vcproxy/bus/message/builtin`: docs/refere
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from vcproxy.control.controlled import Controlled
+    from vcproxy.control.questions.answer import Answer
 
 Parameters: TypeAlias = Mapping[str, str]
 
@@ -50,6 +52,21 @@ def _sources(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:
         reply("WAITED_FOR", count=len(lines), list=shortened(lines, "\n"))
 
     proxy.waited_for(collected)
+
+
+def _show(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:
+    arguments = dict(given)
+    question = arguments.pop("question", "")
+
+    def answered(answer: Answer) -> None:
+        if answer.error:
+            reply("INVALID", command="SHOW", message=answer.error)
+            return
+        lines = [json.dumps(row, ensure_ascii=False) for row in answer.rows]
+        missing = {"missing": shortened(answer.missing, "\n")} if answer.missing else {}
+        reply("ROWS", count=len(lines), list=shortened(lines, "\n"), **missing)
+
+    proxy.ask(question, arguments, answered)
 
 
 def _log_rotate(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:
@@ -107,6 +124,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     for command in (
         Command("STATUS", _status, public=True),
         Command("SOURCES", _sources),
+        Command("SHOW", _show),
         Command("LOG_ROTATE", _log_rotate, changes=True),
         Command("RELOAD", _reload, changes=True),
         Command("RESTART", _restart, changes=True),

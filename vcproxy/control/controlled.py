@@ -6,7 +6,10 @@ Tested in tests/control/test_commands.py, and with its implementations in tests/
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from vcproxy.control.questions.answer import Answer
 
 Result: TypeAlias = Callable[[str], None]
 """Called with why a command was not carried out; "": it was."""
@@ -46,6 +49,15 @@ class Controlled(Protocol):
 
     def waited_for(self, then: Callable[[Sequence[str]], None]) -> None:
         """Collect what each engine waits for, one line each."""
+
+    def ask(
+        self, question: str, arguments: Mapping[str, str], then: Callable[[Answer], None]
+    ) -> None:
+        """Ask all net threads of all workers one of QUESTIONS; `then` gets what came in time.
+
+        `arguments`: those of the question, "limit", and columns with the value that is wanted; with
+        "*" at its end, what it begins with. A net thread may take two seconds.
+        """
 
     # -- plugins -----------------------------------------------------------------------------
 

@@ -92,6 +92,16 @@ class Listeners:
         schemes = [bound.address.scheme for bound in self._bound.values()]
         return not self.programs and all(scheme in STANDARD for scheme in schemes)
 
+    @property
+    def named(self) -> dict[str, Listener]:
+        """A copy of all listeners, by name. Any thread may ask for it."""
+        return dict(self._named)
+
+    @property
+    def bound(self) -> list[Binding]:
+        """What is bound. Any thread may ask for it."""
+        return list(self._bound.values())
+
     def close(self) -> None:
         """Stop accepting. Open connections continue."""
         for listener in self._named.values():

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from vcproxy.config.errors import ConfigError
@@ -107,6 +107,10 @@ class MasterProcess:
             configuration, watch=self._watch, compare=self._compare, reload=self._request_reload
         )
         self._refused_files: Sequence[Path] = ()  # see ConfigError
+        self.generation = 1
+        """How often a configuration was put in use."""
+        self.reloaded_at = time()
+        """When a configuration was last put in use or refused: seconds since 1970, UTC."""
         self._loads = 0  # number of times that the configuration was read again
         self._exit: do.Exit | None = None
 
@@ -293,9 +297,12 @@ class MasterProcess:
                 self._service_manager.ready(self._status)
             case do.Reloaded():
                 self._reloaded()
+                self.generation += 1
+                self.reloaded_at = time()
                 self._service_manager.ready(self._status)
                 self.reloads.finish("")
             case do.NotReloaded(reason):
+                self.reloaded_at = time()
                 if self._automatic.refused(reason, self._refused_files):
                     text = f"not reloaded; the previous configuration stays in use:\n{reason}"
                     self._log("error", text)

@@ -34,6 +34,8 @@ class Verb(StrEnum):
     """To a worker: make the TLS contexts again whose files have changed."""
     ASK = "ask"
     """To a worker: answer a question with ANSWER of the same `number`. See Question."""
+    CONTINUE = "continue"
+    """To a worker: send the next piece of the answer to the question `number`."""
 
     PREPARED = "prepared"
     """From a worker: the configuration can be used."""
@@ -51,7 +53,8 @@ class Verb(StrEnum):
     RELOAD_REQUESTED = "reload requested"
     """From a worker: a plugin has requested a reload."""
     ANSWER = "answer"
-    """From a worker: the answer to the question `number`, in `text`, as JSON."""
+    """From a worker: the answer to the question `number`, as JSON: a piece of it is in `text`. If
+    there is `more`, the next piece follows after CONTINUE."""
     BUS_REPLY = "bus reply"
     """From a worker: the reply `text` of a plugin to the bus message with the route `number`."""
 
@@ -69,6 +72,9 @@ class Question(StrEnum):
     DELIVER = "deliver"
     """To pass the bus message `text` to the plugins that take it, those of `name` or, without that,
     all: their number. `route` is for their replies."""
+    ROWS = "rows"
+    """One of the QUESTIONS of the control, by `name`, with its arguments as JSON in `text`: its
+    rows, and a list of what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,7 @@ class Message:
     question: Question | None = None
     name: str = ""
     route: int = 0
+    more: bool = False
 
     def encode(self) -> bytes:
         """Return it as JSON."""

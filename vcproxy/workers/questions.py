@@ -49,11 +49,16 @@ class Questions:
         self._asked: dict[int, int] = {}  # the question of each worker that has one
         self._waiting: dict[int, deque[Message]] = {}
         self._gatherings: dict[int, Gathering[Any]] = {}
+        self._pieces: dict[int, list[str]] = {}  # of the answer that each worker has begun
 
     def ask(
-        self, workers: Iterable[int], question: Message, then: Callable[[Answers], None]
+        self,
+        workers: Iterable[int],
+        question: Message,
+        then: Callable[[Answers], None],
+        limit_s: float = LIMIT_S,
     ) -> None:
-        """Send a question to workers; `then` gets the answers."""
+        """Send a question to workers; `then` gets the answers, those that come within `limit_s`."""
         self._count += 1
         number = self._count
         numbers = {str(worker): worker for worker in workers}
@@ -63,7 +68,7 @@ class Questions:
             then({worker: answers[name] for name, worker in numbers.items()})
 
         gathering = Gathering[Any](
-            numbers, gathered, feed=self._feed, after=self._after, limit_s=LIMIT_S
+            numbers, gathered, feed=self._feed, after=self._after, limit_s=limit_s
         )
         if not numbers:
             return
@@ -75,17 +80,26 @@ class Questions:
             self._ask_next(worker)
 
     def answered(self, worker: int, message: Message) -> None:
-        """Handle an answer."""
+        """Handle an answer, or a piece of it: further ones are asked for, so that no more than one
+        is in the channel."""
+        pieces = self._pieces.setdefault(worker, [])
+        pieces.append(message.text)
+        if message.more:
+            wanted = message.number in self._gatherings
+            if wanted and self._send(worker, Message(Verb.CONTINUE, number=message.number)):
+                return
+        del self._pieces[worker]
         if self._asked.get(worker) == message.number:
             del self._asked[worker]
             self._ask_next(worker)
         gathering = self._gatherings.get(message.number)
-        if gathering is not None:
-            gathering.answer(str(worker), json.loads(message.text))
+        if gathering is not None and not message.more:
+            gathering.answer(str(worker), json.loads("".join(pieces)))
 
     def gone(self, worker: int) -> None:
         """The process of a worker has ended: it answers nothing more."""
         self._asked.pop(worker, None)
+        self._pieces.pop(worker, None)
         self._waiting.pop(worker, None)
 
     def _ask_next(self, worker: int) -> None:

@@ -1,0 +1,78 @@
+"""The question `listeners`: what is listened at, and how much comes in there.
+
+Tested in tests/e2e/test_questions.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from vcproxy.control.questions.question import Column, Merged, Question
+from vcproxy.engine.listener import ListenerCounts
+
+if TYPE_CHECKING:
+    from vcproxy.control.questions.answer import Row
+    from vcproxy.control.questions.question import Asked
+
+_NONE: Final = ListenerCounts()
+
+
+def _rows(asked: Asked) -> Iterator[Row | None]:
+    engine, listeners = asked.engine, asked.running.listeners
+    named = listeners.named
+    counts = {name: each.counts.get(engine, _NONE) for name, each in named.items()}
+    bytes_in = {name: each.bytes_read for name, each in counts.items()}
+    bytes_out = {name: each.bytes_written for name, each in counts.items()}
+    opened = dict.fromkeys(named, 0)
+    for vc in list(engine.vcs):
+        yield None
+        if vc.listener is not None and vc.listener.name in opened and vc in engine.vcs:
+            name = vc.listener.name
+            opened[name] += 1
+            bytes_in[name] += vc.bytes_read
+            bytes_out[name] += vc.bytes_written
+    bound: dict[str, list[str]] = {}
+    for each in listeners.bound:
+        bound.setdefault(each.listener.name, []).append(each.real.text)
+    plans = () if listeners.planned is None else listeners.planned.listeners
+    planned = {name: each for each in plans for name in each.names}
+    for name, listener in named.items():
+        plan = planned.get(name)
+        yield {
+            "listener": name,
+            "addresses": bound.get(name, []),
+            "plugin": "" if plan is None else plan.entry.plugin,
+            "state": "draining" if asked.running.ending else "open" if plan else "removed",
+            "open": opened[name],
+            "accepted": listener.accepted if asked.first else 0,
+            "refused": counts[name].refused,
+            "bytes_in": bytes_in[name],
+            "bytes_out": bytes_out[name],
+            "max_connections": 0 if plan is None else plan.entry.limits.max_connections or 0,
+            "max_per_client": listener.max_per_client,
+            "tls": listener.tls is not None,
+        }
+
+
+LISTENERS: Final = Question(
+    "listeners",
+    "Each listener: its addresses, and how much comes in there.",
+    (
+        Column("listener", "Its name."),
+        Column("addresses", "Where it listens."),
+        Column("plugin", "The plugin that serves it."),
+        Column("state", '"open", "draining" or "removed" by a reload.'),
+        Column("open", "Open connections, or sessions of datagrams.", merged=Merged.SUM),
+        Column("accepted", "Connections accepted since the start.", merged=Merged.SUM),
+        Column("refused", "Of these: closed because of `max_per_client`.", merged=Merged.SUM),
+        Column("bytes_in", "Read from its clients since the start.", "bytes", Merged.SUM),
+        Column("bytes_out", "Written to its clients since the start.", "bytes", Merged.SUM),
+        Column("max_connections", "The most open connections; 0: no limit."),
+        Column("max_per_client", "The most of one address; 0: no limit."),
+        Column("tls", "Whether clients at its tls:// addresses need TLS."),
+    ),
+    _rows,
+    key=("listener",),
+)
+"""The question."""

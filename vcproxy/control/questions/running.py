@@ -1,0 +1,41 @@
+"""Running: a proxy in one process, as the questions see it.
+
+Implemented by `vcproxy.app.running_proxy`; tested in tests/control/questions/test_asking.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from vcproxy.config.loader import Configuration
+    from vcproxy.engine.engine import Engine
+    from vcproxy.listeners.listeners import Listeners
+
+
+class Running(Protocol):
+    """One process that serves. All but `engines` is read on its first net thread only."""
+
+    @property
+    def worker(self) -> int:
+        """Its number among the workers; 0: there are none."""
+
+    @property
+    def engines(self) -> Sequence[Engine]:
+        """The engines of its net threads; the first one accepts."""
+
+    @property
+    def listeners(self) -> Listeners:
+        """Its listeners and upstreams."""
+
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration in use."""
+
+    @property
+    def ending(self) -> bool:
+        """Whether it drains."""
+
+    def process(self) -> Mapping[str, Any]:
+        """Return the row of the question `process`."""
