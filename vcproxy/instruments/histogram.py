@@ -25,13 +25,20 @@ adds less than their smallest; above them one for the usual timeout of a respons
 class Buckets:
     """The observations of one series."""
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("counts", "limits", "total")
 
-    def __init__(self, size: int) -> None:
-        self.counts = [0] * size
-        """The observations in each bucket; the last one has no limit."""
+    def __init__(self, limits: tuple[float, ...]) -> None:
+        self.limits = limits
+        """The upper limits of the buckets, without the last one, which has none."""
+        self.counts = [0] * (len(limits) + 1)
+        """The observations in each bucket."""
         self.total = 0.0
         """The sum of the observed values."""
+
+    def observe(self, value: float) -> None:
+        """Count a value, in the first bucket whose limit is not below it."""
+        self.counts[bisect_left(self.limits, value)] += 1
+        self.total += value
 
 
 class HistogramValues(InstrumentValues):
@@ -44,21 +51,19 @@ class HistogramValues(InstrumentValues):
     def __init__(self, instrument: Histogram, engine: EventDispatcher, listener: str) -> None:
         super().__init__(instrument, engine, listener)
         self.limits = instrument.buckets
-        """The upper limits of the buckets, without the last one."""
+        """See Buckets."""
 
     def buckets(self, **labels: object) -> Buckets:
-        """Return the observations for these labels, to be counted in place where that is hot."""
+        """Return the observations for these labels."""
         place = self.place(labels)
         found = self.series.get(place)
         if found is None:
-            found = self.series[place] = Buckets(len(self.limits) + 1)
+            found = self.series[place] = Buckets(self.limits)
         return found
 
     def observe(self, value: float, /, **labels: object) -> None:
         """Count a value, in the first bucket whose limit is not below it."""
-        found = self.buckets(**labels)
-        found.counts[bisect_left(self.limits, value)] += 1
-        found.total += value
+        self.buckets(**labels).observe(value)
 
     def sample(self, value: Buckets) -> Sample:
         """See InstrumentValues."""

@@ -134,6 +134,10 @@ def state(this: Play) -> object:
         "servers": [_peer(peer) for peer in this.connections],
         "log": proxy.log,
         "counts": dict(proxy.service.counts),
+        "metrics": [
+            (each.instrument.name, list(each.samples()))
+            for each in proxy.engine.instruments.values()
+        ],
         "sessions": [_session(each) for each in proxy.sessions if isinstance(each, HttpProxy)],
         "connections": [
             (vc.name, vc.moved, vc.moved_at, vc.closed, len(vc.mutex.vcs))

@@ -243,6 +243,7 @@ class HttpProxy(Phases, Session):
             refused_message(problem, self.engine, listener=self.service.name, client=self.name)
         self.log(f"{failure.status} for an invalid request: {failure}")
         self.count(str(failure.status))
+        self.side.listener.counts.refused(failure.status)
         response = error_response(failure, self.options.via)
         head = self.side.head(response, self._version, False, len(response.content))
         self.side.wire.send(head + response.content)
@@ -319,7 +320,9 @@ class HttpProxy(Phases, Session):
         response = error_response(failure, via)
         buffer = client.engine.buffer()
         reader = buffer.reader()
-        head = ListenerContext.of(service, client.engine).heads.to_client(
+        context = ListenerContext.of(service, client.engine)
+        context.counts.refused(429)
+        head = context.heads.to_client(
             response, pseudonym=via, version=11, keep=False, body=len(response.content)
         )
         buffer.write(head + response.content)

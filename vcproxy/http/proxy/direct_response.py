@@ -10,6 +10,7 @@ Tested in tests/http/direct.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.plugin_error import as_error
@@ -32,9 +33,9 @@ class DirectResponse:
     """The response to a client's direct request. Drivers call it as the engine's DirectHandler."""
 
     __slots__ = (
-        "_connection", "_deadline", "_engine", "_idle_s", "_listener", "_mutex", "_path",
-        "_service", "_size", "began_s", "idle_s", "reads", "request", "sent", "server", "sink",
-        "upstream", "writes",
+        "_connection", "_deadline", "_durations", "_engine", "_idle_s", "_listener", "_mutex",
+        "_path", "_responses", "_service", "_size", "began_s", "idle_s", "reads", "request", "sent",
+        "server", "sink", "upstream", "writes",
     )  # fmt: skip
 
     reads: VIO
@@ -52,7 +53,9 @@ class DirectResponse:
 
     def __init__(self, connection: HttpProxy, path: DirectPath) -> None:
         self._connection = connection
-        self._listener = connection.side.listener
+        self._listener = listener = connection.side.listener
+        self._responses = listener.counts.responses
+        self._durations = listener.counts.durations
         self._service = connection.service
         self._engine = connection.engine
         self._mutex = connection.mutex
@@ -108,6 +111,11 @@ class DirectResponse:
         reads.direct = None
         server.moved_at = now
         connection.requests += 1
+        durations, took = self._durations, now - self.began_s  # RequestCounts.answered() inlined
+        durations.counts[bisect_left(durations.limits, took)] += 1
+        durations.total += took
+        if message[9] != 50:  # "2", the first digit of the status
+            self._responses.count(int(message[9:12]))
         ring, latest = connection._ring, connection._next
         if latest + 1 < len(ring):  # remember() inlined
             ring[latest], ring[latest + 1] = connection.REQUEST_READ, connection.RESPONSE_READ

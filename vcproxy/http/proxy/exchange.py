@@ -342,8 +342,11 @@ class Exchange(Machine):
         reports its timeout."""
 
     def finished(self) -> None:
-        """Release what is left; a reusable server connection was given back before."""
+        """Count the request, and release what is left; a reusable server connection was given back
+        before."""
         self.result = self.state
+        tx = self.tx
+        self.client.listener.counts.answered(tx.status, self.engine.now - tx.began_s)
         if self.suspended is not None:
             self.suspended.cancel()
         if self.server.vc is not None:

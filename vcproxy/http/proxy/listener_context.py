@@ -14,6 +14,7 @@ from vcproxy.http.message.head_cache import HeadCache
 from vcproxy.http.proxy.direct_requests import DirectRequests
 from vcproxy.http.proxy.filters import Filter, FilterChain, Phases
 from vcproxy.http.proxy.origins import Origins
+from vcproxy.http.proxy.request_counts import RequestCounts
 from vcproxy.http.proxy.request_mirror import RequestMirror
 from vcproxy.http.proxy.transaction import TransactionContext
 
@@ -30,7 +31,7 @@ class ListenerContext:
     """Created by the listener's first session, and shared by all later ones."""
 
     __slots__ = (
-        "_clients", "_engine", "_mark", "_options", "_upstreams", "chain", "direct_heads",
+        "_clients", "_engine", "_mark", "_options", "_upstreams", "chain", "counts", "direct_heads",
         "direct_requests", "filters", "heads", "mirror", "origins",
     )  # fmt: skip
 
@@ -42,6 +43,8 @@ class ListenerContext:
         self._mark = f"{crc32(f'{token} {service.name}'.encode()):08x}" if token else ""
         self._engine = engine
         self._upstreams = service.upstreams
+        self.counts = RequestCounts(engine, service.name)
+        """The responses and the times of the requests; reloads keep them."""
         self._clients: dict[tuple[str, bool], TransactionContext] = {}
         self.filters: tuple[Phases, ...] = tuple(make() for make in service.filters)
         for each in self.filters:
