@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from time import localtime, strftime, time
 from typing import TYPE_CHECKING
 
+from vcproxy.printable_text import printable
+
 if TYPE_CHECKING:
     from vcproxy.engine.log_function import Level
-
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-def _escape(match: re.Match[str]) -> str:
-    return f"\\x{ord(match[0]):02x}"
-
-
-def printable(text: str) -> str:
-    """Return a text with its control characters escaped, except new lines."""
-    return _CONTROL.sub(_escape, text)
 
 
 def entry(level: Level, text: str, error: Exception | None = None) -> str:

@@ -54,7 +54,7 @@ class ControlledProxy:
 
     def reopen_log(self) -> None:
         """See Controlled."""
-        self._proxy.log.reopen()
+        self._proxy.reopen_logs()
 
     def status(self, then: Callable[[Mapping[str, str | int]], None]) -> None:
         """See Controlled."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
@@ -35,9 +36,12 @@ class LineFile:
         self._fd = _open(target) if isinstance(target, Path) else target
         self._broken = broken
         self._torn = False  # the last line in the target is incomplete
+        self._whole = _is_file(self._fd)
 
     def write(self, lines: Sequence[bytes], pause: Pause) -> int:
         """Write lines until a write fails; return the number of lines written completely."""
+        if not lines:
+            return 0
         start = int(self._torn)
         data = memoryview(b"\n" * start + b"".join(lines))
         _, *ends = accumulate(map(len, lines), initial=start)
@@ -45,7 +49,8 @@ class LineFile:
         try:
             while written < len(data):
                 try:
-                    written += os.write(self._fd, data[written : _whole_lines(ends, written)])
+                    end = len(data) if self._whole else _whole_lines(ends, written)
+                    written += os.write(self._fd, data[written:end])
                 except BlockingIOError:
                     self._wait_for_room()
         except OSError as error:
@@ -71,6 +76,7 @@ class LineFile:
         os.close(self._fd)
         self._fd = fresh
         self._torn = False
+        self._whole = _is_file(fresh)
         return ""
 
     def close(self) -> None:
@@ -93,6 +99,11 @@ def _whole_lines(ends: Sequence[int], written: int) -> int:
     """
     together = bisect_right(ends, written + select.PIPE_BUF) - 1
     return ends[max(together, bisect_right(ends, written))]
+
+
+def _is_file(fd: int) -> bool:
+    """Return whether writes of any size stay together: the kernel locks a regular file for each."""
+    return stat.S_ISREG(os.fstat(fd).st_mode)
 
 
 def _open(path: Path) -> int:

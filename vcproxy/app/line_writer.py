@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 QUEUE = 1 << 20
-"""Maximum bytes in the queue: some thousand lines, more than are logged at a start or reload."""
+"""Maximum bytes in the queue of the program's log: some thousand lines, more than are logged at a
+start or reload."""
 
 FLUSH_S = 2.0
 """How long `close` waits for a slow target, in seconds."""
@@ -50,16 +51,33 @@ class LineWriter:
     first line starts the thread.
     """
 
-    def __init__(self, target: LineTarget, *, note: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        target: LineTarget,
+        *,
+        note: Callable[[str], str] | None = None,
+        report: Callable[[str], None] | None = None,
+        limit: int = QUEUE,
+        every_s: float = 0.0,
+    ) -> None:
         """Make it.
 
         Args:
             target: where to write to; the writer closes it.
-            note: formats a line of the writer itself, such as the number of dropped lines. Called
-                in the writer's thread.
+            note: formats a line of the writer itself, such as the number of dropped lines, which is
+                written to the target before later lines.
+            report: called instead with the text of such a line, if the target is for records only.
+                Both are called in the writer's thread.
+            limit: maximum bytes in the queue.
+            every_s: seconds for which lines are collected before they are written. Each write
+                costs the threads that log a moment, as only one of them runs at a time.
         """
         self._target = target
         self._note = note
+        self._report = report
+        self._limit = limit
+        self._every_s = every_s
+        self._collecting = False  # the thread waits for more lines, unless they are very many
         self.dropped = 0
         """Number of lines dropped so far."""
         self._changed = threading.Condition()
@@ -75,9 +93,12 @@ class LineWriter:
 
     def write(self, line: str) -> None:
         """Queue a line; a newline is added."""
-        octets = line.encode(errors="backslashreplace") + b"\n"
+        self.put(_line(line))
+
+    def put(self, octets: bytes) -> None:
+        """Queue a line with its newline."""
         with self._changed:
-            full = self._queue and self._bytes + len(octets) > QUEUE
+            full = self._queue and self._bytes + len(octets) > self._limit
             if self._overflow or full:  # until the queue is empty: one gap, not several
                 self._overflow += 1
                 self.dropped += 1
@@ -116,7 +137,8 @@ class LineWriter:
             before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             self._thread.start()
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        self._changed.notify()
+        if not self._collecting or 2 * self._bytes > self._limit:
+            self._changed.notify()
 
     # -- in the writer's thread --------------------------------------------------------------
 
@@ -125,6 +147,10 @@ class LineWriter:
             with self._changed:
                 while not (self._queue or self._closing):
                     self._changed.wait()
+                if self._every_s and not self._closing:
+                    self._collecting = True
+                    self._changed.wait(self._every_s)
+                    self._collecting = False
                 lines, self._queue, self._bytes = self._queue, [], 0
                 overflow, self._overflow = self._overflow, 0
             if not lines:
@@ -148,12 +174,15 @@ class LineWriter:
         if self._lost:
             lost = "1 line was" if self._lost == 1 else f"{self._lost} lines were"
             notes = (f"{lost} dropped from the log: {self._reason}", *notes)
-        noted = [self._note(each).encode(errors="backslashreplace") + b"\n" for each in notes]
+        noted = [] if self._note is None else [_line(self._note(each)) for each in notes]
         whole = self._target.write([*noted, *lines], self._pause)
         if self._target.failing:
             self._reason = self._target.reason
-        if whole:
+        if whole or not self._target.failing:
             self._lost = 0
+            for each in notes:
+                if self._report is not None:
+                    self._report(each)
         written = max(whole - len(noted), 0)
         self._lost += len(lines) - written
         with self._changed:
@@ -163,3 +192,7 @@ class LineWriter:
     def _pause(self, seconds: float) -> bool:
         with self._changed:
             return self._changed.wait_for(lambda: self._closing, seconds)
+
+
+def _line(text: str) -> bytes:
+    return text.encode(errors="backslashreplace") + b"\n"

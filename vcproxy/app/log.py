@@ -54,6 +54,11 @@ class LineLog:
         """Lines that were dropped so far, because the target did not take them in time."""
         return self._log.dropped
 
+    def put(self, line: bytes) -> None:
+        """Write a line, with its newline, unchanged to standard error: a record of an access
+        log."""
+        self._standard_error.put(line)
+
     def reopen(self) -> None:
         """Reopen the file at its path, which was moved away; or connect to the server again."""
         self._log.reopen()

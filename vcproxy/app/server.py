@@ -17,6 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from vcproxy.app import garbage, signals
+from vcproxy.app.access_targets import AccessTargets
 from vcproxy.app.client_limits import log_client_limits
 from vcproxy.app.control_thread import ControlThread
 from vcproxy.app.controlled_proxy import ControlledProxy
@@ -139,7 +140,15 @@ class Proxy:
         recording = self._recording
         host = EpollHost(self._first, {} if inherited is None else inherited)
         listening = host if recording is None else recording.host(host)
-        self.listeners = Listeners(listening, engines, self.log.print, announce=not worker)
+        self.access_targets = AccessTargets(self.log)
+        """Where access logs are written to."""
+        self.listeners = Listeners(
+            listening,
+            engines,
+            self.log.print,
+            announce=not worker,
+            access_targets=self.access_targets,
+        )
         self._control = ControlThread(configuration, ControlledProxy(self), self.log)
         try:
             if not worker:
@@ -216,6 +225,7 @@ class Proxy:
         for driver in self._drivers:
             driver.close()
         self._service_manager.close()
+        self.access_targets.close()
         self.log.close()
 
     def _list_itself(self, address: Address | None) -> None:
@@ -233,13 +243,18 @@ class Proxy:
             signals.take(number, partial(self._first.engine.inbox.feed, call))
 
         take(SIGHUP, self.reload)
-        take(SIGUSR1, self.log.reopen)
+        take(SIGUSR1, self.reopen_logs)
         for number in ENDS:
             take(number, partial(self.end, Signal(number)))
         if self.listeners.programs:
             # Programs need the sender of a signal, which only sigwaitinfo reports, not a handler.
             # Without programs, do not block signals: child processes inherit the signal mask.
             signals.wait_for(ENDS, lambda sent: self.soon(partial(self.end, sent)))
+
+    def reopen_logs(self) -> None:
+        """Reopen the log and the access logs, whose files were moved away. Thread-safe."""
+        self.log.reopen()
+        self.access_targets.reopen()
 
     def pulse(self, limit_s: float, beat: Callable[[], None]) -> None:
         """Call `beat` several times in `limit_s` seconds while every net thread turns; 0: never.

@@ -152,7 +152,7 @@ class Worker:
             case Verb.STOP:
                 proxy.stop()
             case Verb.REOPEN:
-                proxy.log.reopen()
+                proxy.reopen_logs()
             case Verb.RENEW:
                 proxy.reloads.renew()
             case Verb.ASK:

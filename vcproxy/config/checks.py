@@ -9,10 +9,9 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vcproxy.config import control, user, workers
+from vcproxy.config import control, logs, user, workers
 from vcproxy.config.certificate_files import authorities, key_pair
 from vcproxy.config.errors import KeyProblem, did_you_mean
-from vcproxy.config.log_target import SyslogServer
 from vcproxy.config.plugin import (
     Plugin,
     alpn_refused,
@@ -57,6 +56,7 @@ def check(
     yield from _tls_and_addresses(settings, plugins)
     yield from _upstreams(settings)
     yield from _files(settings, plugins)
+    yield from logs.problems(settings)
     yield from user.problems(settings)
     yield from _commands(plugins)
     yield from workers.problems(settings, plugins)
@@ -319,11 +319,6 @@ def _alpn(offered: Sequence[str], plugin: type, path: KeyPath) -> Iterator[KeyPr
 
 
 def _files(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
-    log = settings.proxy.log
-    if isinstance(log, SyslogServer):
-        yield from authorities(log.ca, ("proxy", "log"))
-    elif log is not None and not log.parent.is_dir():
-        yield KeyProblem(("proxy", "log"), f"there is no directory {log.parent}: create it")
     for index, listener in enumerate(settings.listener):
         if listener.tls is not None:
             path: KeyPath = ("listener", index, "tls")

@@ -46,7 +46,8 @@ class SyslogServer:
         return f"{PREFIX}{self.address}{'?' if options else ''}{'&'.join(options)}"
 
 
-def _target(value: object, info: ValidationInfo) -> Path | SyslogServer:
+def log_target(value: object, info: ValidationInfo) -> Path | SyslogServer:
+    """Return a target, read like a LogTarget. Raises ValueError."""
     if not isinstance(value, str) or not value.startswith(PREFIX):
         return file_path(value, info)
     uri, _, query = value.removeprefix(PREFIX).partition("?")
@@ -73,7 +74,7 @@ def _target(value: object, info: ValidationInfo) -> Path | SyslogServer:
 
 LogTarget = Annotated[
     Path | SyslogServer,
-    PlainValidator(_target),
+    PlainValidator(log_target),
     PlainSerializer(str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "path"}),
 ]

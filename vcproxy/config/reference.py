@@ -14,13 +14,14 @@ import tomli_w
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from vcproxy.config.tables import control, listener, process, tcp, upstream
+from vcproxy.config.tables import access_log, control, listener, process, tcp, upstream
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "[proxy]": process.ProxyTable,
     "[supervise]": process.SuperviseTable,
     "[control]": control.ControlTable,
     "[control.tls]": control.ControlTls,
+    "[access_log]": access_log.AccessLogTable,
     "[http]": process.HttpTable,
     "[record]": process.RecordTable,
     "[[listener]]": listener.ListenerTable,
@@ -29,6 +30,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[listener.limits]": listener.LimitsTable,
     "[listener.timeouts]": listener.TimeoutsTable,
     "[listener.tcp]": tcp.TcpTable,
+    "[listener.access_log]": access_log.ListenerAccessLogTable,
     "[upstream.NAME]": upstream.UpstreamTable,
     "[[upstream.NAME.servers]]": upstream.UpstreamServer,
     "[upstream.NAME.queue]": upstream.UpstreamQueue,
@@ -88,6 +90,8 @@ def _type(of: dict[str, Any]) -> str:
             return str(of.get("format", "text"))
         case {"type": "integer"}:
             return "whole number"
+        case {"type": "number"}:
+            return "number"
         case {"type": "boolean"}:
             return "true or false"
     return "table"

@@ -5,6 +5,7 @@ Tested in tests/config/test_problems.py and test_loader.py.
 
 import json
 
+from vcproxy.config.tables.access_log import AccessLogTable
 from vcproxy.config.tables.control import ControlTable
 from vcproxy.config.tables.listener import ListenerTable
 from vcproxy.config.tables.process import HttpTable, ProxyTable, RecordTable, SuperviseTable
@@ -23,6 +24,9 @@ class Settings(Table):
 
     control: ControlTable = ControlTable()
     """How a running proxy is asked and commanded."""
+
+    access_log: AccessLogTable | None = None
+    """The access log. Absent: there is none, except for listeners that have their own."""
 
     http: HttpTable = HttpTable()
     """HTTP as a whole."""

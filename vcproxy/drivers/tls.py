@@ -170,6 +170,12 @@ class TlsFilter:
         self.peer = subject(certificate) if certificate else None
         return True
 
+    @property
+    def parameters(self) -> tuple[str | None, str | None]:
+        """The version and the cipher suite, as OpenSSL names them; None before they are agreed."""
+        cipher = self._object.cipher()
+        return (None, None) if cipher is None else (self._object.version(), cipher[0])
+
     def feed(self, ciphertext: Octets) -> None:
         """Pass in ciphertext that was read, complete records or not.
 

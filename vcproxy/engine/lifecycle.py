@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from vcproxy.engine.port import Port
     from vcproxy.engine.scheduler import Action
 
+NOT_YET = -1.0
+"""The time of what has not happened yet."""
+
 TLS_SIZE = 64 * 1024
 """Bytes that the TLS of a connection counts in the memory budget, from accept or connect to close.
 
@@ -41,7 +44,9 @@ class VCLifecycle(VConnection):
         "_deadline",
         "alpn",
         "certificate",
+        "established_at",
         "excess",
+        "first_at",
         "listener",
         "open",
         "outgoing",
@@ -51,6 +56,7 @@ class VCLifecycle(VConnection):
         "secure",
         "session",
         "sni",
+        "started_at",
         "tls_size",
     )
 
@@ -79,7 +85,18 @@ class VCLifecycle(VConnection):
         """The session that serves this client, also while a tunnel has it; None once closed."""
         self.open = False
         """Whether the VC is established: connected, and its TLS handshake done."""
+        self.started_at = self.established_at = self.first_at = NOT_YET
+        """When connecting began, after the queue for a server; when it was established; when the
+        first byte was received."""
         self._deadline: Action | None = None
+
+    def tls_parameters(self) -> tuple[str | None, str | None]:
+        """Return the version and the cipher suite of its TLS, as OpenSSL names them.
+
+        None: there is no TLS, or it is not known, as in a replay. For the log: nothing may depend
+        on it.
+        """
+        return getattr(self.port, "tls_parameters", (None, None))
 
     # -- until it is established -------------------------------------------------------------
 
@@ -110,6 +127,7 @@ class VCLifecycle(VConnection):
             return
         self.sni, self.alpn, self.certificate = sni, alpn, certificate
         self.open = True
+        self.established_at = self.engine.now
         if self._deadline is not None:
             self._stop_waiting()
         self._notify_established()
@@ -135,6 +153,11 @@ class VCLifecycle(VConnection):
             self._deadline = None
 
     # -- its end -----------------------------------------------------------------------------
+
+    def _notify_timeout(self, timeout: Event) -> None:
+        if self.record is not None:
+            self.record.expired()
+        super()._notify_timeout(timeout)
 
     def expire(self) -> None:
         """Deliver INACTIVITY_TIMEOUT now, before the timeout has passed."""
@@ -167,6 +190,8 @@ class VCLifecycle(VConnection):
             None
         )  # the frames of its traceback refer to this VC: a cycle
         self._stop_waiting()
+        if self.record is not None:
+            self.record.broke(self.error)
         if self.open and self.write_vio is not None:
             self.write_vio.end(Event.ERROR)
 

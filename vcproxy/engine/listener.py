@@ -10,6 +10,7 @@ from vcproxy.engine.commands import ResumeAccept
 from vcproxy.engine.tcp import TCP, TcpOptions
 
 if TYPE_CHECKING:
+    from vcproxy.engine.connection_record import ConnectionRecord
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
@@ -68,6 +69,8 @@ class Listener:
     handshake, or passed to `refuser`."""
     refuser: Callable[[NetVConnection], Continuation | None] = _closed
     """Called like `acceptor`, with each VC beyond `max_per_client`."""
+    recorder: Callable[[NetVConnection], ConnectionRecord] | None = None
+    """Makes the record of each VC in the access log; None: there is none."""
     pinned: bool = False
     """Whether all connections of the listener are on `engine`."""
     _clients: dict[Engine, dict[str, int]] = field(default_factory=dict)
@@ -106,6 +109,8 @@ class Listener:
 
     def vc_made(self, vc: NetVConnection) -> None:
         """Count a VC for its client; mark it as excess if the client has `max_per_client`."""
+        if self.recorder is not None:
+            vc.record = self.recorder(vc)
         client, most = vc.peer_address, self.max_per_client
         if not client:
             return

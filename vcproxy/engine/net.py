@@ -158,6 +158,8 @@ class NetVConnection(VCLifecycle):
         self.engine.command(ShutdownWrite(self))
 
     def _end(self, abort: bool) -> None:
+        if self.record is not None:
+            self.record.closed()
         self.session = self.direct_sink = None
         if self.tls_size:
             self.count_tls(False)
@@ -254,7 +256,10 @@ class NetVConnection(VCLifecycle):
         buffer.append_read(data, engine.memory)
         self.moved_at = engine.now
         count = len(data)
-        vio.ndone += count
+        done = vio.ndone
+        if not done and self.first_at < 0:
+            self.first_at = engine.now
+        vio.ndone = done + count
         partner = vio.partner
         if vio.ndone == vio.nbytes:
             vio.end(Event.READ_COMPLETE)
@@ -280,7 +285,10 @@ class NetVConnection(VCLifecycle):
         self.moved_at = engine.now
         if count:
             sink.vc.moved_at = engine.now
-        vio.ndone += size
+        done = vio.ndone
+        if not done and self.first_at < 0:
+            self.first_at = engine.now
+        vio.ndone = done + size
         sink.ndone += count
         buffer: IOBuffer = vio.store  # type: ignore[assignment]
         buffer.written += count

@@ -126,6 +126,7 @@ class Outgoing:
         self.server_name = server_name or target.host
         self._attempt = attempt
         self._until = vc.engine.now + timeout if timeout else 0.0
+        vc.started_at = vc.engine.now
         vc.name = target.text
         vc.message_oriented = target.message_oriented
         if target.numeric and not vc.engine.resolves_all:

@@ -18,6 +18,7 @@ from vcproxy.engine.mutex import Mutex, current
 from vcproxy.engine.vio import VIO, join
 
 if TYPE_CHECKING:
+    from vcproxy.engine.connection_record import ConnectionRecord
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.fan import Fan
     from vcproxy.engine.net import NetVConnection
@@ -74,6 +75,7 @@ class VConnection(Continuation, ABC):
         "name",
         "read_error",
         "read_vio",
+        "record",
         "unread",
         "write_vio",
     )
@@ -98,6 +100,9 @@ class VConnection(Continuation, ABC):
         self._end_event: Event | None = None  # how reading has ended; None: it has not
         self.read_vio: VIO | None = None
         self.write_vio: VIO | None = None
+        self.record: ConnectionRecord | None = None
+        """What becomes the record of an accepted connection in the access log; None: there is
+        none."""
         self.fan: Fan | None = None
         """While a driver reads this VC: the fan to whose sinks the data may be written at once."""
         self.moved_at = engine.now
@@ -114,6 +119,11 @@ class VConnection(Continuation, ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}{' closed' if self.closed else ''}>"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the peer has ended its direction, and all its data have been read."""
+        return self._end_event is not None
 
     @property
     def moved(self) -> int:

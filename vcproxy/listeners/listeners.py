@@ -12,6 +12,7 @@ from vcproxy.engine.address import STANDARD
 from vcproxy.engine.continuation import OwnedCall
 from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
+from vcproxy.listeners.access_logs import AccessLogs, recorder
 from vcproxy.listeners.plan import Place, Plan, PlannedListener, plan
 from vcproxy.listeners.upstreams import Upstreams
 from vcproxy.sessions.program import Program, Signal
@@ -21,6 +22,7 @@ from vcproxy.sessions.session import Session
 from vcproxy.upstream.pool import ConnectionPool
 
 if TYPE_CHECKING:
+    from vcproxy.access_log.log import AccessTargets
     from vcproxy.config.loader import Configuration
     from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
@@ -65,9 +67,10 @@ class Listeners:
         write: Callable[[str], None],
         *,
         announce: bool = True,
+        access_targets: AccessTargets | None = None,
     ) -> None:
         """`write` is called with the lines of programs and, if `announce`, with one line for each
-        bound address."""
+        bound address. `access_targets`: where access logs are written to; None: nowhere."""
         self._host = host
         self._engines = engines
         self._first = engines[0]
@@ -76,6 +79,7 @@ class Listeners:
         self._named: dict[str, Listener] = {}
         self.programs = Programs(self._first, write)
         self.upstreams = Upstreams(engines)
+        self._access_logs = AccessLogs(engines, access_targets)
         self._services: dict[str, dict[Engine, Service]] = {}
         """The services for new sessions, by the name of the [[listener]], then by engine."""
         self._persistent: dict[tuple[str, Engine], dict[object, object]] = {}
@@ -146,6 +150,7 @@ class Listeners:
 
     def _bind(self, planned: Plan) -> _Bound:
         """Bind the new addresses. If one fails, close those already bound and raise OSError."""
+        self._access_logs.open(planned.configuration.settings)
         listeners = {
             name: self._named.get(name) or self._create(name, tcp)
             for name, tcp in planned.tcp.items()
@@ -172,6 +177,7 @@ class Listeners:
             self._named[name].tcp = tcp
         self._rebind(planned, bound)
         settings = planned.configuration.settings
+        self._access_logs.use(settings)
         self.upstreams.apply(settings.upstream, planned.upstream_tls)
         before, self._services = self._services, {}
         for each in planned.listeners:
@@ -231,14 +237,17 @@ class Listeners:
                 inactivity_s=timeouts.inactivity,
                 active_s=timeouts.active,
                 half_close=entry.half_close,
+                access_log=self._access_logs.log(entry, engine),
                 persistent=self._persistent.setdefault((entry.name, engine), {}),
                 origin=(entry, plugin.code, upstreams),
             )
         accept, refuse = self._acceptors(plugin.cls, services)
+        record = recorder(services, entry.plugin)
         for name in planned.names:
             listener = self._named[name]
             listener.acceptor = accept
             listener.refuser = refuse
+            listener.recorder = record
             listener.pinned = issubclass(plugin.cls, Program)
             listener.tls = planned.tls
             listener.handshake_s = timeouts.handshake

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vcproxy.engine.address import Address
 from vcproxy.upstream.upstream import Upstream
+
+if TYPE_CHECKING:
+    from vcproxy.access_log.log import AccessLog
 
 T = TypeVar("T")
 
@@ -55,6 +58,8 @@ class Service:
     persistent: dict[object, object] = field(default_factory=dict, compare=False)
     """Objects that are kept by a reload: all services of the listener share them. For objects
     that must exist only once, such as a single connection to a server."""
+    access_log: AccessLog | None = field(default=None, compare=False)
+    """The access log of the listener on this engine; None: it has none."""
     origin: object = None
     """The configuration that the service was made from. Two services of a listener with equal
     origins behave the same."""

@@ -18,6 +18,7 @@ from vcproxy.tunnels.two_way import TwoWayTunnel
 from vcproxy.upstream.connect_attempts import ConnectAttempts
 
 if TYPE_CHECKING:
+    from vcproxy.access_log.record import SessionRecord
     from vcproxy.config.positions import KeyPath
     from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
@@ -177,6 +178,9 @@ class Session(Machine):
         assert failed is not None, "no server has failed: call connect_first() before"
         assert attempts is not None
         again = attempts.failed(failed)
+        record = self.record
+        if record is not None and again:
+            record.tried.append(failed.name)
         failed.do_io_close()
         then = "trying the next" if again else "no server is left"
         text = f"server {failed.name} failed: {failed.error}; {then}"
@@ -185,6 +189,8 @@ class Session(Machine):
         else:
             self.log(text)
         self.server = attempts.connect(notify or self) if again else None
+        if record is not None and again:
+            record.server = self.server
         return again
 
     def _connect(self, places: Sequence[Backend], notify: Continuation | None) -> None:
@@ -193,6 +199,10 @@ class Session(Machine):
         )
         self._attempts = attempts
         self.server = attempts.connect(notify or self)
+        record = self.record
+        if record is not None:
+            record.server = self.server
+            record.upstream = getattr(places[0], "name", None)
 
     def lend(self, tunnel: type[TwoWayTunnel] = TwoWayTunnel, **options: Any) -> None:
         """Lend client and server to a tunnel, until TunnelDone.
@@ -221,6 +231,22 @@ class Session(Machine):
         TunnelStart(self, start, fail).start()
 
     # -- the client --------------------------------------------------------------------------
+
+    @property
+    def record(self) -> SessionRecord | None:
+        """What becomes the record in the access log; None: there is none."""
+        return self.client.record  # type: ignore[return-value]  # the only kind there is
+
+    @property
+    def access_fields(self) -> dict[str, object]:
+        """Fields for the record in the access log, by name: whatever JSON can show, at best texts
+        and numbers. Without an access log, what is set here has no effect."""
+        record = self.record
+        if record is None:
+            return {}
+        if record.extra is None:
+            record.extra = {}
+        return record.extra
 
     @property
     def client_address(self) -> str:
@@ -273,6 +299,10 @@ class Session(Machine):
     def fail(self, why: str) -> None:
         """Close both sides with a reset after an error of the plugin; log the machine's history."""
         self.count("failed")
+        if self.record is not None:
+            from vcproxy.access_log.ending import By
+
+            self.record.note(By.INTERNAL, why)
         history = "\n".join(map(str, self.history()))
         plugin = type(self).__qualname__
         self.engine.log("error", f"{plugin} {self!r} failed; it is closed: {why}\n{history}")

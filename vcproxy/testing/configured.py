@@ -27,6 +27,7 @@ from vcproxy.replay.record.recording import Recording
 if TYPE_CHECKING:
     import ssl
 
+    from vcproxy.access_log.log import AccessTargets
     from vcproxy.config.loader import Configuration
     from vcproxy.engine.address import Address
     from vcproxy.engine.listener import Listener
@@ -68,6 +69,7 @@ class ConfiguredProxy:
             can launch.
         record: the file to record the run to. A recording has one net thread, so no other thread
             can hold a mutex: the fault `lock_miss` is off.
+        access_targets: where access logs are written to; None: nowhere.
     """
 
     def __init__(
@@ -78,9 +80,11 @@ class ConfiguredProxy:
         faults: NetworkFaults | None = None,
         process_faults: ProcessFaults | None = None,
         record: Path | None = None,
+        access_targets: AccessTargets | None = None,
     ) -> None:
         faults = faults or NetworkFaults()
         self._path = record
+        self._access_targets = access_targets
         self._recording: Recording | None = None
         if record is None:
             self.sim = Simulation(seed, faults, process_faults=process_faults)
@@ -103,7 +107,9 @@ class ConfiguredProxy:
         """The lines on standard error: addresses of the listeners, and output of programs."""
         recorded = host if self._recording is None else self._recording.host(host)
         self._places = host.places
-        self.listeners = Listeners(recorded, [self.engine], self.printed.append)
+        self.listeners = Listeners(
+            recorded, [self.engine], self.printed.append, access_targets=self._access_targets
+        )
         self._apply(configuration)
 
     def _apply(self, configuration: Configuration) -> None:

@@ -20,12 +20,15 @@ the option: `proxy.client("subscribers")`. Each address that it connects to is a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias
 
+from vcproxy.access_log.log import AccessLog, AccessLogSettings
+from vcproxy.access_log.record import SessionRecord
 from vcproxy.config.plugin import options_type
 from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, Peer, SimulatedServer, Simulation
 from vcproxy.engine.address import Address
@@ -112,6 +115,7 @@ class SimulatedProxy:
         """One for each accepted client, in order."""
         self.printed: list[str] = []
         """The lines printed by the program on standard error."""
+        self._records: list[bytes] = []
         self._driver = driver = self.sim.driver(NAME)
         driver.calls.results = None if answers is None else iter(answers)
         self.driver = driver
@@ -136,6 +140,9 @@ class SimulatedProxy:
             inactivity_s=inactivity_s,
             active_s=active_s,
             half_close=half_close,
+            access_log=AccessLog(
+                self.engine, AccessLogSettings(target=None), self._records.append, self._wall
+            ),
         )
         named = {address.host: address for address in chain(*known.values())}
         named |= {str(each): each for each in chain(*plugin.connects(options).values())}
@@ -250,10 +257,23 @@ class SimulatedProxy:
         """The log lines, as "level: text"."""
         return [f"{level}: {text}" for _, level, text in self.sim.log]
 
+    @property
+    def access_log(self) -> list[dict[str, object]]:
+        """The records of the access log, in the order in which they were written."""
+        return [json.loads(line) for line in self._records]
+
+    def _wall(self) -> float:
+        return self.engine.wall + self.engine.now % 1
+
+    def _record(self, client: NetVConnection) -> SessionRecord:
+        assert self.service.access_log is not None
+        return SessionRecord(self.service.access_log, client)
+
     def _listener(self, option: str, accept: Acceptor, max_connections: int) -> Listener:
         name = f"{NAME}.{option}".rstrip(".")
         listener = Listener(name, accept, self.engine, max_connections=max_connections)
         listener.tls = self._handshake
+        listener.recorder = self._record
         return listener
 
     def _acceptor(self, plugin: type[Session | Program]) -> Acceptor:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vcproxy.app.commands.argument_types import some_seconds
 from vcproxy.app.commands.command_error import CommandError
 from vcproxy.app.commands.starttls import BY_PORT, DIALOGUES
-from vcproxy.log_entry import printable
+from vcproxy.printable_text import printable
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta

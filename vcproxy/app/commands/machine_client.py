@@ -19,7 +19,7 @@ from vcproxy.drivers.epoll import descriptors
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.mutex import Mutex
-from vcproxy.log_entry import printable
+from vcproxy.printable_text import printable
 from vcproxy.supervise.client import Client
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.app.commands.argument_types import positive, some_seconds
 from vcproxy.app.commands.command_error import CommandError
-from vcproxy.log_entry import printable
+from vcproxy.printable_text import printable
 
 if TYPE_CHECKING:
     import ssl

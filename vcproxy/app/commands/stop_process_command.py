@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from vcproxy.app.commands.argument_types import seconds
 from vcproxy.app.commands.command_error import CommandError
 from vcproxy.engine.units import show_duration
-from vcproxy.log_entry import printable
+from vcproxy.printable_text import printable
 
 if TYPE_CHECKING:
     from vcproxy.app.commands.processes import ProcessEntry

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from vcproxy.config.tables.access_log import ListenerAccessLog
 from vcproxy.config.tables.tcp import TcpTable
 from vcproxy.config.values import (
     Duration,
@@ -112,6 +113,9 @@ class ListenerTable(Table):
 
     tcp: TcpTable = TcpTable()
     """How disappeared clients are detected."""
+
+    access_log: ListenerAccessLog | None = None
+    """How its access log differs from [access_log]; `false`: it has none."""
 
     half_close: bool = True
     """Whether one direction may end while the other continues. False: the first end closes both."""

@@ -48,6 +48,11 @@ class TlsPort(StreamPort):
         self._filter = tls
         self._closing = False
 
+    @property
+    def tls_parameters(self) -> tuple[str | None, str | None]:
+        """See `NetVConnection.tls_parameters`."""
+        return self._filter.parameters
+
     def ready(self, mask: int) -> None:
         """Handle an event of epoll."""
         if mask & ~select.EPOLLOUT:
