@@ -54,6 +54,27 @@ BROKEN = {
         'control.services.cluckd: "nats://127.0.0.1:4222/orders": only the source and the targets '
         "of a relay may be nats://",
     ),
+    "HTTP for other computers": (
+        'http = "tcp://10.0.0.1:9901"',
+        'control.http: "tcp://10.0.0.1:9901": write "unix", the address of a Unix socket, or tcp:// '
+        "with 127.0.0.1, [::1] or localhost: from other computers, come through ssh -L",
+    ),
+    "HTTP at all addresses": ('http = "tcp://0.0.0.0:9901"', 'control.http: "tcp://0.0.0.0:9901"'),
+    "HTTP over UDP": ('http = ["udp://127.0.0.1:1"]', 'control.http.0: "udp://127.0.0.1:1"'),
+    "HTTP off and an address": (
+        'http = ["off", "unix"]',
+        'control.http.0: "off" stands alone: write http = "off", or addresses',
+    ),
+    "HTTP twice": ('http = ["unix", "unix"]', "control.http.1: unix is listed twice: remove one"),
+    "HTTP and the bus at one address": (
+        'http = "unix:/run/a.sock"\nbus = "unix:/run/a.sock"',
+        "control.http: unix:/run/a.sock is in control.bus too: remove one",
+    ),
+    "no host": (
+        'http = "tcp://127.0.0.1:1"\nhosts = ["http://ops.example"]',
+        'control.hosts.0: "http://ops.example" is not the name of a host: write it without scheme '
+        "and port",
+    ),
     "no directory": ('messages = ["none"]', "control.messages.0: there is no directory none"),
 }
 
@@ -61,7 +82,7 @@ BROKEN = {
 @pytest.mark.parametrize(("line", "complaint"), BROKEN.values(), ids=list(BROKEN))
 def test_problems(line: str, complaint: str, complaints: Complain) -> None:
     (found,) = complaints(f"[control]\n{line}\n{SOUND}")
-    assert found.startswith("proxy.toml:2:"), found
+    assert found.startswith(("proxy.toml:2:", "proxy.toml:3:")), found
     assert complaint in found
 
 
@@ -84,6 +105,8 @@ def test_a_certificate_without_an_address(folder: Path, complaints: Complain) ->
         {},
         {"bus": "off"},
         {"bus": ["unix", "udp://127.0.0.1:4041", "tcp://127.0.0.1:4042"]},
+        {"http": ["unix", "tcp://127.0.0.1:9901"], "hosts": ["a.b"], "token_file": "/run/token"},
+        {"http": "off"},
         {"services": {"cluckd": "udp://127.0.0.1:3002"}, "allow": ["::1/128"]},
     ],
 )
@@ -105,4 +128,12 @@ def test_networks_without_an_address_are_noted(accepted: Accept) -> None:
     text = '[control]\nallow = ["10.0.0.0/8"]\n' + SOUND
     assert list(notes(accepted(text))) == [
         ("control.allow", "no effect: no address in bus is tcp://, tls:// or udp://")
+    ]
+
+
+def test_a_token_without_an_address_is_noted(accepted: Accept) -> None:
+    text = '[control]\ntoken_file = "token"\nhosts = ["ops.example"]\n' + SOUND
+    assert list(notes(accepted(text))) == [
+        ("control.token_file", "no effect: no address in http is tcp://"),
+        ("control.hosts", "no effect: no address in http is tcp://"),
     ]

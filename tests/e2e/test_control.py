@@ -362,7 +362,7 @@ def test_a_named_socket_replaces_a_stale_one_but_not_a_live_one(
 
 
 def test_off_is_no_socket(proxy: Starter) -> None:
-    running = proxy(control('bus = "off"'))
+    running = proxy(control('bus = "off"', 'http = "off"'))
     assert "control" not in running.log
 
 
@@ -372,8 +372,9 @@ def test_without_a_directory_it_serves_and_warns(
     (tmp_path / "vcproxy").write_text("not a directory")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     running = proxy(ECHO)
-    why = f"{tmp_path}/vcproxy is not a directory; this proxy takes no messages: create the folder"
+    why = f"{tmp_path}/vcproxy is not a directory; this proxy takes no messages there: create the"
     running.wait_for(rf"WARNING control.bus: no socket at {tmp_path}/vcproxy/\d+.sock: {why}")
+    running.wait_for(rf"WARNING control.http: no socket at {tmp_path}/vcproxy/\d+.ctl.sock: {why}")
     with running.connect("echo") as client:
         client.sendall(b"x")
         assert exactly(client, 1) == b"x"

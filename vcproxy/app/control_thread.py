@@ -1,7 +1,7 @@
-"""ControlThread: the net thread of the door of a proxy, and its sockets.
+"""ControlThread: the net thread of the doors of a proxy.
 
-Its modules are imported when the first message comes, as most proxies get none for long. Tested in
-tests/e2e/test_control.py.
+A door binds its sockets at the start, and imports its code when its first client comes, as most
+proxies get none for long. Tested in tests/e2e/test_control.py and test_http_control.py.
 """
 
 from __future__ import annotations
@@ -9,42 +9,26 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
-from functools import partial
 from random import Random
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from vcproxy.app.runtime_directory import control_socket, prepare_directory
-from vcproxy.app.start import StartError
-from vcproxy.config.certificate_files import files_of
-from vcproxy.config.errors import ConfigError
-from vcproxy.config.tables.control import UNIX
+from vcproxy.app.bus_control import BusControl
+from vcproxy.app.http_control import HttpControl
 from vcproxy.control.controlled import Controlled
-from vcproxy.drivers.epoll.accepting import bind
 from vcproxy.drivers.epoll.driver import EpollDriver
-from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine
-from vcproxy.engine.mutex import Mutex
 
 if TYPE_CHECKING:
+    from vcproxy.app.control_sockets import ControlSockets
     from vcproxy.app.log import LineLog
-    from vcproxy.bus.message.definitions import Definitions
     from vcproxy.config.loader import Configuration
-    from vcproxy.control.bus_door import BusDoor
-    from vcproxy.drivers.epoll.unix_socket import SocketFile
-    from vcproxy.engine.listener import Listener
-    from vcproxy.listeners.tls_contexts import TlsContext
-
-MODE: Final = "0600"
-"""The mode of a Unix socket whose address has none: only its user may stop the proxy."""
 
 MEMORY: Final = 16 << 20
-"""Bytes for all that is held for the clients of the door."""
+"""Bytes for all that is held for the clients of the doors."""
 
 SHARE: Final = 0.2
 """The share of a processor that the thread may use for long. So a flood of messages does not take
@@ -58,7 +42,30 @@ class ControlledProcess(Controlled, Protocol):
     """What the commands act on, with the thread of its control."""
 
     def begin(self, thread: ControlThread) -> None:
-        """The first message has come. `thread` is for `Gathering`."""
+        """The first client has come. `thread` is for `Gathering`."""
+
+
+class ControlDoor(Protocol):
+    """One way to reach the proxy: its sockets, and what serves their clients."""
+
+    label: str
+    """What the log calls it, as "control"."""
+
+    @property
+    def sockets(self) -> ControlSockets:
+        """Its sockets, after `bind`."""
+
+    def bind(self) -> None:
+        """Bind its sockets. Raises StartError."""
+
+    def open(self, driver: EpollDriver) -> None:
+        """Serve its clients from now on: the first one has come. Called in the thread."""
+
+    def finish(self) -> None:
+        """Close all connections, each after its output. Called in the thread, if at all."""
+
+    def close(self) -> None:
+        """Close its sockets, and remove their files. The thread has ended."""
 
 
 class ControlThread:
@@ -68,84 +75,32 @@ class ControlThread:
         self, configuration: Configuration, proxy: ControlledProcess, log: LineLog
     ) -> None:
         """Without sockets. `proxy`: what the commands act on."""
-        self._configuration = configuration
         self._proxy = proxy
         self._log = log
+        self._doors: Sequence[ControlDoor] = (
+            BusControl(configuration, proxy, log),
+            HttpControl(configuration, proxy, log),
+        )
         self._driver: EpollDriver | None = None
-        self._sockets: dict[Address, socket.socket] = {}
-        self._files: list[SocketFile] = []
-        self._datagrams: list[Address] = []
-        self._tls: TlsContext | None = None
-        self._definitions: Definitions | None = None
         self._stopping = False
         self._wakeup = -1
         self._thread: threading.Thread | None = None
 
     def bind(self) -> None:
-        """Bind the sockets. Raises StartError, except for the default socket: that is logged."""
-        table = self._configuration.settings.control
-        self._tls = _tls_context(self._configuration)
-        if table.bus and table.messages:
-            self._definitions = self._load_definitions()
-        try:
-            for each in table.bus:
-                if each == UNIX:
-                    self._bind_default()
-                else:
-                    self._bind(each)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            text = f"control.bus: cannot listen at {each}: {reason}"
-            raise StartError(f"{self._configuration.file}: {text}") from None
-
-    def _load_definitions(self) -> Definitions:
-        from vcproxy.app.message_definitions import load_definitions  # few proxies have any
-
-        try:
-            return load_definitions(self._configuration)
-        except ConfigError as error:
-            raise StartError(str(error)) from None
-
-    def _bind_default(self) -> None:
-        path = control_socket(os.getpid())
-        try:
-            prepare_directory()
-            self._bind(Address.parse(f"unix:{path}"))
-        except (OSError, ValueError) as error:
-            reason = (getattr(error, "strerror", None) or str(error)).lower()
-            self._log(
-                "warning",
-                f"control.bus: no socket at {path}: {reason}; this proxy takes no messages: create "
-                'the folder for its user, or set XDG_RUNTIME_DIR, or write bus = "off"',
-            )
-
-    def _bind(self, address: Address) -> None:
-        if address.scheme == "udp":
-            from vcproxy.drivers.epoll.datagram import bound
-
-            with bound(address) as probe:  # the thread binds it again, as a source of datagrams
-                host, port = probe.getsockname()[:2]
-            self._datagrams.append(Address("udp", host=host, port=port))
-            return
-        if address.scheme == "unix":
-            from vcproxy.drivers.epoll.unix_socket import SocketFile
-
-            if not any(name == "mode" for name, _ in address.file):
-                address = replace(address, file=(*address.file, ("mode", MODE)))
-            self._sockets[address] = bind(address)
-            self._files.append(SocketFile(address.path))
-            return
-        sock = bind(address)
-        self._sockets[address.with_port(sock.getsockname()[1])] = sock
+        """Bind the sockets. Raises StartError, except for a default socket: that is logged."""
+        for door in self._doors:
+            door.bind()
 
     # -- for the proxy -----------------------------------------------------------------------
 
     def start(self) -> None:
         """Take messages from now on, if there are sockets."""
-        if not (self._sockets or self._datagrams):
+        used = [door for door in self._doors if door.sockets.addresses]
+        for door in used:
+            for address in door.sockets.addresses:
+                self._log("info", f"{door.label} at {address.text}")  # without its mode
+        if not used:
             return
-        for address in (*self._sockets, *self._datagrams):
-            self._log("info", f"control at {address.text}")  # without its mode
         self._driver = EpollDriver(Engine("control", memory=MEMORY, random=Random(), log=self._log))
         self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._run, name="control")
@@ -172,12 +127,8 @@ class ControlThread:
             self._thread.join()
             self._thread = None
             os.close(self._wakeup)
-        for file in self._files:
-            file.remove()
-        for sock in self._sockets.values():
-            sock.close()
-        self._files.clear()
-        self._sockets.clear()
+        for door in self._doors:
+            door.close()
 
     # -- the thread --------------------------------------------------------------------------
 
@@ -185,7 +136,7 @@ class ControlThread:
         try:
             assert self._driver is not None
             with closing(self._driver) as driver:
-                if not self._datagrams:
+                if not any(door.sockets.datagrams for door in self._doors):
                     self._wait()
                 if not self._stopping:
                     self._serve(driver)
@@ -195,65 +146,21 @@ class ControlThread:
     def _wait(self) -> None:
         """Wait for the first client, or the end."""
         poll = select.poll()
-        for fd in (self._wakeup, *(sock.fileno() for sock in self._sockets.values())):
-            poll.register(fd, select.POLLIN)
+        poll.register(self._wakeup, select.POLLIN)
+        for door in self._doors:
+            for sock in door.sockets.listening.values():
+                poll.register(sock, select.POLLIN)
         poll.poll()
 
     def _serve(self, driver: EpollDriver) -> None:
-        door = self._open(driver)
-        driver.watch(self._wakeup, _Wakeup(), select.EPOLLIN)
-        self._turn(driver)
-        door.close()
-        driver.turn(0.0)  # sends what is left
-
-    def _open(self, driver: EpollDriver) -> BusDoor:
-        from vcproxy.bus.message import definitions
-        from vcproxy.control.bus_door import BusDoor, DoorSettings
-
-        table = self._configuration.settings.control
-        settings = DoorSettings(
-            table.service,
-            socket.gethostname().partition(".")[0],
-            self._definitions or definitions.load(),
-            table.allow,
-            table.services,
-            _connect_context(table.services.values()),
-            trace=table.trace,
-        )
         self._proxy.begin(self)
-        door = BusDoor(driver.engine, self._proxy, settings)
-        secure: list[Listener] = []
-        if self._tls is not None:
-            self._renew(self._tls, secure)  # it was made long before the first client
-        for address, sock in self._sockets.items():
-            tls = self._tls.made if self._tls is not None and address.secure else None
-            mutual = table.tls is not None and table.tls.client_ca is not None
-            listener = door.listener(address, tls, mutual=mutual)
-            driver.listen(address, listener, sock)
-            if tls is not None:
-                secure.append(listener)
-        for address in self._datagrams:
-            door.datagrams(address)
-        if self._tls is not None:
-            from vcproxy.listeners.files_watch import FilesWatch
-
-            renew = partial(self._renew, self._tls, secure)
-            watch = FilesWatch(driver.engine, Mutex(), renew, renew)
-            with watch.mutex.hold(driver.engine):
-                watch.use((), map(str, self._tls.digests), again=False)
-        return door
-
-    def _renew(self, tls: TlsContext, secure: Sequence[Listener]) -> None:
-        """Use new certificates and keys. They are read in this thread, which serves no traffic."""
-        from vcproxy.listeners.tls_contexts import remake
-
-        def use(context: TlsContext, made: object) -> None:
-            context.made = made
-            for listener in secure:
-                listener.tls = made
-
-        for remade in remake([tls]):
-            remade.use(use, self._log)
+        driver.watch(self._wakeup, _Wakeup(), select.EPOLLIN)
+        for door in self._doors:
+            _FirstClient(door, driver)
+        self._turn(driver)
+        for door in self._doors:
+            door.finish()
+        driver.turn(0.0)  # sends what is left
 
     def _turn(self, driver: EpollDriver) -> None:
         """Turn until the end, within SHARE."""
@@ -273,30 +180,24 @@ class ControlThread:
         poll.poll(seconds * 1000)
 
 
-def _tls_context(configuration: Configuration) -> TlsContext | None:
-    """Return the TLS context of the door; None: it has none. Raises StartError."""
-    tls = configuration.settings.control.tls
-    if tls is None:
-        return None
-    from vcproxy.drivers.tls_context import server_context
-    from vcproxy.listeners.tls_contexts import make_context
+class _FirstClient:
+    """Opens a door when its first client comes, or at once if it takes datagrams. A Watcher."""
 
-    def make() -> object:
-        return server_context(tls.certificate, tls.key, client_ca=tls.client_ca)
+    def __init__(self, door: ControlDoor, driver: EpollDriver) -> None:
+        self._door = door
+        self._driver = driver
+        self._watched = list(door.sockets.listening.values())
+        if door.sockets.datagrams:
+            door.open(driver)
+            return
+        for sock in self._watched:
+            driver.watch(sock.fileno(), self, select.EPOLLIN)
 
-    try:
-        return make_context("control", files_of(tls), make)
-    except ValueError as error:
-        raise StartError(f"{configuration.file}: control.tls: {error}") from None
-
-
-def _connect_context(services: Iterable[Address]) -> object:
-    """Return the TLS context for connections to other services; None: none is on tls://."""
-    if not any(each.secure for each in services):
-        return None
-    from vcproxy.drivers.tls_context import client_context
-
-    return client_context()
+    def ready(self, mask: int) -> None:
+        """Open the door: its listener accepts the client."""
+        for sock in self._watched:
+            self._driver.unwatch(sock.fileno())
+        self._door.open(self._driver)
 
 
 class _Wakeup:

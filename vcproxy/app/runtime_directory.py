@@ -26,6 +26,16 @@ def control_socket(pid: int) -> Path:
     return runtime_directory() / f"{pid}.sock"
 
 
+def http_socket(pid: int) -> Path:
+    """Return the default control socket of a process for HTTP."""
+    return runtime_directory() / f"{pid}.ctl.sock"
+
+
+def token_path(pid: int) -> Path:
+    """Return the file with the token of a process, for its control over TCP."""
+    return runtime_directory() / f"{pid}.token"
+
+
 def prepare_directory() -> None:
     """Make the directory, if it is missing, and remove the sockets of processes that have ended.
 
@@ -39,26 +49,29 @@ def prepare_directory() -> None:
         raise NotADirectoryError(f"{directory} is not a directory")
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise PermissionError(f"another user can write to {directory}")
-    for file in directory.glob("*.sock"):
-        if file.stem.isdecimal() and _stale(file):
+    for file in (*directory.glob("*.sock"), *directory.glob("*.token")):
+        pid = file.name.partition(".")[0]
+        if pid.isdecimal() and _stale(file, int(pid)):
             with suppress(OSError):  # of another user, or removed already
                 file.unlink()
 
 
-def _stale(file: Path) -> bool:
-    """Whether the process of a socket has ended.
+def _stale(file: Path, pid: int) -> bool:
+    """Whether the process of a socket, or of a token, has ended.
 
     Two conditions: the process may be in another container, and a socket that was just bound does
     not listen yet.
     """
     try:
-        os.kill(int(file.stem), 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         pass
     except (OSError, OverflowError):
         return False
     else:
         return False
+    if file.suffix == ".token":
+        return not file.with_suffix(".sock").exists()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
         try:
             probe.connect(str(file))

@@ -21,6 +21,12 @@ def problems(settings: "Settings") -> Iterator[KeyProblem]:
         elif address != UNIX and address.secure and control.tls is None:
             text = "tls:// needs [control.tls] with a certificate and a key"
             yield KeyProblem(("control", "bus", item), text, because=(("control", "tls"),))
+    for item, address in enumerate(control.http):
+        if address in control.http[:item]:
+            yield KeyProblem(("control", "http", item), f"{address} is listed twice: remove one")
+        elif address in addresses:
+            text = f"{address} is in control.bus too: remove one"
+            yield KeyProblem(("control", "http", item), text, because=(("control", "bus"),))
     if control.tls is not None:
         if not any(each.secure for each in addresses):
             text = "has no effect: no address in bus is tls://: remove it, or add one"
@@ -43,3 +49,7 @@ def notes(settings: "Settings") -> Iterator[tuple[str, str]]:
     networked = any(each != UNIX and each.scheme != "unix" for each in control.bus)
     if control.allow != ControlTable().allow and not networked:
         yield "control.allow", "no effect: no address in bus is tcp://, tls:// or udp://"
+    if not any(each != UNIX and each.scheme == "tcp" for each in control.http):
+        for key in ("token_file", "hosts"):
+            if getattr(control, key):
+                yield f"control.{key}", "no effect: no address in http is tcp://"

@@ -4,7 +4,7 @@ Tested in tests/config/test_control.py.
 """
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -26,6 +26,7 @@ UNIX: Literal["unix"] = "unix"
 BusAddress = Address | Literal["unix"]
 
 _SCHEMES = ("unix", "tcp", "tls", "udp")
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -45,6 +46,36 @@ def _bus_address(value: object, info: ValidationInfo) -> BusAddress:
             "and udp:// with an address of this host"
         )
     return address
+
+
+def _http_address(value: object, info: ValidationInfo) -> BusAddress:
+    if value == UNIX:
+        return UNIX
+    if value == "off":
+        raise ValueError('"off" stands alone: write http = "off", or addresses')
+    address = endpoint(value, info)
+    if address.scheme == "unix" or (address.scheme == "tcp" and is_loopback(address.host)):
+        return address
+    raise ValueError(
+        f'"{address}": write "unix", the address of a Unix socket, or tcp:// with 127.0.0.1, [::1] '
+        "or localhost: from other computers, come through ssh -L"
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, without brackets, is this computer only: localhost, 127.0.0.0/8 or ::1."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _host_name(name: str) -> str:
+    if not _HOST.fullmatch(name):
+        raise ValueError(f'"{name}" is not the name of a host: write it without scheme and port')
+    return name.lower()
 
 
 def _network(value: object) -> IPv4Network | IPv6Network:
@@ -109,6 +140,33 @@ class ControlTable(Table):
     Only its user may use this or any other Unix socket here. At tcp:// and udp://, and at tls://
     without `client_ca`, only commands that change nothing are carried out. "off": none."""
 
+    http: Annotated[
+        tuple[
+            Annotated[
+                BusAddress,
+                PlainValidator(_http_address),
+                PlainSerializer(str, when_used="json"),
+                WithJsonSchema({"type": "string", "format": "address"}),
+            ],
+            ...,
+        ],
+        BeforeValidator(_bus),
+    ] = (UNIX,)
+    """Where the proxy takes HTTP requests, those of `vcproxy ctl`: one address or a list of them.
+    "unix" is the socket PID.ctl.sock beside that of the bus; only its user may use this or any
+    other Unix socket here. A tcp:// address must be one of this computer only, 127.0.0.1 or [::1];
+    its clients send a token. "off": none."""
+
+    token_file: FilePath | None = None
+    """The file with the token for tcp:// addresses of `http`: at least 16 characters in one line,
+    of mode 0600. If there is none, it is made. Absent: PID.token beside the socket of the bus, made
+    at each start."""
+
+    hosts: tuple[Annotated[str, AfterValidator(_host_name)], ...] = ()
+    """Further names under which clients may reach a tcp:// address of `http`, as behind a web
+    server in front of it. Others than these and those of this computer are refused: a page of a
+    foreign site could otherwise use its visitor's browser to send requests."""
+
     allow: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
     """The networks that may use the tcp://, tls:// and udp:// addresses. Others get no reply."""
 
@@ -131,4 +189,4 @@ class ControlTable(Table):
     and how it arrives."""
 
     tls: ControlTls | None = None
-    """Required for tls:// addresses, and only for those."""
+    """Required for tls:// addresses of `bus`, and only for those."""

@@ -138,8 +138,7 @@ class WebConnection(Machine):
         """Begin with a request. Raises BadMessage."""
         assert self._vc is not None
         self._version, self._keep = head.version, head.persistent
-        unix = not self._vc.peer_address
-        self._request = WebRequest(head, unix=unix, secure=self._vc.secure)
+        self._request = WebRequest(head, unix=self._server.unix, secure=self._vc.secure)
         found = self._server.find(self._request)
         if isinstance(found, Refusal):
             return self._refuse(found, close=head.body != 0)

@@ -61,7 +61,7 @@ class WebServer(Listener):
     """A Listener for the driver's `listen`, at one or more addresses. Its connections are served by
     its engine."""
 
-    __slots__ = ("_connections", "_guard", "_routes", "fields", "heads", "limits")
+    __slots__ = ("_connections", "_guard", "_routes", "fields", "heads", "limits", "unix")
 
     def __init__(
         self,
@@ -71,15 +71,17 @@ class WebServer(Listener):
         *,
         guard: Guard | None = None,
         fields: Mapping[str, str] | None = None,
+        unix: bool = False,
         tls: object = None,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         """`guard`: of all requests, before those of the routes; `fields`: more for each answer;
-        `tls`: the driver's context for tls:// addresses."""
+        `unix`: whether its addresses are Unix sockets; `tls`: the driver's context for tls://."""
         super().__init__(
             name, self._accept, engine, tls=tls, max_connections=max_connections, pinned=True
         )
         self.limits = LIMITS
+        self.unix = unix
         self.fields: Mapping[str, str] = {**FIELDS, **(fields or {})}
         self.heads = HeadCache(LIMITS, engine)
         self._routes = list(routes)

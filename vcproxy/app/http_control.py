@@ -1,0 +1,73 @@
+"""HttpControl: the door of the control that takes HTTP requests, with its sockets and its token.
+
+Its modules are imported when the first client comes, as most proxies get none for long. Tested in
+tests/e2e/test_http_control.py.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from vcproxy.app.control_sockets import ControlSockets
+from vcproxy.app.runtime_directory import http_socket, token_path
+
+if TYPE_CHECKING:
+    from vcproxy.app.control_token import ControlToken
+    from vcproxy.app.log import LineLog
+    from vcproxy.config.loader import Configuration
+    from vcproxy.control.controlled import Controlled
+    from vcproxy.control.web.web_server import WebServer
+    from vcproxy.drivers.epoll.driver import EpollDriver
+
+
+class HttpControl:
+    """See ControlDoor."""
+
+    label = "control (HTTP)"
+
+    def __init__(self, configuration: Configuration, proxy: Controlled, log: LineLog) -> None:
+        """Without sockets. `proxy`: what the commands act on."""
+        self._configuration = configuration
+        self._proxy = proxy
+        self._log = log
+        self.sockets = ControlSockets("control.http", configuration.file, log)
+        self._token: ControlToken | None = None
+        self._servers: list[WebServer] = []
+
+    def bind(self) -> None:
+        """See ControlDoor."""
+        table = self._configuration.settings.control
+        if any(not isinstance(each, str) and each.scheme == "tcp" for each in table.http):
+            from vcproxy.app.control_token import ControlToken  # few proxies need one
+
+            path, own = (
+                (table.token_file, False) if table.token_file else (token_path(os.getpid()), True)
+            )
+            self._token = ControlToken(path, own=own, file=self._configuration.file)
+        self.sockets.bind(table.http, http_socket(os.getpid()))
+
+    def open(self, driver: EpollDriver) -> None:
+        """See ControlDoor."""
+        from vcproxy.control.http_door import HttpDoor
+
+        token = "" if self._token is None else self._token.text
+        hosts = self._configuration.settings.control.hosts
+        door = HttpDoor(self._proxy, token=token, hosts=hosts)
+        for unix in (True, False):
+            server = door.server(driver.engine, unix=unix)
+            self._servers.append(server)
+            for address, sock in self.sockets.listening.items():
+                if (address.scheme == "unix") == unix:
+                    driver.listen(address, server, sock)
+
+    def finish(self) -> None:
+        """See ControlDoor."""
+        for server in self._servers:
+            server.finish()
+
+    def close(self) -> None:
+        """See ControlDoor."""
+        self.sockets.close()
+        if self._token is not None:
+            self._token.close()
