@@ -56,8 +56,8 @@ BROKEN = {
     ),
     "HTTP for other computers": (
         'http = "tcp://10.0.0.1:9901"',
-        'control.http: "tcp://10.0.0.1:9901": write "unix", the address of a Unix socket, or tcp:// '
-        "with 127.0.0.1, [::1] or localhost: from other computers, come through ssh -L",
+        'control.http: "tcp://10.0.0.1:9901": write "unix", the address of a Unix socket, or tcp://'
+        " with 127.0.0.1, [::1] or localhost: from other computers, come through ssh -L",
     ),
     "HTTP at all addresses": ('http = "tcp://0.0.0.0:9901"', 'control.http: "tcp://0.0.0.0:9901"'),
     "HTTP over UDP": ('http = ["udp://127.0.0.1:1"]', 'control.http.0: "udp://127.0.0.1:1"'),
