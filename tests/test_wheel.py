@@ -40,6 +40,7 @@ def test_wheel_contains_every_module_and_py_typed(installed: Path) -> None:
     assert Path("vcproxy/plugins/echo.py") in here
     assert (installed / "vcproxy" / "py.typed").exists()
     assert (installed / "vcproxy/bus/message/builtin/STOP.conf").exists()
+    assert (installed / "vcproxy/control/dashboard/page/index.html").exists()
 
 
 def modules(package: Path) -> Iterator[Path]:

@@ -30,7 +30,7 @@ def _rows(asked: Asked) -> Iterator[Row | None]:
 
 def _row(vc: NetVConnection) -> Row:
     engine, session, listener = vc.engine, vc.session, vc.listener
-    server = _server(vc)
+    server = server_of(vc)
     reading: Any = vc.read_vio
     receiver = None if reading is None else reading.cont
     service = getattr(session, "service", None)
@@ -56,7 +56,7 @@ def _row(vc: NetVConnection) -> Row:
     }
 
 
-def _server(vc: NetVConnection) -> NetVConnection | None:
+def server_of(vc: NetVConnection) -> NetVConnection | None:
     """Return the server connection of a client's conversation, if it has one."""
     if vc.listener is None:
         return vc

@@ -1,0 +1,110 @@
+"""server_nodes: the servers of each upstream. Tested in tests/control/dashboard/test_picture.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vcproxy.control.dashboard.nodes import Action, Group, Level, Node, bounded, brief, worst
+
+if TYPE_CHECKING:
+    from vcproxy.control.dashboard.samples import Rates, Row, Sample
+
+KEY = ("upstream", "server")
+
+
+def server_nodes(now: Sample, rates: Rates) -> list[Node]:
+    """Return a node for each server, those of an upstream in one group."""
+    found: dict[str, dict[str, list[Row]]] = {}
+    for row in now.of("servers"):
+        found.setdefault(row["upstream"], {}).setdefault(row["server"], []).append(row)
+    moved = rates.of("servers", KEY, "bytes_in", "bytes_out")
+    waiting = now.sums("queues", ("upstream",), ("waiting",))
+    nodes: list[Node] = []
+    for upstream, servers in found.items():
+        made = [
+            _node(upstream, server, rows, moved[(upstream, server)], now)
+            for server, rows in servers.items()
+        ]
+        usable = sum(node.level in ("good", "idle") for node in made)
+        note = f"{usable} of {len(made)} ready"
+        if waiting.get((upstream,)):
+            note += f" · {waiting[(upstream,)]} wait in the queue"
+        group = Group(f"upstream {upstream}", upstream, note)
+        for node in made:
+            node.group = group
+        nodes += bounded(made, lambda rest, group=group: _rest(rest, group))  # type: ignore[misc]
+    return nodes
+
+
+def _node(upstream: str, server: str, rows: Sequence[Row], moved: float, now: Sample) -> Node:
+    sums = now.sums("servers", KEY, ("connections",)), now.sums("servers", KEY, ("idle",))
+    this = (upstream, server)
+    connections, idle = sums[0][this], sums[1][this]
+    level, state, problem = _judged(upstream, server, rows)
+    if level == "good" and not moved:
+        level = "idle"
+    row = rows[0]
+    return Node(
+        id=f"server {upstream} {server}",
+        kind="server",
+        column=2,
+        name=brief(server),
+        level=level,
+        state=state,
+        note="backup" if row["backup"] else "",
+        rate=moved,
+        figures=[("in use", connections - idle, ""), ("idle", idle, "")],
+        facts=[
+            ("address", server, ""),
+            ("upstream", upstream, ""),
+            ("weight", row["weight"], ""),
+            ("connections", connections, ""),
+            ("idle in the pool", idle, ""),
+            ("health check", row["check"] or "none", ""),
+            ("failures in a row", max(each["failures"] or 0 for each in rows), ""),
+            ("ejected for another", max(each["ejected_for"] or 0.0 for each in rows) or None, "s"),
+        ],
+        problem=problem,
+        actions=[
+            _set(upstream, server, "ready", "Use this server again"),
+            _set(upstream, server, "drain", "No new connections; those that are open go on"),
+            _set(upstream, server, "maint", "No connections, and no health checks", sure=True),
+        ],
+        connections={"server": server},
+    )
+
+
+def _judged(upstream: str, server: str, rows: Sequence[Row]) -> tuple[Level, str, str]:
+    """Return the level, the state and the problem of a server, from the rows of all workers."""
+    states = [row["state"] for row in rows]
+    for state in ("maint", "drain"):
+        if state in states:
+            return "off", state, ""
+    down = [row for row in rows if row["state"] != "ready"]
+    if not down:
+        return "good", "", ""
+    state, why = down[0]["state"], down[0]["reason"]
+    where = "" if len(down) == len(rows) else f" for {len(down)} of {len(rows)} workers"
+    text = f"{brief(server)} of {upstream} is {state}{where}" + (f": {why}" if why else "")
+    return ("bad" if len(down) == len(rows) else "warn"), state, text
+
+
+def _set(upstream: str, server: str, state: str, about: str, *, sure: bool = False) -> Action:
+    name = f"{upstream}/{server}"
+    return Action(state, about, "SERVER", {"name": name, "state": state}, sure)
+
+
+def _rest(nodes: Sequence[Node], group: Group) -> Node:
+    """Return one node for those that have no place of their own."""
+    return Node(
+        id=f"{group.id} others",
+        kind="servers",
+        column=2,
+        name=f"{len(nodes)} more",
+        level=worst(node.level for node in nodes),
+        note="all others together",
+        rate=sum(node.rate or 0.0 for node in nodes),
+        facts=[("with problems", sum(bool(node.problem) for node in nodes), "")],
+        group=group,
+    )
