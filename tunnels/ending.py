@@ -4,32 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vcproxy.access_log.ending import By
-from vcproxy.engine.failures import Exhausted
+from vcproxy.access_log.record import cause_of
 from vcproxy.tunnels.done import Reason
 
 if TYPE_CHECKING:
+    from vcproxy.engine.connection_record import ByLetter, ConnectionRecord
+    from vcproxy.engine.vconnection import VConnection
     from vcproxy.tunnels.done import TunnelDone
 
-_BY = {
-    Reason.INACTIVITY: By.CLIENT_TIMEOUT,
-    Reason.ACTIVE: By.POLICY,
-    Reason.LAGGED: By.LAG,
-    Reason.FRAMING: By.CLIENT,
-    Reason.UNEXPECTED_DATA: By.CLIENT,
+_BY: dict[Reason, ByLetter] = {
+    Reason.INACTIVITY: "c",
+    Reason.ACTIVE: "P",
+    Reason.LAGGED: "G",
+    Reason.FRAMING: "C",
+    Reason.UNEXPECTED_DATA: "C",
 }
 
 
-def ended_by(done: TunnelDone, client: str) -> By | None:
-    """Return what has ended the tunnel of a client with that name; None: nothing has failed."""
+def note_end(record: ConnectionRecord, done: TunnelDone, client: VConnection) -> None:
+    """Note what has ended the tunnel of a client, unless it has ended in order."""
     if done.reason in _BY:
-        return _BY[done.reason]
-    error = done.error
-    if error is None:
-        return None
-    if isinstance(error, Exhausted | MemoryError):
-        return By.RESOURCE
-    late = isinstance(error, TimeoutError)
-    if done.ended_by == client:
-        return By.CLIENT_TIMEOUT if late else By.CLIENT
-    return By.SERVER_TIMEOUT if late else By.SERVER
+        if done.reason is Reason.INACTIVITY and client.message_oriented:
+            return  # datagrams have no other end
+        record.note(_BY[done.reason], done.reason.value)
+    elif done.error is not None:
+        if done.ended_by == client.name:
+            record.note(cause_of(done.error, "C", "c"), done.error)
+        else:
+            record.note(cause_of(done.error, "S", "s"), done.error)

@@ -241,11 +241,9 @@ class TwoWayTunnel(Machine):
         done = TunnelDone(self, self._reason, self._ended_by, self._error, flows)
         record = self._client.record
         if record is not None:
-            from vcproxy.tunnels.ending import ended_by
+            from vcproxy.tunnels.ending import note_end
 
-            by = ended_by(done, self._client.name)
-            if by is not None:
-                record.note(by, done.error or done.reason.value)
+            note_end(record, done, self._client)
         self.engine.schedule(self._owner, TunnelDone, done)
         del self._owner  # the owner may refer to this tunnel: a cycle would outlive the connection
 

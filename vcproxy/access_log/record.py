@@ -1,8 +1,8 @@
-"""SessionRecord: follows one accepted connection, and writes its record when it closes.
+"""SessionRecord and LegRecord: they follow a connection, and write its record when it closes.
 
-It exists from the accept on, so what is refused before a session exists has a record too. The
-session, its tunnel and the limits of access note why the connection ends with `note`: the first
-note counts. Without one, it has ended in order, or its error is the reason.
+A SessionRecord exists from the accept on, so what is refused before a session exists has a record
+too. The session, its tunnel and the limits of access note why the connection ends with `note`: the
+first note counts. Without one, it has ended in order, or its error is the reason.
 
 For HTTP the session takes the record away (`vc.record = None`) when it begins, and writes one for
 each request: see vcproxy.http.
@@ -13,27 +13,80 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vcproxy.access_log.ending import NORMAL_END, By, End, Phase
-from vcproxy.engine.failures import Exhausted
+from vcproxy.engine.failures import Exhausted, NoRoom
 from vcproxy.engine.lifecycle import NOT_YET
 
 if TYPE_CHECKING:
     from vcproxy.access_log.fields import Kind
     from vcproxy.access_log.log import AccessLog
+    from vcproxy.engine.connection_record import ByLetter, PhaseLetter
+    from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
 
 
-class SessionRecord:
-    """The record of one accepted connection. See ConnectionRecord for what the engine calls."""
+class _Record:
+    """What both have in common. See ConnectionRecord for what the engine calls."""
 
-    __slots__ = (
-        "_broken", "_end", "_expired_at", "_reason", "client", "dropped", "extra", "log", "plugin",
-        "route", "server", "tried", "upstream", "validating", "verdicts",
-    )  # fmt: skip
+    __slots__ = ("_broken", "_end", "_expired_at", "_reason", "dropped", "extra", "log", "vc")
 
-    def __init__(self, log: AccessLog, client: NetVConnection, plugin: str = "") -> None:
-        """Make it, when the connection is accepted."""
+    def __init__(self, log: AccessLog, vc: NetVConnection) -> None:
+        """Make it, when the connection is accepted, or requested."""
         self.log = log
-        self.client = client
+        self.vc = vc
+        self.dropped: int | None = None
+        self.extra: dict[str, object] | None = None
+        """The plugin's own fields."""
+        self._end: End | None = None
+        self._reason = ""
+        self._broken: Exception | None = None
+        self._expired_at = NOT_YET
+
+    def note(self, by: ByLetter, reason: object = "", phase: PhaseLetter | None = None) -> None:
+        """See ConnectionRecord."""
+        if self._end is None:
+            self._end = End(By(by), self.phase() if phase is None else Phase(phase))
+            self._reason = str(reason)
+
+    def broke(self, error: Exception) -> None:
+        """See ConnectionRecord."""
+        self._broken = error
+
+    def expired(self) -> None:
+        """See ConnectionRecord."""
+        self._expired_at = self.log.engine.now
+
+    def phase(self) -> Phase:
+        """Return the phase that the connection is in."""
+        raise NotImplementedError
+
+    def closed(self) -> None:
+        """See ConnectionRecord."""
+        raise NotImplementedError
+
+    def _write(self, end: End, reason: str, values: dict[str, object]) -> None:
+        """Write the record, with the fields that both have."""
+        log, vc = self.log, self.vc
+        kind: Kind = "udp" if vc.message_oriented else "tcp"
+        began = vc.opened_at
+        values["time"] = log.time(began)
+        values["kind"] = kind
+        values["id"] = vc.id
+        values["dropped"] = self.dropped
+        values["time_total"] = log.engine.now - began
+        values["end"] = str(end)
+        values["reason"] = reason or None
+        values["extra"] = self.extra
+        log.write(log.pattern(kind).line(values))
+
+
+class SessionRecord(_Record):
+    """The record of one accepted connection."""
+
+    __slots__ = ("plugin", "route", "server", "tried", "upstream", "validating", "verdicts")
+
+    def __init__(self, log: AccessLog, vc: NetVConnection, plugin: str = "") -> None:
+        """Make it, when the connection is accepted."""
+        super().__init__(log, vc)
         self.plugin: str | None = plugin or None
         self.route: str | None = None
         self.upstream: str | None = None
@@ -42,24 +95,9 @@ class SessionRecord:
         self.tried: list[str] = []
         """The names of the servers that had failed before."""
         self.validating = False
-        """Whether the next message of the client is validated."""
+        """Whether messages of the client are validated before there is a server."""
         self.verdicts: dict[str, int] | None = None
         """How often each verdict was given; None: there is no validator."""
-        self.dropped: int | None = None
-        """Messages that were dropped for this client; None: none can be."""
-        self.extra: dict[str, object] | None = None
-        """The plugin's own fields."""
-        self._end: End | None = None
-        self._reason = ""
-        self._broken: Exception | None = None
-        self._expired_at = -1.0
-
-    def note(self, by: By, reason: object = "", phase: Phase | None = None) -> None:
-        """Note what ends the connection; only the first note counts. `phase`: None: the present
-        one."""
-        if self._end is None:
-            self._end = End(by, Phase.DONE if by is By.NORMAL else phase or self.phase())
-            self._reason = str(reason)
 
     def verdict(self, name: str) -> None:
         """Count a verdict of a validator."""
@@ -69,96 +107,150 @@ class SessionRecord:
 
     def phase(self) -> Phase:
         """Return the phase that the session is in."""
-        client, server = self.client, self.server
-        if not client.open:
+        server = self.server
+        if not self.vc.open:
             return Phase.HANDSHAKE
         if server is None:
             if self.validating:
                 return Phase.VALIDATING
             return Phase.CONNECTING if self.tried else Phase.DATA
         if not server.open:
-            waiting = server.started_at == NOT_YET and isinstance(server.error, TimeoutError | None)
+            waiting = server.started_at == NOT_YET and isinstance(
+                server.error, TimeoutError | NoRoom | None
+            )
             return Phase.QUEUE if waiting else Phase.CONNECTING
         return Phase.LAST_DATA if server.has_ended else Phase.DATA
-
-    # -- called by the engine ----------------------------------------------------------------
-
-    def broke(self, error: Exception) -> None:
-        """Remember that the client's connection has broken."""
-        self._broken = error
-
-    def expired(self) -> None:
-        """Remember that a timeout of the client was delivered."""
-        self._expired_at = self.log.engine.now
 
     def closed(self) -> None:
         """Write the record: the client's connection is being closed."""
         end, reason = self._ending()
-        log, client, server = self.log, self.client, self.server
-        if not log.takes(end == NORMAL_END):
+        if not self.log.takes(end == NORMAL_END):
             return
-        kind: Kind = "udp" if client.message_oriented else "tcp"
-        began, established, now = client.opened_at, client.established_at, log.engine.now
-        first = NOT_YET if server is None else server.first_at
-        tls, cipher = client.tls_parameters()
+        vc, server = self.vc, self.server
+        began = vc.opened_at
+        tls, cipher = vc.tls_parameters()
         values: dict[str, object] = {
-            "time": log.time(began),
-            "kind": kind,
-            "id": client.id,
-            "listener": client.listener.name if client.listener is not None else None,
-            "client": client.peer,
+            "listener": vc.listener.name if vc.listener is not None else None,
+            "client": vc.peer,
             "tls": tls,
             "cipher": cipher,
-            "sni": client.sni,
-            "alpn": client.alpn,
-            "certificate": client.certificate,
+            "sni": vc.sni,
+            "alpn": vc.alpn,
+            "certificate": vc.certificate,
             "plugin": self.plugin,
             "route": self.route,
             "upstream": self.upstream,
             "tried": self.tried,
-            "bytes_up": client.bytes_read,
-            "bytes_down": client.bytes_written,
-            "time_handshake": established - began if client.secure and client.open else None,
-            "time_first_byte": None if first == NOT_YET else first - began,
-            "time_total": now - began,
+            "bytes_up": vc.bytes_read,
+            "bytes_down": vc.bytes_written,
             "verdicts": self.verdicts,
-            "dropped": self.dropped,
-            "end": str(end),
-            "reason": reason or None,
-            "extra": self.extra,
         }
+        if vc.secure and vc.open:
+            values["time_handshake"] = vc.established_at - began
         if server is not None:
-            started, opened = server.started_at, server.established_at
-            begun = started != NOT_YET
-            values["server"] = server.name if begun else None
-            values["time_queue"] = (started if begun else now) - server.opened_at
-            values["time_connect"] = None if opened == NOT_YET else opened - started
-        log.write(log.pattern(kind).line(values))
+            values |= _times(server, began, self.log.engine.now)
+            if server.started_at != NOT_YET:
+                values["server"] = server.name
+        self._write(end, reason, values)
 
     def _ending(self) -> tuple[End, str]:
         """Return how the connection has ended, and why in words."""
-        if self._end is not None:
-            return self._end, self._reason
-        broken, client = self._broken, self.client
+        broken, vc, server = self._broken, self.vc, self.server
         if broken is not None:
-            return End(_cause_of(broken, By.CLIENT, By.CLIENT_TIMEOUT), self.phase()), str(broken)
-        if self._expired_at >= client.moved_at and not client.message_oriented:
-            return End(By.CLIENT_TIMEOUT, self.phase()), "connection timed out"
-        server = self.server
-        if server is not None and server.error is not None:
-            by = _cause_of(server.error, By.SERVER, By.SERVER_TIMEOUT)
-            return End(by, self.phase()), str(server.error)
-        error = client.error
-        if client.excess:
-            return End(By.POLICY, Phase.HANDSHAKE), "the client has max_per_client connections"
-        if error is not None:  # closed with a reset
-            by = By.POLICY if isinstance(error, OSError) else By.INTERNAL
-            return End(_cause_of(error, by, by), self.phase()), str(error)
-        return NORMAL_END, ""
+            self.note(cause_of(broken, "C", "c"), broken)
+        elif self._expired_at >= vc.moved_at and not vc.message_oriented:
+            self.note("c", "connection timed out")
+        elif server is not None and server.error is not None:
+            self.note(cause_of(server.error, "S", "s"), server.error)
+        elif vc.excess:
+            self.note("P", "the client has max_per_client connections", "H")
+        elif vc.error is not None:  # closed with a reset
+            by: ByLetter = "P" if isinstance(vc.error, OSError) else "I"
+            self.note(cause_of(vc.error, by, by), vc.error)
+        return self._end or NORMAL_END, self._reason
 
 
-def _cause_of(error: Exception, by: By, timeout: By) -> By:
+class LegRecord(_Record):
+    """The record of a connection that the proxy has opened for another, or for itself: to a
+    mirror, or to a target of a relay. Its bytes are those to and from that server."""
+
+    __slots__ = ("_by", "_listener", "_parent", "_server")
+
+    def __init__(
+        self,
+        log: AccessLog,
+        vc: NetVConnection,
+        server: str,
+        *,
+        listener: str,
+        parent: str = "",
+        mirror: bool = False,
+    ) -> None:
+        """Make it, when the connection is requested.
+
+        Args:
+            log: the access log of the listener.
+            vc: the connection.
+            server: the name of the server.
+            listener: the name of the listener.
+            parent: the id of the client's connection; "": there is none.
+            mirror: whether it is a mirror's, so that all its failures are those of a mirror.
+        """
+        super().__init__(log, vc)
+        self._by: ByLetter = "M" if mirror else "S"
+        self._listener = listener
+        self._parent = parent
+        self._server = server
+
+    def phase(self) -> Phase:
+        """Return the phase that the connection is in."""
+        return Phase.DATA if self.vc.open else Phase.CONNECTING
+
+    def closed(self) -> None:
+        """Write the record: the connection is being closed."""
+        end, reason = self._ending()
+        if not self.log.takes(end == NORMAL_END):
+            return
+        vc = self.vc
+        values: dict[str, object] = {
+            "parent": self._parent or None,
+            "listener": self._listener,
+            "server": self._server,
+            "bytes_up": vc.bytes_written,
+            "bytes_down": vc.bytes_read,
+            **_times(vc, vc.opened_at, self.log.engine.now),
+        }
+        self._write(end, reason, values)
+
+    def _ending(self) -> tuple[End, str]:
+        error = self._broken or self.vc.error
+        if error is not None:
+            self.note(cause_of(error, self._by, self._by), error)
+        return self._end or NORMAL_END, self._reason
+
+
+def cause_of(error: Exception, by: ByLetter, timeout: ByLetter) -> ByLetter:
     """Return what an error of a connection stands for: `by`, or for a timeout `timeout`."""
-    if isinstance(error, Exhausted | MemoryError):
-        return By.RESOURCE
+    if isinstance(error, Exhausted | NoRoom | MemoryError):
+        return "R"
     return timeout if isinstance(error, TimeoutError) else by
+
+
+def finish(engine: Engine) -> None:
+    """Write the records of all connections that are still open: the proxy has been stopped."""
+    for vc in list(engine.vcs):
+        if vc.record is not None and not vc.closed:
+            vc.record.note("K", "the proxy was stopped")
+            vc.record.closed()
+            vc.record = None
+
+
+def _times(server: NetVConnection, began: float, now: float) -> dict[str, object]:
+    """Return how long each step to a server has taken, as far as it came. `began`: when the session
+    began."""
+    started, opened, first = server.started_at, server.established_at, server.first_at
+    return {
+        "time_queue": (now if started == NOT_YET else started) - server.opened_at,
+        "time_connect": None if opened == NOT_YET else opened - started,
+        "time_first_byte": None if first == NOT_YET else first - began,
+    }

@@ -5,11 +5,20 @@ It is implemented by vcproxy/access_log/record.py. Tested in tests/access_log/te
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Literal, Protocol, TypeAlias
+
+ByLetter: TypeAlias = Literal["-", "C", "S", "c", "s", "P", "L", "R", "I", "K", "V", "M", "G"]
+"""What ends a connection: see `vcproxy.access_log.ending.By`."""
+
+PhaseLetter: TypeAlias = Literal["-", "H", "R", "V", "Q", "C", "W", "D", "L"]
+"""In which phase: see `vcproxy.access_log.ending.Phase`."""
 
 
 class ConnectionRecord(Protocol):
-    """Follows an accepted connection, and writes its record in the access log at the end."""
+    """Follows a connection, and writes its record in the access log at the end."""
+
+    dropped: int | None
+    """Messages that were dropped for this peer; None: none can be."""
 
     def broke(self, error: Exception) -> None:
         """Called when the connection has broken, with the reason."""
@@ -17,9 +26,9 @@ class ConnectionRecord(Protocol):
     def expired(self) -> None:
         """Called when a timeout of the connection is delivered."""
 
-    def note(self, by: Any, reason: object = "", phase: Any = None) -> None:
-        """Called with what is about to end the connection: a By, the reason, and a Phase; None: the
-        present one."""
+    def note(self, by: ByLetter, reason: object = "", phase: PhaseLetter | None = None) -> None:
+        """Called with what is about to end the connection. Only the first note counts. `phase`:
+        None: the present one."""
 
     def closed(self) -> None:
         """Called when the connection is closed, with its session and its port still there."""

@@ -27,6 +27,10 @@ class Exhausted(OSError):
     """The system has no file descriptor for a connection."""
 
 
+class NoRoom(ConnectionError):
+    """There is no room in a queue."""
+
+
 class TlsError(ConnectionError):
     """TLS has failed, in the handshake or later; the text is the reason in plain words."""
 

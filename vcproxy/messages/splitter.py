@@ -167,6 +167,8 @@ class Splitter(Session):
             connection = SharedConnection(self.engine, service, rules)
             connection.start()
         connection.requesters[self.ticket] = None
+        if self.record is not None and service.upstream is not None:
+            self.record.upstream = service.upstream.name
         self._connection = connection
         return connection
 
@@ -215,6 +217,11 @@ class Splitter(Session):
         self._delayed = None
         self.answers.send(verdict.answer)
         self.count(verdict.counter)
+        record = self.record
+        if record is not None:
+            record.verdict(type(verdict).__name__.lower())
+            if not verdict.keep:
+                record.note("V", "a request was rejected", "V")
         return None if verdict.keep else self.CLOSED
 
     def _wait_for_room(self, connection: SharedConnection) -> None:
@@ -227,6 +234,8 @@ class Splitter(Session):
         fault = self._messages.fault
         if fault is not None:
             self.count(fault.name.lower())
+            if self.record is not None:
+                self.record.note("V", fault.value, "V")
             self.log(f"{fault.value}; no further input is read")
         return self.ENDED if self._requests else self.CLOSED
 
@@ -243,6 +252,8 @@ class Splitter(Session):
         self.answers.send(self._messages.framing.encode(part.data) or EMPTY)
         if self.answers.reader.avail > self.backlog:
             self.count("slow")
+            if self.record is not None:
+                self.record.note("G", "the client does not read its answers")
             self.log("closed: the client does not read its answers")
             self.close(ConnectionError("the client does not read its answers"))
             return self.CLOSED
@@ -254,6 +265,8 @@ class Splitter(Session):
         answer = self.unanswered(unanswered.request.message, unanswered.why)
         if answer is None:
             self.log(f"closed: its request is not answered: {unanswered.why}")
+            if self.record is not None:
+                self.record.note("S", unanswered.why)
             return self.CLOSED
         self.answers.send(self._messages.framing.encode(answer))
         return self._answered(unanswered.request)

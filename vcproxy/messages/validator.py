@@ -88,6 +88,8 @@ class Validator(Session):
         self._delayed: Reject | Resend | None = None  # sent after earlier replies
         self._pending_replies = 0
         self._stall_timer: StallTimer | None = None  # of the server, after the client has failed
+        if self.record is not None:
+            self.record.validating = True
 
     # -- for authors -------------------------------------------------------------------------
 
@@ -143,6 +145,8 @@ class Validator(Session):
         fault = None if error is not None else self._messages.fault
         if fault is not None:
             self.count(fault.name.lower())
+            if self.record is not None:
+                self.record.note("V", fault.value, "V")
             self.log(f"{fault.value}; no further input is read")
         return self._after_last()
 
@@ -152,6 +156,9 @@ class Validator(Session):
     # -- verdicts ----------------------------------------------------------------------------
 
     def _apply(self, message: bytes, verdict: Verdict) -> State | None:
+        record = self.client.record
+        if record is not None and not isinstance(verdict, Defer):
+            self._note_verdict(verdict)
         if isinstance(verdict, Accept):
             return self._accept(message, verdict)
         if isinstance(verdict, Reject | Resend):
@@ -171,6 +178,14 @@ class Validator(Session):
         raise TypeError(
             f"{self.name}: the verdict was {verdict!r}: it must be Accept, Reject, Resend or Defer"
         )
+
+    def _note_verdict(self, verdict: Verdict) -> None:
+        """Count a verdict in the record of the access log; one that ends the session is its end."""
+        record = self.record
+        assert record is not None
+        record.verdict(type(verdict).__name__.lower())
+        if isinstance(verdict, Reject) and not verdict.keep:
+            record.note("V", "a message was rejected", "V")
 
     def _accept(self, message: bytes, verdict: Accept) -> State | None:
         self.count("accepted")

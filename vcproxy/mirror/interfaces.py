@@ -28,6 +28,7 @@ class MirrorSettings(Protocol):
     """What one client's tunnel and mirrors use of their session. See Mirroring."""
 
     name: str
+    client: NetVConnection
     service: Service
     framing: Framing
 

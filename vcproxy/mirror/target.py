@@ -88,6 +88,17 @@ class MirrorTarget(Machine):
         self.vc = self.engine.connect(
             self, server.address, tls=server.tls, timeout=settings.service.connect_s
         )
+        if settings.service.access_log is not None:
+            from vcproxy.access_log.record import LegRecord  # most mirrors have no access log
+
+            self.vc.record = LegRecord(
+                settings.service.access_log,
+                self.vc,
+                server.name,
+                listener=settings.service.name,
+                parent=settings.client.id,
+                mirror=True,
+            )
         self._incoming = InputStream(self, self.vc, settings.framing)
         self._tunnel.add_sink(self.vc, watch=False, lag=settings.lag)
 
@@ -240,6 +251,10 @@ class MirrorTarget(Machine):
         if comparison is not None and comparison.incomplete:
             self._count("not_compared")
         self._incoming.close()
+        if self.vc.record is not None:
+            self.vc.record.dropped = done.dropped.messages
+            if done.reason is Reason.LAGGED:
+                self.vc.record.note("G", why)
         self.vc.do_io_close(error)
         self._count("lost" if why else "followed")
         if done.dropped.messages:

@@ -281,6 +281,13 @@ class Relay(Program):
 
     def _connected(self, up: Reconnected) -> None:
         link = up.connection
+        if self.service.access_log is not None:
+            from vcproxy.access_log.record import LegRecord  # most relays have no access log
+
+            name = self.service.name
+            up.vc.record = LegRecord(
+                self.service.access_log, up.vc, str(link.target), listener=name
+            )
         if link is self._source:
             self._add_producer(up.vc)
         else:
@@ -328,6 +335,8 @@ class Relay(Program):
     def _refuse(self, vc: NetVConnection, why: str) -> None:
         self.counts["refused"] += 1
         self._log("warning", vc.name, f"producer refused: {why}")
+        if vc.record is not None:
+            vc.record.note("P", why)
         vc.do_io_close(ConnectionRefusedError(why))
 
     def _add_producer(self, vc: NetVConnection) -> None:
@@ -355,6 +364,10 @@ class Relay(Program):
         level: Level = "warning" if done.reason is Reason.FRAMING else "info"
         self._log(level, vc.name, f"producer closed: {why}; {rounded_size(done.received)} received")
         error = None if done.reason is Reason.EOS else done.error
+        if vc.record is not None:
+            vc.record.dropped = vc.missed
+            if done.reason is Reason.FRAMING:
+                vc.record.note("C", why)
         self._close(vc, self._source, why, error=error)
         successor, self._successor = self._successor, None
         if successor is not None and not successor.closed:
@@ -387,6 +400,12 @@ class Relay(Program):
             vc.name,
             f"sink closed: {why}; {rounded_size(sent)} sent{dropped}; {self._sinks}",
         )
+        if vc.record is not None:
+            vc.record.dropped = done.dropped.messages
+            if done.reason is Reason.LAGGED:
+                vc.record.note("G", why)
+            elif done.reason is Reason.UNEXPECTED_DATA:
+                vc.record.note("C", why)
         self._close(vc, link, why, error=done.error, undelivered=done.undelivered)
 
     def _log(self, level: Level, peer: str, what: str) -> None:

@@ -73,6 +73,8 @@ class Forwarder(Session):
             self.connect_first()
         else:
             self.count("refused")
+            if self.record is not None:
+                self.record.note("P", "refused by the plugin")
             self.answer(refusal)
             self.engine.schedule(self, REFUSED, None)
 

@@ -300,9 +300,7 @@ class Session(Machine):
         """Close both sides with a reset after an error of the plugin; log the machine's history."""
         self.count("failed")
         if self.record is not None:
-            from vcproxy.access_log.ending import By
-
-            self.record.note(By.INTERNAL, why)
+            self.record.note("I", why)
         history = "\n".join(map(str, self.history()))
         plugin = type(self).__qualname__
         self.engine.log("error", f"{plugin} {self!r} failed; it is closed: {why}\n{history}")

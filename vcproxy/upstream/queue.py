@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.continuation import Continuation
+from vcproxy.engine.failures import NoRoom
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.units import show_duration
 
@@ -24,7 +25,7 @@ TIMED_OUT = "TIMED_OUT"
 """Tag: the first connection may have waited for too long."""
 
 
-class QueueFull(ConnectionError):
+class QueueFull(NoRoom):
     """No server has room, and the queue is full."""
 
 
