@@ -7,6 +7,7 @@ tests/e2e/test_http_control.py.
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vcproxy.app.control_sockets import ControlSockets
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from vcproxy.app.log import LineLog
     from vcproxy.config.loader import Configuration
     from vcproxy.control.controlled import Controlled
+    from vcproxy.control.dashboard.dashboard import Dashboard
     from vcproxy.control.web.web_server import WebServer
     from vcproxy.drivers.epoll.driver import EpollDriver
+    from vcproxy.engine.address import Address
 
 
 class HttpControl:
@@ -34,6 +37,7 @@ class HttpControl:
         self.sockets = ControlSockets("control.http", configuration.file, log)
         self._token: ControlToken | None = None
         self._servers: list[WebServer] = []
+        self._dashboard: Dashboard | None = None
 
     def bind(self) -> None:
         """See ControlDoor."""
@@ -49,13 +53,21 @@ class HttpControl:
 
     def open(self, driver: EpollDriver) -> None:
         """See ControlDoor."""
+        import secrets
+
+        from vcproxy.control.dashboard.dashboard import Dashboard
         from vcproxy.control.http_door import HttpDoor
 
         token = "" if self._token is None else self._token.text
         hosts = self._configuration.settings.control.hosts
         door = HttpDoor(self._proxy, token=token, hosts=hosts)
+        url = next((_url(each) for each in self.sockets.listening if each.scheme != "unix"), "")
+        secret = partial(secrets.token_urlsafe, 32)
+        self._dashboard = Dashboard(driver.engine, self._proxy, door.command, secret, url)
+        entrance = self._dashboard.entrance(door.allowed)
         for unix in (True, False):
-            server = door.server(driver.engine, unix=unix)
+            pages = () if unix else self._dashboard.routes()
+            server = door.server(driver.engine, entrance, *pages, unix=unix)
             self._servers.append(server)
             for address, sock in self.sockets.listening.items():
                 if (address.scheme == "unix") == unix:
@@ -63,6 +75,8 @@ class HttpControl:
 
     def finish(self) -> None:
         """See ControlDoor."""
+        if self._dashboard is not None:
+            self._dashboard.close()
         for server in self._servers:
             server.finish()
 
@@ -71,3 +85,9 @@ class HttpControl:
         self.sockets.close()
         if self._token is not None:
             self._token.close()
+
+
+def _url(address: Address) -> str:
+    """Return an address as browsers write it, without a path."""
+    scheme = "https" if address.secure else "http"
+    return f"{scheme}://{address.text.partition('://')[2]}"

@@ -40,15 +40,19 @@ class HttpDoor:
         self._token = token
         self._hosts = frozenset(hosts)
 
-    def server(self, engine: Engine, *, unix: bool) -> WebServer:
-        """Return the server for its Unix sockets, or that for its other addresses."""
-        return WebServer(engine, "control (HTTP)", self.routes(), guard=self.same_site, unix=unix)
+    def server(self, engine: Engine, *more: WebRoute, unix: bool) -> WebServer:
+        """Return the server for its Unix sockets, or that for its other addresses.
+
+        `more`: routes that go before its own.
+        """
+        routes = [*more, *self.routes()]
+        return WebServer(engine, "control (HTTP)", routes, guard=self.same_site, unix=unix)
 
     def routes(self) -> list[WebRoute]:
         """Return what it answers."""
         return [
             WebRoute("GET", "/v1/help", self._help, self.allowed),
-            WebRoute("POST", "/v1/*", self._command, self.allowed),
+            WebRoute("POST", "/v1/*", self.command, self.allowed),
         ]
 
     def same_site(self, request: WebRequest) -> Refusal | None:
@@ -65,7 +69,8 @@ class HttpDoor:
         commands = {name: {"changes": each.changes} for name, each in COMMANDS.items()}
         reply.send(200, json.dumps({"commands": commands}, indent=1).encode() + b"\n")
 
-    def _command(self, request: WebRequest, reply: WebReply) -> None:
+    def command(self, request: WebRequest, reply: WebReply) -> None:
+        """Carry out the command that stands for the `*` of the route. A Handler."""
         name = request.rest.upper().replace("-", "_")
         command = COMMANDS.get(name)
         if command is None:
