@@ -24,6 +24,15 @@ def test_an_entry_of_each_level(level: str, priority: int) -> None:
     )
 
 
+def test_a_record_of_an_access_log() -> None:
+    head = b"<30>1 2026-11-30T07:34:56.250000Z proxy.example vcproxy 4711 access - "
+    assert FORM.record(b'{"end":"--"}\n', AT) == head + b'{"end":"--"}'
+    assert FORM.record("ü\n".encode(), AT) == head + b"\xef\xbb\xbf\xc3\xbc"
+    long = FORM.record(b"x" * 10_000 + b"\n", AT)
+    assert len(long) == LARGEST
+    assert long.endswith(b"x ...")
+
+
 def test_a_facility_and_a_host_without_a_name() -> None:
     form = SyslogFormat("local7", "", 1)
     assert form.message("info", "a", None, AT).startswith("<190>1 2026-11-30T07:34:56.250000Z - v")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Certificates, Starter, Tools
-from tests.e2e.running import ECHO, eventually, free_port
+from tests.e2e.running import ECHO, all_of, eventually, free_port
 
 CONFIGURATION = """
 global(workDirectory="{folder}" defaultNetstreamDriverCAFile="{ca}"
@@ -23,7 +24,7 @@ input(type="imtcp" address="127.0.0.1" port="{tls}" streamDriver.name="ossl" str
       streamDriver.authMode="anon")
 input(type="imuxsock" socket="{folder}/log.sock" useSpecialParser="off" parseHostname="on")
 template(name="fields" type="string"
-         string="%syslogfacility-text%|%syslogseverity-text%|%protocol-version%|%hostname%|%app-name%|%procid%|%msg%\\n")
+         string="%syslogfacility-text%|%syslogseverity-text%|%protocol-version%|%hostname%|%app-name%|%procid%|%msg%|%msgid%\\n")
 action(type="omfile" file="{folder}/received" template="fields")
 """
 
@@ -104,4 +105,39 @@ def test_rsyslog_is_started_again(rsyslog: Rsyslog, proxy: Starter) -> None:
     running.wait_for("cannot send the log to syslog:tcp://.*: connection refused; its lines wait")
     rsyslog.start()
     eventually(lambda: len(rsyslog.received()) > count, "the lines that have waited")
+    running.stop()
+
+
+@pytest.mark.parametrize("kind", ["udp", "tcp", "tls", "unix"])
+def test_records_of_sessions_arrive(kind: str, rsyslog: Rsyslog, proxy: Starter) -> None:
+    place = (
+        f"unix:{rsyslog.unix}" if kind == "unix" else f"{kind}://127.0.0.1:{rsyslog.ports[kind]}"
+    )
+    ca = f"&ca={rsyslog.ca}" if kind == "tls" else ""
+    running = proxy(f'[access_log]\nfile = "syslog:{place}?facility=local3{ca}"\n' + ECHO)
+    with running.connect("echo") as client:
+        client.shutdown(socket.SHUT_WR)
+        assert all_of(client) == b""
+    eventually(lambda: bool(rsyslog.received()), "the record")
+    running.idle_descriptors += 1  # the connection to the log server, made with the first record
+    running.stop()
+    ((facility, level, _, _, name, pid, record, msgid),) = rsyslog.received()
+    assert (facility, level, name, pid) == ("local3", "info", "vcproxy", str(running.pid))
+    assert msgid == "access"
+    assert json.loads(record)["end"] == "--"
+
+
+def test_a_log_server_that_is_away_delays_no_session(rsyslog: Rsyslog, proxy: Starter) -> None:
+    port = rsyslog.ports["tcp"]
+    rsyslog.process.terminate()
+    rsyslog.process.wait()
+    running = proxy(f'[access_log]\nfile = "syslog:tcp://127.0.0.1:{port}"\n' + ECHO)
+    for _ in range(3):
+        with running.connect("echo") as client:
+            client.shutdown(socket.SHUT_WR)
+            assert all_of(client) == b""
+    running.wait_for("cannot send the access log to syslog:tcp://.*: connection refused; its line")
+    rsyslog.start()
+    eventually(lambda: len(rsyslog.received()) == 3, "the records that have waited")
+    running.idle_descriptors += 1  # the connection to the log server
     running.stop()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.app.line_file import LineFile
 from vcproxy.app.line_writer import LineWriter
+from vcproxy.config.log_target import SyslogServer
 from vcproxy.config.tables.access_log import STDERR
 
 if TYPE_CHECKING:
@@ -102,4 +103,12 @@ class AccessTargets:
                 self._log("error", f"{text}; its lines are dropped and counted")
 
             return LineWriter(LineFile(target, broken), report=report, limit=QUEUE, every_s=EVERY_S)
-        raise NotImplementedError
+        assert isinstance(target, SyslogServer)
+        from vcproxy.app.syslog_records import SyslogRecords  # imports ssl
+
+        def unreachable(reason: str) -> None:
+            text = f"cannot send the access log to {target}: {reason}; its lines wait, and are "
+            self._log("error", f"{text}dropped and counted when there are too many")
+
+        sender = SyslogRecords(target, unreachable)
+        return LineWriter(sender, report=report, limit=QUEUE, every_s=EVERY_S)

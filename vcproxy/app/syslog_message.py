@@ -1,4 +1,7 @@
-"""The log as messages of syslog (RFC 5424). Nothing here does I/O."""
+"""The log and access logs as messages of syslog (RFC 5424). Nothing here does I/O.
+
+Tested in tests/app/test_syslog_message.py.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ APPLICATION = "vcproxy"
 LARGEST = 8096
 """The most bytes of a message: rsyslog's default; it makes two messages of a longer one."""
 
-_CUT = " ..."
+_CUT = b" ..."
 
 
 class SyslogFormat:
@@ -29,7 +32,7 @@ class SyslogFormat:
         """Make it. `host`: the name of this host; `pid`: the number of this process."""
         self._facility = FACILITIES.index(facility)
         visible = "".join(c for c in host if "!" <= c <= "~")[:255]
-        self._middle = f"{visible or '-'} {APPLICATION} {pid} - -"
+        self._middle = f"{visible or '-'} {APPLICATION} {pid} "
 
     def message(self, level: Level, text: str, error: Exception | None, at: float) -> str:
         """Return the message of an entry, made at a time in seconds since 1970.
@@ -37,16 +40,33 @@ class SyslogFormat:
         A text that is not ASCII begins with a BOM, which marks UTF-8 (RFC 5424, 6.4). A long text
         is cut.
         """
-        priority = 8 * self._facility + SEVERITIES[level]
-        time = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        head, text = f"<{priority}>1 {time} {self._middle} ", shown(text, error)
+        head, text = self._head(level, "-", at), shown(text, error)
         if not text.isascii():
             head += "\ufeff"
-        room = LARGEST - len(head.encode())
-        octets = text.encode(errors="backslashreplace")
-        if len(octets) > room:
-            text = octets[: room - len(_CUT)].decode(errors="ignore") + _CUT
-        return head + text
+        octets = cut(text.encode(errors="backslashreplace"), LARGEST - len(head.encode()))
+        return head + octets.decode()
+
+    def record(self, line: bytes, at: float) -> bytes:
+        """Return the message of a record of an access log, which ends with a newline.
+
+        Its MSGID is "access". The level is info, whatever the record reports.
+        """
+        head = self._head("info", "access", at).encode()
+        if not line.isascii():
+            head += b"\xef\xbb\xbf"
+        return head + cut(line.rstrip(b"\n"), LARGEST - len(head))
+
+    def _head(self, level: Level, msgid: str, at: float) -> str:
+        priority = 8 * self._facility + SEVERITIES[level]
+        time = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return f"<{priority}>1 {time} {self._middle}{msgid} - "
+
+
+def cut(text: bytes, room: int) -> bytes:
+    """Return a text in UTF-8, cut to so many bytes if it is longer."""
+    if len(text) <= room:
+        return text
+    return text[: room - len(_CUT)].decode(errors="ignore").encode() + _CUT
 
 
 def frame(message: bytes) -> bytes:
