@@ -61,9 +61,9 @@ class HttpControl:
         token = "" if self._token is None else self._token.text
         hosts = self._configuration.settings.control.hosts
         door = HttpDoor(self._proxy, token=token, hosts=hosts)
-        url = next((_url(each) for each in self.sockets.listening if each.scheme != "unix"), "")
+        sites = [_site(each) for each in self.sockets.listening if each.scheme != "unix"]
         secret = partial(secrets.token_urlsafe, 32)
-        self._dashboard = Dashboard(driver.engine, self._proxy, door.command, secret, url)
+        self._dashboard = Dashboard(driver.engine, self._proxy, door.command, secret, sites)
         entrance = self._dashboard.entrance(door.allowed)
         for unix in (True, False):
             pages = () if unix else self._dashboard.routes()
@@ -87,7 +87,7 @@ class HttpControl:
             self._token.close()
 
 
-def _url(address: Address) -> str:
+def _site(address: Address) -> str:
     """Return an address as browsers write it, without a path."""
     scheme = "https" if address.secure else "http"
     return f"{scheme}://{address.text.partition('://')[2]}"

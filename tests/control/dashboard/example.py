@@ -59,13 +59,15 @@ def server(upstream: str, name: str, **other: Any) -> dict[str, Any]:
         "upstream": upstream,
         "server": name,
         "state": "ready",
-        "reason": "",
         "weight": 1,
         "backup": False,
+        "up": 1,
+        "threads": 1,
+        "down": "",
         "connections": 0,
         "idle": 0,
         "failures": 0,
-        "ejected_for": 0.0,
+        "ejected": 0,
         "check": "up",
         "bytes_in": 0,
         "bytes_out": 0,
@@ -73,18 +75,23 @@ def server(upstream: str, name: str, **other: Any) -> dict[str, Any]:
     }
 
 
-def sink(listener: str, name: str, **other: Any) -> dict[str, Any]:
+def sink(tunnel: str, name: str, **other: Any) -> dict[str, Any]:
     """Return a row of `sinks`."""
     return {
         "worker": 0,
-        "listener": listener,
+        "thread": "net-0",
+        "tunnel": tunnel,
         "sink": name,
-        "state": "connected",
-        "policy": "drop_oldest",
+        "state": "up",
         "lag": 0,
-        "lag_limit": 1 << 20,
-        "dropped_messages": 0,
+        "max_lag": 1 << 20,
+        "on_lag": "drop_oldest",
         "sent": 0,
+        "dropped_messages": 0,
+        "dropped_bytes": 0,
+        "received": 0,
+        "reconnects": 0,
+        "required": False,
         **other,
     }
 
@@ -113,7 +120,8 @@ def busy(second: float) -> Sample:
 
     rows: Rows = {
         "process": [process(uptime=93784.0 + second)],
-        "memory": [{"worker": 0, "used": 41 << 20, "budget": 256 << 20, "rss": 97 << 20}],
+        "memory": [{"worker": 0, "thread": "net-0", "used": 41 << 20, "budget": 256 << 20,
+                    "resident": 97 << 20}],
         "listeners": [
             listener(
                 "web", "http_proxy", addresses=["tls://0.0.0.0:443", "tcp://0.0.0.0:80"], tls=True,
@@ -141,8 +149,8 @@ def busy(second: float) -> Sample:
                    bytes_in=total(13e6), bytes_out=total(1e6)),
             server("api", "tcp://10.0.1.2:8080", connections=28, idle=11,
                    bytes_in=total(10.2e6, 1), bytes_out=total(8e5)),
-            server("api", "tcp://10.0.1.3:8080", state="down", check="down",
-                   reason="connection refused", failures=7),
+            server("api", "tcp://10.0.1.3:8080", up=0, check="connection refused",
+                   down="its health check: connection refused", failures=7),
             server("api", "tcp://10.0.1.9:8080", backup=True),
             server("postgres", "tcp://10.0.2.1:5432", connections=38,
                    bytes_in=total(4.4e6, 2), bytes_out=total(3.1e5)),
@@ -168,21 +176,22 @@ def busy(second: float) -> Sample:
         "sinks": [
             sink("quotes", "tcp://10.0.3.1:9000", sent=total(6.4e5, 1), lag=4096),
             sink("quotes", "10.0.3.7:51820", sent=total(6.4e5, 1), lag=18 << 10),
-            sink("quotes", "10.0.3.9:40112", sent=total(2.9e5, 1), lag=912 << 10, state="late",
+            sink("quotes", "10.0.3.9:40112", sent=total(2.9e5, 1), lag=912 << 10, state="lags",
                  dropped_messages=total(14)),
         ],
         "mirrors": [
-            {"worker": 0, "listener": "orders", "mirror": "tcp://10.0.4.1:7000",
-             "state": "connected", "policy": "drop", "lag": 0, "lag_limit": 256 << 10,
-             "dropped_messages": 0, "sent": total(2.2e4, 3)},
+            {"worker": 0, "listener": "orders", "mirror": "tcp://10.0.4.1:7000", "open": 12,
+             "lag": 0, "followed": total(2), "lost": 0, "dropped": 0, "differences": 3,
+             "not_compared": 0},
         ],
-        "tls": [{"worker": 0, "name": "shop.example", "days_left": 9.4}],
+        "tls": [{"worker": 0, "context": "web", "subject": "shop.example",
+                 "names": ["shop.example", "*.shop.example"], "days_left": 9.4}],
         "errors": [
             {"worker": 0, "at": 1796000000.0 + 40, "listener": "web", "client": "203.0.113.9:51002",
-             "reason": "400: a space before the colon of a field",
-             "excerpt": "GET / HTTP/1.1\\r\\nHost : shop.example", "mark": 20},
+             "reason": "a space before the colon of a field",
+             "text": "GET / HTTP/1.1\\r\\nHost : shop.example", "mark": 20},
             {"worker": 0, "at": 1796000000.0, "listener": "web", "client": "203.0.113.77:40110",
-             "reason": "431: a field is longer than 16 KiB", "excerpt": "", "mark": 0},
+             "reason": "a field is longer than 16 KiB", "text": "", "mark": None},
         ],
     }  # fmt: skip
     return Sample(second, rows)

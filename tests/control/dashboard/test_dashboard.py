@@ -43,14 +43,15 @@ class AskedProxy(ProxyDouble):
 class Site:
     """A dashboard at two addresses, and its browsers."""
 
-    def __init__(self, url: str = "http://127.0.0.1:8421") -> None:
+    def __init__(self, *, tcp: bool = True) -> None:
         self.sim = Simulation(seed=5)
         self.proxy = AskedProxy()
         driver = self.sim.driver("control")
         door = HttpDoor(self.proxy, token="a-token-of-32-characters-as-made")
+        sites = ["http://127.0.0.1:8421"] if tcp else []
         secrets = (f"secret-{number}" for number in count(1))
         self.dashboard = Dashboard(
-            driver.engine, self.proxy, door.command, lambda: next(secrets), url
+            driver.engine, self.proxy, door.command, lambda: next(secrets), sites
         )
         for address in (UNIX, TCP):
             unix = address is UNIX
@@ -69,9 +70,8 @@ class Site:
 
     def address(self) -> str:
         """Return the path of a new address with a token, as `vcproxy ctl dashboard` gets it."""
-        value = answer(self.send("POST /v1/dashboard", to=UNIX))["url"]
-        assert isinstance(value, str)
-        return value.removeprefix("http://127.0.0.1:8421")
+        [value] = answer(self.send("POST /v1/dashboard", to=UNIX))["addresses"]
+        return str(value).removeprefix("http://127.0.0.1:8421")
 
     def cookie(self) -> str:
         """Sign in; return the field that a browser sends from then on."""
@@ -124,7 +124,7 @@ def test_a_token_is_given_to_who_may_command_only() -> None:
 
 
 def test_without_an_address_of_tcp_there_is_none_for_a_browser() -> None:
-    refused = Site(url="").send("POST /v1/dashboard", to=UNIX)
+    refused = Site(tcp=False).send("POST /v1/dashboard", to=UNIX)
     assert status(refused) == 409
     assert 'http = ["unix", "tcp://127.0.0.1:8421"]' in answer(refused)["error"]
 

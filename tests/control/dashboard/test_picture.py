@@ -100,17 +100,18 @@ def test_what_listeners_share_is_divided_by_what_they_move() -> None:
 def test_what_is_wrong_comes_first() -> None:
     drawn = picture(busy(59.0), busy(60.0))
     assert [each.level for each in drawn.problems] == ["bad", "warn", "warn"]
-    assert texts(drawn)[0] == "10.0.1.3:8080 of api is down: connection refused"
+    assert texts(drawn)[0] == "10.0.1.3:8080 of api is down: its health check: connection refused"
     assert drawn.problems[0].about == "server api tcp://10.0.1.3:8080"
     assert "the certificate of shop.example ends in 9 days" in texts(drawn)
 
 
 def test_a_server_that_is_down_for_one_worker_only() -> None:
-    rows = [server("api", "a", worker=1), server("api", "a", worker=2, state="ejected")]
+    down = "ejected after failed requests"
+    rows = [server("api", "a", worker=1), server("api", "a", worker=2, up=0, down=down)]
     drawn = shown(servers=[rows])
     assert (node(drawn, "server api a").level, texts(drawn)) == (
         "warn",
-        ["a of api is ejected for 1 of 2 workers"],
+        ["a of api is down for 1 of 2 net threads: ejected after failed requests"],
     )
 
 
@@ -124,9 +125,9 @@ def test_what_an_operator_has_taken_out_is_no_problem() -> None:
 
 
 def test_a_sink_that_is_late() -> None:
-    drawn = shown(sinks=[[sink("quotes", "s", lag=900 << 10, state="late")]])
+    drawn = shown(sinks=[[sink("quotes", "s", lag=900 << 10, state="lags")]])
     late = node(drawn, "sink quotes s")
-    assert (late.level, texts(drawn)) == ("warn", ["the sink s of quotes is late"])
+    assert (late.level, texts(drawn)) == ("warn", ["the sink s of quotes lags"])
     assert late.meter is not None
     assert (late.meter.value, late.meter.limit) == (900 << 10, 1 << 20)
 
@@ -147,7 +148,7 @@ def test_many_sinks_are_one_node_but_for_the_worst_and_busiest() -> None:
 
 
 def test_many_problems_are_counted() -> None:
-    rows = [server("api", f"s{number}", state="down") for number in range(20)]
+    rows = [server("api", f"s{number}", up=0) for number in range(20)]
     drawn = shown(servers=[rows])
     assert len(drawn.problems) == MOST_PROBLEMS
     assert texts(drawn)[-1] == f"{20 - MOST_PROBLEMS + 1} more"

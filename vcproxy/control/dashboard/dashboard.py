@@ -9,7 +9,7 @@
 
 All but the first needs the cookie. The way to a token is the control itself:
 
-    POST /v1/dashboard               {"url": address with a new token}
+    POST /v1/dashboard               {"addresses": [those that let a browser in]}
 
 Tested in tests/control/dashboard/test_dashboard.py.
 """
@@ -17,7 +17,7 @@ Tested in tests/control/dashboard/test_dashboard.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import resources
 from typing import TYPE_CHECKING, Final
@@ -92,7 +92,7 @@ class Dashboard:
         proxy: Controlled,
         command: Handler,
         make_secret: Callable[[], str],
-        url: str,
+        sites: Sequence[str],
     ) -> None:
         """Without pages.
 
@@ -101,9 +101,9 @@ class Dashboard:
             proxy: what is shown and changed.
             command: carries out the command that stands for the `*` of a route.
             make_secret: see SignIn.
-            url: where browsers reach the server, without a path; "": nowhere.
+            sites: where browsers reach the server, as "http://127.0.0.1:8421".
         """
-        self._url = url
+        self._sites = list(sites)
         self._proxy = proxy
         self._command = command
         self._sign_in = SignIn(make_secret, lambda: engine.now)
@@ -158,11 +158,12 @@ class Dashboard:
     # -- handlers --------------------------------------------------------------------------------
 
     def _entrance(self, request: WebRequest, reply: WebReply) -> None:
-        if not self._url:
+        if not self._sites:
             reply.error(409, NO_ADDRESS)
             return
-        url = f"{self._url}{PATH}enter?token={self._sign_in.token()}"
-        reply.send(200, json.dumps({"url": url}).encode() + b"\n")
+        path = f"{PATH}enter?token={self._sign_in.token()}"
+        addresses = [site + path for site in self._sites]
+        reply.send(200, json.dumps({"addresses": addresses}).encode() + b"\n")
 
     def _enter(self, request: WebRequest, reply: WebReply) -> None:
         cookie = self._sign_in.exchange(request.query.get("token", ""))

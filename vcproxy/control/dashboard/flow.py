@@ -20,8 +20,13 @@ MOST_STATES = 4
 def plugin_nodes(now: Sample, rates: Rates, listeners: Sequence[Node]) -> list[Node]:
     """Return a node for the plugin of each listener."""
     nodes = []
+    names = {listener.name for listener in listeners}
     for listener in listeners:
         name = listener.name
+        owner = name.rpartition(".")[0]
+        if owner in names:  # where the subscribers of a relay connect: they are its sinks
+            listener.row = owner
+            continue
         plugin = next(str(value) for label, value, _ in listener.facts if label == "plugin")
         listener.row = name
         flows = [row for row in now.of("flows") if row["listener"] == name]
@@ -66,9 +71,9 @@ def _states(now: Sample, listener: str) -> list[tuple[str, int]]:
 
 def _splits(now: Sample, listener: str) -> Iterator[Figure]:
     for column, label in (
-        ("open_requests", "open requests"),
+        ("open", "open requests"),
         ("waiting_sources", "sources that wait"),
-        ("orphans", "orphaned replies"),
+        ("orphans", "requests without a client"),
     ):
         total = now.sums("splits", ("listener",), (column,)).get((listener,))
         if total is not None:

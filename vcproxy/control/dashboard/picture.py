@@ -141,6 +141,6 @@ def _refusal(row: Row) -> dict[str, Any]:
         "listener": row["listener"],
         "client": row["client"],
         "reason": row["reason"],
-        "excerpt": row["excerpt"],
+        "text": row["text"],
         "mark": row["mark"],
     }

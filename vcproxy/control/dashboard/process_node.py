@@ -73,12 +73,15 @@ def _threads(rows: object) -> list[Figure]:
 
 def _memory(now: Sample) -> list[Figure]:
     found: list[Figure] = []
-    for row in now.of("memory"):
-        where = f" of worker {row['worker']}" if row["worker"] else ""
+    key = ("worker",)
+    budget = now.sums("memory", key, ("budget",))
+    resident = now.sums("memory", key, ("resident",))
+    for name, used in now.sums("memory", key, ("used",)).items():
+        where = f" of worker {name[0]}" if name[0] else ""
         found += [
-            (f"buffers{where}", row["used"], "B"),
-            (f"limit of buffers{where}", row["budget"], "B"),
-            (f"resident memory{where}", row["rss"], "B"),
+            (f"buffers{where}", used, "B"),
+            (f"limit of buffers{where}", budget[name], "B"),
+            (f"resident memory{where}", resident[name], "B"),
         ]
     return found
 
@@ -104,7 +107,7 @@ def process_problems(now: Sample, rates: Rates) -> Iterator[tuple[Level, str]]:
             yield "warn", "buffers hold more than nine tenths of `memory`: reading will pause"
     seen = set()
     for row in now.of("tls"):
-        days, name = row["days_left"], row["name"]
+        days, name = row["days_left"], row["subject"] or row["context"]
         if days is not None and days < DAYS and name not in seen:
             seen.add(name)
             end = f"ends in {days:.0f} days" if days >= 0 else "has expired"

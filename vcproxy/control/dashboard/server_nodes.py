@@ -62,8 +62,8 @@ def _node(upstream: str, server: str, rows: Sequence[Row], moved: float, now: Sa
             ("connections", connections, ""),
             ("idle in the pool", idle, ""),
             ("health check", row["check"] or "none", ""),
-            ("failures in a row", max(each["failures"] or 0 for each in rows), ""),
-            ("ejected for another", max(each["ejected_for"] or 0.0 for each in rows) or None, "s"),
+            ("failures in a row", max(each["failures"] for each in rows), ""),
+            ("ejected for another", max(each["ejected"] for each in rows) or None, "s"),
         ],
         problem=problem,
         actions=[
@@ -81,13 +81,13 @@ def _judged(upstream: str, server: str, rows: Sequence[Row]) -> tuple[Level, str
     for state in ("maint", "drain"):
         if state in states:
             return "off", state, ""
-    down = [row for row in rows if row["state"] != "ready"]
-    if not down:
+    threads, up = sum(row["threads"] for row in rows), sum(row["up"] for row in rows)
+    if up >= threads:
         return "good", "", ""
-    state, why = down[0]["state"], down[0]["reason"]
-    where = "" if len(down) == len(rows) else f" for {len(down)} of {len(rows)} workers"
-    text = f"{brief(server)} of {upstream} is {state}{where}" + (f": {why}" if why else "")
-    return ("bad" if len(down) == len(rows) else "warn"), state, text
+    why = next((f": {row['down']}" for row in rows if row["down"]), "")
+    where = f" for {threads - up} of {threads} net threads" if up else ""
+    text = f"{brief(server)} of {upstream} is down{where}{why}"
+    return ("warn" if up else "bad"), "down", text
 
 
 def _set(upstream: str, server: str, state: str, about: str, *, sure: bool = False) -> Action:

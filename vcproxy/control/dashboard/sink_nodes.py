@@ -1,8 +1,12 @@
-"""sink_nodes: sinks of relays, and mirrors. Tested in tests/control/dashboard/test_picture.py."""
+"""sink_nodes: the sinks of relays, and mirrors.
+
+Tested in tests/control/dashboard/test_picture.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vcproxy.control.dashboard.nodes import Group, Level, Meter, Node, bounded, brief, worst
@@ -10,95 +14,130 @@ from vcproxy.control.dashboard.nodes import Group, Level, Meter, Node, bounded, 
 if TYPE_CHECKING:
     from vcproxy.control.dashboard.samples import Rates, Row, Sample
 
-KEY = ("listener", "sink")
-
 
 def sink_nodes(now: Sample, rates: Rates) -> list[Node]:
-    """Return a node for each sink of a relay and each mirror, by listener."""
-    return [
-        *_nodes("sinks", "sink", now, rates),
-        *_nodes("mirrors", "mirror", now, rates),
-    ]
+    """Return a node for each sink of a relay, and for each mirror, those of a listener in a group.
 
-
-def _nodes(question: str, kind: str, now: Sample, rates: Rates) -> list[Node]:
-    key = ("listener", kind)
-    found: dict[str, dict[str, list[Row]]] = {}
-    for row in now.of(question):
-        found.setdefault(row["listener"], {}).setdefault(row[kind], []).append(row)
-    sent = rates.of(question, key, "sent")
-    drops = rates.of(question, key, "dropped_messages")
+    Tunnels with several sinks that are no relays are left out: each session may have one.
+    """
+    listeners = {row["listener"] for row in now.of("listeners")}
+    sent = rates.of("sinks", ("tunnel", "sink"), "sent")
+    drops = rates.of("sinks", ("tunnel", "sink"), "dropped_messages")
     nodes: list[Node] = []
-    for listener, named in found.items():
+    for relay, sinks in _grouped(now, "sinks", "tunnel", "sink").items():
+        if relay in listeners or not listeners:
+            made = [
+                _sink(relay, name, rows, sent[(relay, name)], drops[(relay, name)])
+                for name, rows in sinks.items()
+            ]
+            nodes += _group("sinks", relay, made)
+    lost = rates.of("mirrors", ("listener", "mirror"), "lost", "dropped")
+    for listener, mirrors in _grouped(now, "mirrors", "listener", "mirror").items():
         made = [
-            _node(kind, listener, name, rows, sent[(listener, name)], drops[(listener, name)])
-            for name, rows in named.items()
+            _mirror(listener, name, rows, lost[(listener, name)]) for name, rows in mirrors.items()
         ]
-        behind = sum(node.level in ("warn", "bad") for node in made)
-        note = f"{len(made)} {kind}{'' if len(made) == 1 else 's'}"
-        note += f" · {behind} late or gone" if behind else " · all in time"
-        group = Group(f"{question} {listener}", f"{question} of {listener}", note)
-        for node in made:
-            node.group = group
-        nodes += bounded(made, lambda rest, group=group: _rest(kind, rest, group))  # type: ignore[misc]
+        nodes += _group("mirrors", listener, made)
     return nodes
 
 
-def _node(
-    kind: str, listener: str, name: str, rows: Sequence[Row], sent: float, dropping: float
-) -> Node:
-    row = rows[0]
-    lag = sum(each["lag"] for each in rows)
-    limit = sum(each["lag_limit"] or 0 for each in rows)
-    dropped = sum(each["dropped_messages"] for each in rows)
-    level, state, problem = _judged(kind, listener, name, rows, lag, dropping)
-    if level == "good" and not sent:
-        level = "idle"
+def _grouped(now: Sample, question: str, of: str, name: str) -> dict[str, dict[str, list[Row]]]:
+    found: dict[str, dict[str, list[Row]]] = {}
+    for row in now.of(question):
+        found.setdefault(row[of], {}).setdefault(row[name], []).append(row)
+    return found
+
+
+def _group(kind: str, listener: str, nodes: Sequence[Node]) -> list[Node]:
+    behind = sum(node.level in ("warn", "bad") for node in nodes)
+    note = f"{len(nodes)} · " + (f"{behind} late or gone" if behind else "all in time")
+    group = Group(f"{kind} {listener}", f"{kind} of {listener}", note)
+    for node in nodes:
+        node.group = group
+    rest: Callable[[Sequence[Node]], Node] = partial(_rest, kind, group)
+    return bounded(nodes, rest)
+
+
+def _sink(relay: str, name: str, rows: Sequence[Row], sent: float, dropping: float) -> Node:
+    lag, limit = sum(row["lag"] for row in rows), sum(row["max_lag"] or 0 for row in rows)
+    dropped, first = sum(row["dropped_messages"] for row in rows), rows[0]
+    level, state, problem = _judged(relay, name, rows, dropping)
     return Node(
-        id=f"{kind} {listener} {name}",
-        kind=kind,
+        id=f"sink {relay} {name}",
+        kind="sink",
         column=2,
         name=brief(name),
-        level=level,
+        level="idle" if level == "good" and not sent else level,
         state=state,
-        note=row["policy"],
+        note=first["on_lag"],
         rate=sent,
         figures=[("dropped", dropped, "")] if dropped else [],
         meter=Meter("lag", lag, limit, "B"),
         facts=[
             ("address", name, ""),
-            ("listener", listener, ""),
-            ("policy when late", row["policy"], ""),
+            ("relay", relay, ""),
+            ("when it lags", first["on_lag"], ""),
             ("lag", lag, "B"),
             ("lag allowed", limit or None, "B"),
             ("messages dropped", dropped, ""),
-            ("dropped", dropping, "/s"),
-            ("sent in all", sum(each["sent"] for each in rows), "B"),
+            ("messages dropped now", dropping, "/s"),
+            ("bytes dropped", sum(row["dropped_bytes"] for row in rows), "B"),
+            ("sent in all", sum(row["sent"] for row in rows), "B"),
+            ("connected again", sum(row["reconnects"] for row in rows), ""),
+            ("the others wait for it", "yes" if first["required"] else "no", ""),
         ],
         problem=problem,
     )
 
 
-def _judged(
-    kind: str, listener: str, name: str, rows: Sequence[Row], lag: int, dropping: float
-) -> tuple[Level, str, str]:
-    states = {row["state"] for row in rows}
+def _judged(relay: str, name: str, rows: Sequence[Row], dropping: float) -> tuple[Level, str, str]:
+    """Return the level, the state and the problem of a sink."""
+    states, which = {row["state"] for row in rows}, f"the sink {brief(name)} of {relay}"
     if "down" in states:
-        return "bad", "down", f"the {kind} {brief(name)} of {listener} is not connected"
+        return "bad", "down", f"{which} is not connected"
     if dropping:
-        lost = f"are dropped: {dropping:.1f} a second"
-        text = f"messages for the {kind} {brief(name)} of {listener} {lost}"
-        return "warn", "drops", text
-    if "late" in states:
-        return "warn", "late", f"the {kind} {brief(name)} of {listener} is late"
+        return "warn", "drops", f"messages for {which} are dropped: {dropping:.1f} a second"
+    if "lags" in states:
+        return "warn", "lags", f"{which} lags"
     return "good", "", ""
 
 
-def _rest(kind: str, nodes: Sequence[Node], group: Group) -> Node:
+def _mirror(listener: str, name: str, rows: Sequence[Row], losing: float) -> Node:
+    def whole(column: str) -> int:
+        return sum(row[column] for row in rows)
+
+    lag, level, problem = whole("lag"), "good" if whole("open") else "idle", ""
+    if losing:
+        level = "warn"
+        problem = f"the mirror {brief(name)} of {listener} loses {losing:.1f} copies a second"
+    return Node(
+        id=f"mirror {listener} {name}",
+        kind="mirror",
+        column=2,
+        name=brief(name),
+        level=level,  # type: ignore[arg-type]
+        state="drops" if losing else "",
+        figures=[("open", whole("open"), ""), ("differences", whole("differences"), "")],
+        meter=Meter("lag", lag, 0, "B"),
+        facts=[
+            ("address", name, ""),
+            ("listener", listener, ""),
+            ("conversations now", whole("open"), ""),
+            ("followed to their end", whole("followed"), ""),
+            ("left early", whole("lost"), ""),
+            ("messages dropped", whole("dropped"), ""),
+            ("replies that differed", whole("differences"), ""),
+            ("replies not compared", whole("not_compared"), ""),
+            ("lag", lag, "B"),
+        ],
+        problem=problem,
+    )
+
+
+def _rest(kind: str, group: Group, nodes: Sequence[Node]) -> Node:
     """Return one node for those that have no place of their own."""
     return Node(
         id=f"{group.id} others",
-        kind=f"{kind}s",
+        kind=kind,
         column=2,
         name=f"{len(nodes)} more",
         level=worst(node.level for node in nodes),

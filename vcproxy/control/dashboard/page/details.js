@@ -24,6 +24,7 @@ export class Details {
     this.glyph = glyph(node.level);
     this.title = html("span");
     this.note = html("p", "muted");
+    this.problem = html("p", "problem");
     this.spark = spark();
     this.highest = html("span");
     this.facts = html("dl");
@@ -34,10 +35,11 @@ export class Details {
     close.type = "button";
     close.setAttribute("aria-label", "Close the details");
     close.addEventListener("click", () => this.close());
-    const axis = html("p", "axis", html("span", "", `${KEPT / 60} minutes`), this.highest, html("span", "", "now"));
+    this.axis = html("p", "axis", html("span", "", `${KEPT / 60} minutes`), this.highest, html("span", "", "now"));
     this.actions = html("div", "actions", ...node.actions.map((action) => this.#button(action)));
     if (node.connections) this.actions.append(this.#rowsButton(node.connections));
-    this.#panel.replaceChildren(html("h2", "", this.glyph, this.title, close), this.note, this.spark, axis,
+    this.#panel.replaceChildren(html("h2", "", this.glyph, this.title, close), this.note, this.problem,
+      this.spark, this.axis,
       this.actions, this.result, this.facts, this.rows);
     this.#panel.hidden = false;
     this.#main.classList.add("open");
@@ -51,6 +53,9 @@ export class Details {
     setAttribute(this.glyph, "class", `glyph level-${node.level}`);
     setText(this.title, node.title ?? node.name);
     setText(this.note, [node.kind, node.state, node.note].filter(Boolean).join(" · "));
+    setText(this.problem, node.problem);
+    setAttribute(this.spark, "display", node.rate === null ? "none" : "inline");
+    setAttribute(this.axis, "class", node.rate === null ? "axis none" : "axis");
     drawSpark(this.spark, values, KEPT);
     setText(this.highest, `highest ${amount(Math.max(0, ...values), "B/s")}`);
     const texts = [["both directions", node.rate, "B/s"], ...node.facts].filter(([, value]) => value !== null && value !== "");

@@ -66,13 +66,16 @@ function showTotals(shown) {
 const problemElements = new Map();
 
 function showProblems(problems) {
+  const counts = new Map();
   const children = problems.map((problem) => {
-    const key = `${problem.about} ${problem.level}`;
+    const about = `${problem.about} ${problem.level}`;  // not its text: that has figures
+    counts.set(about, (counts.get(about) ?? 0) + 1);
+    const key = `${about} ${counts.get(about)}`;
     let element = problemElements.get(key);
     if (!element) {
       element = html("button", "", glyph(problem.level), html("span"));
       element.type = "button";
-      element.addEventListener("click", () => problem.about && choose(problem.about, true));
+      element.addEventListener("click", () => choose(problem.about, true));
       problemElements.set(key, element);
     }
     setAttribute(element, "class", `level-${problem.level}`);
@@ -96,7 +99,7 @@ function showRefusals(refusals) {
   list.dataset.shown = key;
   list.replaceChildren(...refusals.map((refusal) => html("div", "refusal",
     html("p", "", `${refusal.listener}: ${refusal.client}: ${refusal.reason}`),
-    ...(refusal.excerpt ? [html("pre", "", `${refusal.excerpt}\n${" ".repeat(refusal.mark)}^`)] : []))));
+    ...(refusal.text ? [html("pre", "", refusal.text + (refusal.mark === null ? "" : `\n${" ".repeat(refusal.mark)}^`))] : []))));
 }
 
 // -- choosing a card ------------------------------------------------------------------------------
