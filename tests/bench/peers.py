@@ -93,6 +93,13 @@ file = "$scratch/log"
 max_size = "0B"
 """
 
+ACCESS_LOG = """\
+
+[access_log]
+file = "$scratch/access.log"
+"""
+
+LOGGED = ("access-log-tcp",)
 UNRECORDED = ("bulk", "trips-50")
 RECORDED = (*UNRECORDED, "replay", "replay-bulk")
 FANS = ("fan-8", "fan-100")
@@ -122,6 +129,12 @@ def service(plugin: str, options: str) -> tuple[Peer, Peer]:
 def vcproxy_recording(name: str, only: tuple[str, ...]) -> Peer:
     ours = vcproxy(name, "false", only)
     return replace(ours, config=ours.config + RECORD)
+
+
+def vcproxy_logging(name: str) -> Peer:
+    """A proxy with an access log in JSON, in a file."""
+    ours = vcproxy(name, "true", LOGGED)
+    return replace(ours, config=ours.config + ACCESS_LOG)
 
 
 def vcproxy_relay(name: str, framing: str, on_lag: str, only: tuple[str, ...]) -> Peer:
@@ -231,6 +244,8 @@ TUNNEL_PEERS = {
         vcproxy("vcproxy", "true"),
         before(vcproxy("vcproxy", "true")),
         vcproxy("vcproxy-copy", "false", UNRECORDED),
+        vcproxy("vcproxy-unlogged", "true", LOGGED),
+        vcproxy_logging("vcproxy-access-log"),
         vcproxy_recording("vcproxy-recording", RECORDED),
         before(vcproxy_recording("vcproxy-recording", RECORDED)),
         haproxy("haproxy"),

@@ -65,7 +65,8 @@ class Traffic:
     scale: float = 1e6
 
     def suits(self, peer: Peer) -> bool:
-        meant = self.name in peer.only if peer.only else self.client != "lines"
+        special = self.client == "lines" or self.name.startswith("access-log")
+        meant = self.name in peer.only if peer.only else not special
         return meant and self.tunnels_of(peer) <= peer.most_tunnels
 
     def tunnels_of(self, peer: Peer) -> int:
@@ -255,6 +256,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
         lines("validate"),
         lines("split"),
         Traffic("churn", "connect, echo, close", "us", "/s", "echo", "churn", 8, seconds),
+        Traffic("access-log-tcp", "churn with access log", "us", "/s", "echo", "churn", 8, seconds),
         Traffic(
             "idle", "idle tunnel", "KiB", "opened/s", "echo", "idle", idle, 0, resident_kib, scale=1
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.commands import ResumeAccept
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 FULL_WARNING_S = 60.0
 """The least time between two warnings of one kind: a limit may be reached for hours."""
+
+
+_CLOSED: Callable[[ListenerCounts], int] = attrgetter("closed")
 
 
 def _closed(client: NetVConnection) -> None:
@@ -84,7 +88,7 @@ class Listener:
     @property
     def open(self) -> int:
         """Connections accepted and not yet closed."""
-        return self.accepted - sum([each.closed for each in list(self.counts.values())])
+        return self.accepted - sum(map(_CLOSED, list(self.counts.values())))
 
     def admits(self) -> bool:
         """Whether one more connection may be accepted; if not, ResumeAccept follows when one
@@ -132,10 +136,12 @@ class Listener:
             own[client] -= 1
             if not own[client]:
                 del own[client]
-        counts = self.counts_of(vc.engine)
+        counts = self.counts.get(vc.engine) or self.counts_of(vc.engine)
         counts.bytes_read += vc.bytes_read
         counts.bytes_written += vc.bytes_written
-        self.count_closed(vc.engine)
+        counts.closed += 1  # count_closed(), inlined for speed
+        if self._paused:
+            self.engine.inbox.post(self.resume)
 
     def counts_of(self, engine: Engine) -> ListenerCounts:
         """Return the counts of an engine, to change them on its thread."""

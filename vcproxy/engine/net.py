@@ -406,10 +406,15 @@ class NetVConnection(VCLifecycle):
     def gone(self) -> None:
         """Forget the VC: its descriptor is closed. The driver's last call for it."""
         self.port = None
-        self.engine.remove(self)
         # The VIOs refer to the VC: a cycle would keep the buffers until a garbage collection.
-        self._read_before, self._written_before = self.bytes_read, self.bytes_written
-        self.read_vio = self.write_vio = self.outgoing = None
+        if self.read_vio is not None:
+            self._read_before += self.read_vio.ndone
+            self.read_vio = None
+        if self.write_vio is not None:
+            self._written_before += self.write_vio.ndone
+            self.write_vio = None
+        self.engine.remove(self)
+        self.outgoing = None
 
     def _bridge(self, source: VIO, sink: VIO) -> None:
         """Start a bridge for the direction, if that is possible."""

@@ -199,10 +199,15 @@ class Session(Machine):
         )
         self._attempts = attempts
         self.server = attempts.connect(notify or self)
+        if self.client.record is not None:
+            self._note_server(places[0])
+
+    def _note_server(self, place: Backend) -> None:
+        """Note the upstream, and the connection to its server, in the record of the access log."""
         record = self.record
-        if record is not None:
-            record.server = self.server
-            record.upstream = getattr(places[0], "name", None)
+        assert record is not None
+        record.server = self.server
+        record.upstream = getattr(place, "name", None)
 
     def lend(self, tunnel: type[TwoWayTunnel] = TwoWayTunnel, **options: Any) -> None:
         """Lend client and server to a tunnel, until TunnelDone.
