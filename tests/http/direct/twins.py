@@ -133,6 +133,7 @@ def state(this: Play) -> object:
         "clients": [_peer(peer) for peer in this.clients],
         "servers": [_peer(peer) for peer in this.connections],
         "log": proxy.log,
+        "access log": proxy.access_log,
         "counts": dict(proxy.service.counts),
         "metrics": [
             (each.instrument.name, list(each.samples()))

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 def read_response_head(exchange: Exchange) -> State | None:
     """Read the response's head; forward interim responses (1xx) before it."""
     client, server, tx, upload = exchange.client, exchange.server, exchange.tx, exchange.upload
-    wire = server.wire
+    wire, record = server.wire, tx.record
     while True:
         data = wire.take()
+        if record is not None and record.first_at is None and data:
+            record.first_at = exchange.engine.now
         try:
             length = head_end(data, client.limits)
             if length < 0:
@@ -52,6 +54,8 @@ def read_response_head(exchange: Exchange) -> State | None:
         if tx.request.version > 10 and not client.wire.full:  # else the 1xx response is dropped
             client.wire.send(client.head(response, exchange.version, keep=True, body=0))
     server.repeatable = False
+    if record is not None:
+        record.responding = True
     control = response.fields.control
     if b"keep-alive" in control and (kept_s := keep_alive_s(response.fields)) is not None:
         assert server.vc is not None
@@ -120,6 +124,8 @@ def response_body_filtered(exchange: Exchange) -> State | None:
         return fail_with(exchange, error, "plugin")
     exchange.keep_alive = keep
     client.wire.send(head + body)
+    if exchange.tx.record is not None:
+        exchange.tx.record.bytes_down = len(body)
     return response_sent(exchange)
 
 
@@ -127,9 +133,12 @@ def send_response(exchange: Exchange, response: Response) -> State | None:
     """Send the response with the part of its body that has arrived. A short rest is sent as it
     arrives, a longer one through a tunnel."""
     client, wire, body = exchange.client, exchange.server.wire, response.body
+    record = exchange.tx.record
     keep = exchange.can_keep_alive
     if len(wire.pending) == body and (response.bodiless or not client.chain.response_chunk):
         client.wire.send(client.head(response, exchange.version, keep, body) + wire.pending)
+        if record is not None:
+            record.bytes_down = len(wire.pending)
         wire.pending = b""
         exchange.keep_alive = keep
         return response_sent(exchange)
@@ -140,7 +149,10 @@ def send_response(exchange: Exchange, response: Response) -> State | None:
     data = transfer.take()
     if transfer.fault is not None:
         return fail_with(exchange, transfer.fault, "server")
-    data = client.head(response, exchange.version, keep, body) + data
+    if record is not None:
+        record.bytes_down = len(data)
+    head = client.head(response, exchange.version, keep, body)
+    data = head + data
     exchange.keep_alive = keep
     if transfer.over:
         client.wire.send(data)
@@ -150,6 +162,8 @@ def send_response(exchange: Exchange, response: Response) -> State | None:
         client.wire.send(data)
         exchange.set_deadline(client.options.timeouts.stalled)
         return exchange.SENDING_RESPONSE
+    if record is not None:
+        record.count_down(client.vc, len(head) + client.wire.unsent)
     download.begin(data, f"{exchange.name} down")
     exchange.set_deadline()
     return exchange.STREAMING_RESPONSE
@@ -163,6 +177,8 @@ def send_rest(exchange: Exchange, vio: VIO) -> State | None:
     data = transfer.take()
     if data:
         client.wire.send(data)
+        if exchange.tx.record is not None:
+            exchange.tx.record.bytes_down += len(data)
     if transfer.over:
         return response_sent(exchange)
     if server.wire.over:
@@ -205,5 +221,5 @@ def switch_filtered(exchange: Exchange) -> State:
         head = client.head(response, exchange.version, keep=True, body=0)
     except (AttributeError, TypeError, ValueError) as error:
         return fail_with(exchange, error, "plugin")
-    start_tunnel(client, exchange.server, head, f"{exchange.name} tunnel")
+    start_tunnel(exchange, head)
     return exchange.TUNNELLING

@@ -34,8 +34,8 @@ class ClientSide:
     """
 
     __slots__ = (
-        "chain", "cont", "context", "deadline", "limits", "listener", "options", "service", "vc",
-        "wire",
+        "chain", "cont", "context", "deadline", "limits", "listener", "log", "options", "service",
+        "vc", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +54,8 @@ class ClientSide:
         self.limits: MessageLimits = options.limits
         self.listener = listener = ListenerContext.of(service, vc.engine)
         self.chain = listener.chain if chain is None else chain
+        self.log = None if service.access_log is None else listener.follow(vc)
+        """The access log of the connection; None: there is none."""
         self.wire = Wire(cont, PIPELINED)
         self.deadline = Deadline(cont, DEADLINE)
         self.context: TransactionContext = listener.client(vc.peer_address, vc.secure)

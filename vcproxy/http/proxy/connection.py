@@ -64,7 +64,7 @@ class HttpProxy(Phases, Session):
 
     parts = (Exchange,)
 
-    __slots__ = ("_lingers", "_version", "direct", "exchange", "requests", "side")
+    __slots__ = ("_head_began_s", "_lingers", "_version", "direct", "exchange", "requests", "side")
 
     BETWEEN_REQUESTS = State()
     READING_HEAD = State(parent=BETWEEN_REQUESTS, initial=True)
@@ -97,10 +97,13 @@ class HttpProxy(Phases, Session):
             steps = FilterChain.of((self, *filters))
         self.side = ClientSide(self, client, service, self.options, steps)
         """What its exchanges share."""
+        if self.side.log is not None:
+            self.side.log.follow(self)
         self.exchange: Exchange | None = None
         """The request that is being served."""
         self.requests = 0
         """Requests that this connection has carried."""
+        self._head_began_s = 0.0  # when the first part of an incomplete head was received
         self._version = 11  # the version of HTTP in the last request
         self.direct: DirectPath | None = None
         """Passes requests on without an exchange; None: all requests take the ordinary path."""
@@ -205,6 +208,7 @@ class HttpProxy(Phases, Session):
         wire.pending = data
         wire.count_pending()
         if data and self.state is not self.INSIDE_HEAD:
+            self._head_began_s = self.engine.now
             side.deadline.set(self.options.timeouts.head)
             return self.INSIDE_HEAD
         if not data and self.service.draining:
@@ -215,7 +219,12 @@ class HttpProxy(Phases, Session):
     def client_ended(self, _: VIO) -> State | None:
         """Close if the client's connection failed. If TLS ended without close_notify, still serve
         the request that arrived before."""
-        return self.CLOSED if self.client.error is not None else self.request_readable(None)
+        error = self.client.error
+        if error is None:
+            return self.request_readable(None)
+        if self.side.log is not None and self.state is self.INSIDE_HEAD:
+            self.side.log.cut(error, self._head_began_s, self.requests + 1)
+        return self.CLOSED
 
     @READING_HEAD.on(DEADLINE, to=(CLOSED,))
     def idle_too_long(self, _: object) -> State | None:
@@ -244,6 +253,10 @@ class HttpProxy(Phases, Session):
         self.log(f"{failure.status} for an invalid request: {failure}")
         self.count(str(failure.status))
         self.side.listener.counts.refused(failure.status)
+        if self.side.log is not None:
+            inside = self.state is self.INSIDE_HEAD
+            began_s = self._head_began_s if inside else self.engine.now
+            self.side.log.invalid(problem, began_s, self.requests + 1)
         response = error_response(failure, self.options.via)
         head = self.side.head(response, self._version, False, len(response.content))
         self.side.wire.send(head + response.content)
@@ -321,6 +334,9 @@ class HttpProxy(Phases, Session):
         buffer = client.engine.buffer()
         reader = buffer.reader()
         context = ListenerContext.of(service, client.engine)
+        log = context.follow(client)
+        if log is not None:
+            log.excess(why, client.opened_at)
         context.counts.refused(429)
         head = context.heads.to_client(
             response, pseudonym=via, version=11, keep=False, body=len(response.content)

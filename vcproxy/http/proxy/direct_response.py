@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.http.proxy.deadline import NEVER
 from vcproxy.http.proxy.destination import destination
+from vcproxy.http.proxy.exchange import Exchange
 from vcproxy.http.proxy.routing import Route
 from vcproxy.http.proxy.sent_request import SentRequest
 
@@ -33,9 +34,9 @@ class DirectResponse:
     """The response to a client's direct request. Drivers call it as the engine's DirectHandler."""
 
     __slots__ = (
-        "_connection", "_deadline", "_durations", "_engine", "_idle_s", "_listener", "_mutex",
-        "_path", "_responses", "_service", "_size", "began_s", "idle_s", "reads", "request", "sent",
-        "server", "sink", "upstream", "writes",
+        "_connection", "_deadline", "_durations", "_engine", "_idle_s", "_listener", "_log",
+        "_mutex", "_path", "_responses", "_service", "_size", "began_s", "idle_s", "reads",
+        "request", "sent", "server", "sink", "upstream", "writes",
     )  # fmt: skip
 
     reads: VIO
@@ -56,6 +57,7 @@ class DirectResponse:
         self._listener = listener = connection.side.listener
         self._responses = listener.counts.responses
         self._durations = listener.counts.durations
+        self._log = connection.side.log
         self._service = connection.service
         self._engine = connection.engine
         self._mutex = connection.mutex
@@ -103,6 +105,7 @@ class DirectResponse:
         """Record what was sent, and give the connection back. See DirectHandler."""
         server, connection, now = self.server, self._connection, self._engine.now
         assert server is not None
+        log, request = self._log, self.request
         self.server = None
         self.request = b""
         reads = server.read_vio
@@ -129,6 +132,13 @@ class DirectResponse:
         else:  # set() inlined
             deadline.when_s = now + idle_s
         try:
+            if log is not None:
+                records = self._listener.direct_records
+                assert records is not None
+                records.write(
+                    log, request, self.upstream.name, server.name, message, self.began_s,
+                    connection.requests,
+                )  # fmt: skip
             self.upstream.answered(server)
             if count:
                 self.sink.moved_at = now
@@ -175,6 +185,24 @@ class DirectResponse:
         )
         self._connection.remember(self._connection.REQUEST_READ)
         self._connection.handle_event(SentRequest, sent)
+
+    def unfinished(self) -> Exchange | None:
+        """Return an exchange of the request in flight, as the connection is being closed: it is
+        not started, and only has the record in the access log. None: no request is in flight, or
+        there is no access log."""
+        server, connection = self.server, self._connection
+        if server is None or self._log is None:
+            return None
+        connection.requests += 1
+        request = self._listener.heads.request(self.request)
+        exchange = Exchange(connection.side, request, self.began_s, keep=False)
+        tx, route = exchange.tx, destination(request, connection.options)
+        tx.route = route if isinstance(route, Route) else None
+        tx.upstream, tx.server = self.upstream, server.name
+        exchange.server.vc = server
+        assert tx.record is not None
+        tx.record.server_selected(exchange.server, reused=True)
+        return exchange
 
     def _complete(self, head: bytes, extra: AnswerExtra) -> bytes:
         """Return the head of a response with the Date; record the server's keep-alive time."""

@@ -18,12 +18,20 @@ if TYPE_CHECKING:
     from vcproxy.http.message.messages import Response
     from vcproxy.http.proxy.exchange import Exchange
     from vcproxy.http.proxy.failure import Party
+    from vcproxy.http.proxy.filters import Step
     from vcproxy.machine.state import State
 
 
-def respond(exchange: Exchange, response: Response) -> State:
-    """Send this response in place of a server's, and drop the server's connection."""
-    client = exchange.client
+OWN = "vcproxy"
+"""What has made a response: the proxy itself."""
+
+
+def respond(exchange: Exchange, response: Response, by: str) -> State:
+    """Send this response in place of a server's, and drop the server's connection. `by`: what has
+    made it, for the access log."""
+    client, record = exchange.client, exchange.tx.record
+    if record is not None:
+        record.answered(exchange, by, 0 if exchange.bodiless else len(response.content))
     exchange.drop_server()
     exchange.tx.response = response
     keep = exchange.can_keep_alive
@@ -47,19 +55,28 @@ def fail(exchange: Exchange, failure: Failure) -> State:
     """Send an error response: the proxy's own, or that of a filter."""
     tx, client = exchange.tx, exchange.client
     tx.failure = failure
+    if tx.record is not None:
+        tx.record.failed(exchange, failure)
     exchange.log(f"{failure.status} for {tx!r}{_at_server(exchange)}: {failure}")
     client.service.counts[str(failure.status)] += 1
     if failure.party == "server":
         exchange.server.report_failure(failure.why)
     if failure.party == "client" and failure.status != 404:
         exchange.keep_alive = False
-    response = error_response(failure, client.options.via)
+    response, by = error_response(failure, client.options.via), OWN
     for step in client.chain.error:
         try:
-            response = check_sendable(step(tx) or response)
+            own = step(tx)
+            if own is not None:
+                response, by = check_sendable(own), filter_name(step)
         except BaseException as raised:
             _log_filter(exchange, "in error() of", as_error(raised))
-    return respond(exchange, response)
+    return respond(exchange, response, by)
+
+
+def filter_name(step: Step) -> str:
+    """Return the name of the filter that has this step, for the access log."""
+    return type(getattr(step, "__self__", step)).__name__
 
 
 def failure_of(exchange: Exchange, error: Exception, party: Party) -> Failure:
@@ -89,6 +106,8 @@ def abort(exchange: Exchange, failure: Failure) -> State:
     """Reset the client's connection after a part of the response was sent, so that the client
     detects that it is incomplete."""
     exchange.tx.failure = failure
+    if exchange.tx.record is not None:
+        exchange.tx.record.failed(exchange, failure)
     exchange.log(f"response aborted: {exchange.tx!r}{_at_server(exchange)}: {failure}")
     if failure.party == "server":
         exchange.server.report_failure(failure.why)

@@ -32,13 +32,14 @@ from vcproxy.http.proxy import answering, requesting
 from vcproxy.http.proxy.client_side import DEADLINE, ClientSide
 from vcproxy.http.proxy.deadline import NEVER
 from vcproxy.http.proxy.download import Download
-from vcproxy.http.proxy.ending import abort, client_left, end, fail, fail_as, failure_of
+from vcproxy.http.proxy.ending import abort, client_left, fail, fail_as, failure_of
 from vcproxy.http.proxy.failure import Failure, connect_failure, transfer_failure
 from vcproxy.http.proxy.filtering import RESUMED, SuspendedPhase, resume
 from vcproxy.http.proxy.sent_request import SentRequest
 from vcproxy.http.proxy.server_side import ServerSide
 from vcproxy.http.proxy.subrequests import SubrequestsDone
 from vcproxy.http.proxy.transaction import Transaction
+from vcproxy.http.proxy.tunnelling import end_tunnel
 from vcproxy.http.proxy.upload import TOO_SLOW, Upload
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
@@ -93,8 +94,10 @@ class Exchange(Machine):
         carry another request after this one."""
         super().__init__(client.cont.engine, client.cont.mutex, name=client.vc.name)
         self.client = client
-        self.tx = Transaction(client.context, request, began_s)
-        self.server = ServerSide(client, self.tx)
+        self.tx = tx = Transaction(client.context, request, began_s)
+        if client.log is not None:
+            tx.record = client.log.begin(request, began_s)
+        self.server = ServerSide(client, tx)
         self.upload: Upload | None = None
         """The body of the request, if it has one or a filter may give it one."""
         self.download: Download | None = None
@@ -315,12 +318,7 @@ class Exchange(Machine):
     @TUNNELLING.on(TunnelDone, to=CLOSED)
     def tunnel_done(self, done: TunnelDone) -> None:
         """End the transaction; reset the client's connection if the tunnel failed."""
-        if not done.reason.clean:
-            self.log(done)
-            error = done.error or ConnectionAbortedError(done.reason.value)
-            self.client.vc.do_io_close(error)
-            self.server.drop(error)
-        end(self, keep=False)
+        end_tunnel(self, done)
 
     # -- in every state ----------------------------------------------------------------------
 
@@ -342,10 +340,11 @@ class Exchange(Machine):
         reports its timeout."""
 
     def finished(self) -> None:
-        """Count the request, and release what is left; a reusable server connection was given back
-        before."""
+        """Count the request, and release what is left: no reusable server connection."""
         self.result = self.state
         tx = self.tx
+        if tx.record is not None:
+            tx.record.write(self)
         self.client.listener.counts.answered(tx.status, self.engine.now - tx.began_s)
         if self.suspended is not None:
             self.suspended.cancel()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from vcproxy.engine.calls import Called
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.http.message.messages import Response
-from vcproxy.http.proxy.ending import fail_as, fail_with, respond
+from vcproxy.http.proxy.ending import fail_as, fail_with, filter_name, respond
 from vcproxy.http.proxy.filters import Subrequests, Wait
 from vcproxy.http.proxy.own_responses import check_sendable
 from vcproxy.http.proxy.subrequests import SubrequestGroup, SubrequestsDone
@@ -43,6 +43,8 @@ class SuspendedPhase(NamedTuple):
     then: Then
     state: State
     body: bytes | None
+    owner: object
+    """The filter."""
 
     def cancel(self) -> None:
         """Stop waiting: the exchange has ended."""
@@ -72,10 +74,13 @@ def call_filters(
             if body is not None and type(result) is bytes:
                 body = result
             elif isinstance(result, Response):
-                return respond(exchange, check_sendable(result))
+                return respond(exchange, check_sendable(result), filter_name(step))
             else:
                 pending = _begin_wait(exchange, step, result)
-                exchange.suspended = SuspendedPhase(result.then, pending, steps, then, state, body)
+                owner = getattr(step, "__self__", step)
+                exchange.suspended = SuspendedPhase(
+                    result.then, pending, steps, then, state, body, owner
+                )
                 exchange.server.wire.count_pending()
                 exchange.set_deadline()
                 return exchange.at(state)
@@ -103,6 +108,7 @@ def resume(exchange: Exchange, data: Called | SubrequestsDone | None) -> State |
     def resumed(tx: Transaction, *_: bytes) -> object:
         return value if callback is None else callback(tx, value)
 
+    resumed.__self__ = getattr(callback, "__self__", suspended.owner)  # type: ignore[attr-defined]
     resumed.__qualname__ = getattr(callback, "__qualname__", "a resumed phase")
     steps = chain((resumed,), suspended.steps)
     return call_filters(exchange, steps, suspended.then, suspended.state, suspended.body)

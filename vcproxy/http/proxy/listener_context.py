@@ -20,6 +20,9 @@ from vcproxy.http.proxy.transaction import TransactionContext
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.http.proxy.connection_log import ConnectionLog
+    from vcproxy.http.proxy.direct_records import DirectRecords
     from vcproxy.http.proxy.options import Options
     from vcproxy.sessions.service import Service
 
@@ -31,8 +34,9 @@ class ListenerContext:
     """Created by the listener's first session, and shared by all later ones."""
 
     __slots__ = (
-        "_clients", "_engine", "_mark", "_options", "_upstreams", "chain", "counts", "direct_heads",
-        "direct_requests", "filters", "heads", "mirror", "origins",
+        "_access_log", "_clients", "_engine", "_mark", "_options", "_upstreams", "chain", "counts",
+        "direct_heads", "direct_records", "direct_requests", "filters", "heads", "mirror",
+        "origins",
     )  # fmt: skip
 
     def __init__(self, service: Service, engine: Engine) -> None:
@@ -58,6 +62,9 @@ class ListenerContext:
         """The heads that may be passed on directly."""
         self.direct_requests = DirectRequests(service, self.direct_heads, self.heads)
         """The requests that may be passed on directly, and where they go."""
+        self._access_log = service.access_log
+        self.direct_records: DirectRecords | None = None
+        """The records of direct requests in the access log; None: not yet, or there is none."""
         self.origins = Origins(engine)
         """Servers addressed by forward-proxy and CONNECT requests."""
         self.mirror = RequestMirror(engine, options.limits, service.counts)
@@ -70,6 +77,27 @@ class ListenerContext:
         if not isinstance(context, ListenerContext):
             context = service.shared[cls] = cls(service, engine)
         return context
+
+    def follow(self, client: NetVConnection) -> ConnectionLog | None:
+        """Return the access log of a client's connection; None: the listener has none."""
+        log, record = self._access_log, client.record
+        if log is None or record is None:
+            return None
+        from vcproxy.http.proxy.connection_log import ConnectionLog  # most proxies need none
+        from vcproxy.http.proxy.direct_records import DirectRecords
+
+        records = self.direct_records
+        if records is None:
+            assert client.listener is not None
+            values = {
+                "kind": "http",
+                "listener": client.listener.name,
+                "plugin": getattr(record, "plugin", None),
+            }
+            pattern = log.pattern("http").filled(values)
+            records = self.direct_records = DirectRecords(log, pattern, self.heads, self._options)
+        client.record = made = ConnectionLog(log, records.pattern, client)
+        return made
 
     def client(self, address: str, secure: bool) -> TransactionContext:
         """Return what the transactions of a client share."""

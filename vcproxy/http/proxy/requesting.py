@@ -14,7 +14,7 @@ from vcproxy.http.message.forwarding import max_forwards
 from vcproxy.http.message.messages import Response
 from vcproxy.http.proxy.deadline import NEVER
 from vcproxy.http.proxy.destination import destination
-from vcproxy.http.proxy.ending import client_left, fail, fail_as, fail_with, respond
+from vcproxy.http.proxy.ending import OWN, client_left, fail, fail_as, fail_with, respond
 from vcproxy.http.proxy.failure import Failure
 from vcproxy.http.proxy.filtering import call_filters
 from vcproxy.http.proxy.own_responses import route_response
@@ -57,7 +57,7 @@ def request_head_filtered(exchange: Exchange) -> State | None:
     if request.method == "TRACE":
         return fail_as(exchange, 501, "client", "TRACE is not supported", "http_request_error")
     if request.method == "OPTIONS" and max_forwards(request) == 0:
-        return respond(exchange, Response(204))
+        return respond(exchange, Response(204), OWN)
     if upload is None or not exchange.client.chain.request_body or request.method == "CONNECT":
         return find_destination(exchange)
     if request.expects_continue and not wire.pending:
@@ -100,7 +100,8 @@ def find_destination(exchange: Exchange) -> State | None:
         return fail(exchange, place)
     if isinstance(place, Route):
         if place.answer is not None:
-            return respond(exchange, route_response(place.answer))
+            tx.route = place
+            return respond(exchange, route_response(place.answer), "route")
         tx.route = place
         own = client.service.upstream
         tx.upstream = tx.upstreams[place.upstream] if place.upstream else own
@@ -142,6 +143,8 @@ def server_selected(exchange: Exchange) -> State | None:
     server = exchange.server
     assert server.vc is not None
     exchange.tx.server = server.vc.name
+    if exchange.tx.record is not None:
+        exchange.tx.record.server_selected(server, exchange.tx.reused)
     steps = exchange.client.chain.server_chosen
     if not steps:
         return send_request(exchange)
@@ -164,7 +167,7 @@ def send_request(exchange: Exchange) -> State | None:
     assert server.vc is not None
     if request.form == "authority":
         established = ESTABLISHED % client.listener.heads.dates.line()
-        start_tunnel(client, server, established, f"{exchange.name} tunnel")
+        start_tunnel(exchange, established)
         return exchange.TUNNELLING
     if upload is not None:
         upload.prepare()
@@ -198,5 +201,7 @@ def retry_or_fail(exchange: Exchange, why: str, again: bool) -> State | None:
     """Send the request again on another connection if `again` allows it, else fail."""
     if again and exchange.tx.attempts <= exchange.client.options.retries:
         exchange.drop_server()
+        if exchange.tx.record is not None:
+            exchange.tx.record.server_left(exchange.tx.server)
         return connect_server(exchange)
     return fail_as(exchange, 502, "server", why, "connection_terminated")

@@ -129,6 +129,11 @@ class Route:
     max_body: Size | None = None
     """The largest request body. Left out: `limits.body`. "0B": no limit."""
 
+    @property
+    def label(self) -> str:
+        """Its host and path, as "shop.example/api"; "*": any host."""
+        return f"{self.host or '*'}{self.path}"
+
     def __post_init__(self) -> None:
         if self.upstream is not None and self.answer is not None:
             raise ValueError("a route has an upstream or an answer, not both")

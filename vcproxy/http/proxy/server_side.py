@@ -29,13 +29,15 @@ class ServerSide:
     """One connection of the transaction's upstream at a time; None before the first and after the
     last."""
 
-    __slots__ = ("_client", "_idle_s", "_tried", "_tx", "repeatable", "vc", "wire")
+    __slots__ = ("_client", "_idle_s", "_tried", "_tx", "repeatable", "vc", "waited_s", "wire")
 
     def __init__(self, client: ClientSide, tx: Transaction) -> None:
         self._client = client
         self._tx = tx
         self._idle_s = 0.0  # how long the connection was idle before it was reused
         self._tried: tuple[Server, ...] = ()
+        self.waited_s = 0.0
+        """How long the request waited in the queue for a reused connection."""
         self.vc: NetVConnection | None = None
         """The connection, or the attempt to connect."""
         self.wire = Wire(client.cont)
@@ -102,6 +104,7 @@ class ServerSide:
         """Take the idle connection that was reserved for this request in the queue; False: it has
         been closed since, and no attempt was made."""
         kept = self.upstream.claim(self._client.cont, waited)
+        self.waited_s = waited.engine.now - waited.opened_at
         self.drop()
         if kept is None:
             self._tx.attempts -= 1
@@ -118,6 +121,8 @@ class ServerSide:
         self._idle_s = idle_s
         self.wire.attach(vc, before)
         self.repeatable = True
+        if self._tx.record is not None:
+            self._tx.record.server_selected(self, reused=True)
 
     def _reuse(self, vc: NetVConnection) -> None:
         self._tx.reused = True
@@ -131,7 +136,10 @@ class ServerSide:
             return False
         self._tx.server = failed.name
         self._tried = (*self._tried, server)
-        return self.upstream.has_another(self._tried)
+        another = self.upstream.has_another(self._tried)
+        if another and self._tx.record is not None:
+            self._tx.record.server_left(failed.name)
+        return another
 
     # -- its end -----------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vcproxy.http.message.messages import Request, Response
     from vcproxy.http.proxy.failure import Failure
     from vcproxy.http.proxy.request_mirror import RequestMirror
+    from vcproxy.http.proxy.request_record import RequestRecord
     from vcproxy.http.proxy.routing import Route
     from vcproxy.upstream.upstream import Upstream
 
@@ -38,8 +39,8 @@ class Transaction:
     """
 
     __slots__ = (
-        "_context", "_notes", "attempts", "began_s", "client", "failure", "request", "response",
-        "reused", "route", "server", "upstream",
+        "_context", "_notes", "attempts", "began_s", "client", "failure", "record", "request",
+        "response", "reused", "route", "server", "upstream",
     )  # fmt: skip
 
     response: Response
@@ -66,6 +67,8 @@ class Transaction:
         """Whether the server's connection has carried an earlier request."""
         self.attempts = 0
         """How many connections to servers were tried."""
+        self.record: RequestRecord | None = None
+        """What becomes its record in the access log; None: there is no access log."""
         self.failure: Failure | None = None
         """In `error` and `done`: why the client did not get a server's complete response."""
 
@@ -75,6 +78,17 @@ class Transaction:
         if self._notes is None:
             self._notes = {}
         return self._notes
+
+    @property
+    def access_fields(self) -> dict[str, object]:
+        """Fields for its record in the access log, by name: whatever JSON can show, at best texts
+        and numbers. Without an access log, what is set here has no effect."""
+        record = self.record
+        if record is None:
+            return {}
+        if record.extra is None:
+            record.extra = {}
+        return record.extra
 
     @property
     def engine(self) -> Engine:

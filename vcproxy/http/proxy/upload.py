@@ -42,8 +42,18 @@ class Upload:
     `prepare`, `first_part`, and if the body is not `consumed` by then, `begin` a tunnel."""
 
     __slots__ = (
-        "_began_s", "_buffer", "_client", "_expected", "_representation", "_server", "_transfer",
-        "_tx", "consumed", "content", "framing",
+        "_began_s",
+        "_buffer",
+        "_client",
+        "_expected",
+        "_received",
+        "_representation",
+        "_server",
+        "_transfer",
+        "_tx",
+        "consumed",
+        "content",
+        "framing",
     )  # fmt: skip
 
     def __init__(self, client: ClientSide, tx: Transaction) -> None:
@@ -61,6 +71,7 @@ class Upload:
         """Its framing as it is forwarded."""
         self.consumed = self.framing == 0
         """Whether the whole body was read from the client."""
+        self._received = 0  # bytes of the body, without those of a running tunnel
         self.content = b""
         """The bytes that are sent with the head; the whole body, if a filter needed it."""
 
@@ -82,6 +93,7 @@ class Upload:
         if body is not None:
             self.consumed = True
             self.content = body
+            self._received = len(body)
         return body
 
     @property
@@ -116,6 +128,7 @@ class Upload:
         transfer = self._transfer
         if transfer is not None:
             self.content = transfer.take()
+            self._received = len(self.content)
             if transfer.over and transfer.fault is None:
                 self.consumed = True
                 self._transfer = None
@@ -164,6 +177,7 @@ class Upload:
         transfer, self._transfer = self._transfer, None
         assert transfer is not None
         assert server.vc is not None
+        self._received += done.flows[0].received
         if not server.vc.closed:
             server.vc.set_inactivity_timeout(0)
         if transfer.fault is not None:
@@ -195,9 +209,19 @@ class Upload:
         """Whether the tunnel has sent no byte yet."""
         return self._tunnel.sink.ndone == 0
 
+    @property
+    def received(self) -> int:
+        """Bytes of the body that were received from the client, as they are transferred."""
+        transfer = self._transfer
+        tunnel = None if transfer is None else transfer.tunnel
+        if tunnel is None and self._buffer is not None and not self.consumed:
+            return self._buffer.held
+        return self._received + (0 if tunnel is None else tunnel.flow.received)
+
     def stop(self) -> None:
         """Stop the tunnel, if it runs."""
         if self._transfer is not None:
+            self._received = self.received
             self._transfer.stop()
             self._transfer = None
 

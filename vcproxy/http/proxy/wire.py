@@ -189,6 +189,11 @@ class Wire:
         self.writes.pending = False
         return True
 
+    @property
+    def unsent(self) -> int:
+        """Bytes of output that were not sent yet."""
+        return self._output.buffer.written - self._output.position
+
     def take_unsent(self) -> bytes:
         """Remove and return the unsent output: a tunnel is about to write instead."""
         return self._output.read()

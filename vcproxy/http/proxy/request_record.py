@@ -1,0 +1,215 @@
+"""RequestRecord: follows one request, and writes its record in the access log.
+
+It is made with the exchange of the request, and exists only where there is an access log. Requests
+that take the direct path have none: see DirectRecords, which writes the same lines. Tested in
+tests/http/proxy/test_access_log.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vcproxy.access_log.ending import NORMAL_END, By, End
+from vcproxy.engine.lifecycle import NOT_YET
+from vcproxy.http.proxy.request_ending import request_end, request_phase
+
+if TYPE_CHECKING:
+    from vcproxy.engine.net import NetVConnection
+    from vcproxy.http.message.fields import Fields
+    from vcproxy.http.message.messages import Request
+    from vcproxy.http.proxy.connection_log import ConnectionLog
+    from vcproxy.http.proxy.exchange import Exchange
+    from vcproxy.http.proxy.failure import Failure
+    from vcproxy.http.proxy.server_side import ServerSide
+
+VERSIONS = {10: "HTTP/1.0", 11: "HTTP/1.1"}
+
+
+def request_values(request: Request) -> dict[str, object]:
+    """Return the values of a request's head, by the names of their fields in a record."""
+    fields = request.fields
+    return {
+        "method": request.method,
+        "host": request.host or None,
+        "target": request.target,
+        "version": VERSIONS[request.version],
+        "referer": _text(fields, "Referer"),
+        "user_agent": _text(fields, "User-Agent"),
+        "request_id": _text(fields, "X-Request-Id"),
+    }
+
+
+def _text(fields: Fields, name: str) -> str | bytes | None:
+    """Return the value of a field, as bytes if it is not ASCII: most likely it is UTF-8 then."""
+    value = fields.get(name)
+    return value if value is None or value.isascii() else value.encode("latin-1")
+
+
+class RequestRecord:
+    """The record of one request. The steps of its exchange note what happens."""
+
+    __slots__ = (
+        "_end",
+        "_log",
+        "_reason",
+        "_values",
+        "_written",
+        "answered_by",
+        "began_s",
+        "bytes_down",
+        "bytes_up",
+        "connect_s",
+        "down_from",
+        "extra",
+        "first_at",
+        "id",
+        "queue_s",
+        "responding",
+        "selected",
+        "status",
+        "tried",
+        "up_from",
+    )  # fmt: skip
+
+    def __init__(self, log: ConnectionLog, request: Request, began_s: float, number: int) -> None:
+        """`number`: of the request on its connection, from 1."""
+        self._log = log
+        self._values = request_values(request)  # before a filter changes it
+        self._written = False
+        self._end: End | None = None
+        self._reason: str | None = None
+        self.id = f"{log.connection_id}-{number}"
+        """Its identifier."""
+        self.began_s = began_s
+        """The engine's time at which its head was complete."""
+        self.answered_by: str | None = None
+        """What has made the response, if no server did."""
+        self.status: int | None = None
+        """The status of a response that is no `tx.response`."""
+        self.tried: list[str] = []
+        """The servers that had failed before."""
+        self.queue_s: float | None = None
+        """How long it waited for the last server, or for its connection."""
+        self.connect_s: float | None = None
+        """How long it took to connect; None: the connection was reused, or there is none."""
+        self.first_at: float | None = None
+        """When the first byte of the response was there."""
+        self.selected = False
+        """Whether there is a server's connection."""
+        self.responding = False
+        """Whether the response has begun."""
+        self.bytes_up = 0
+        """Bytes of the request's body, or of a tunnel, that were received from the client."""
+        self.bytes_down = 0
+        """Bytes of the response's body, or of a tunnel, that were sent to the client."""
+        self.up_from: NetVConnection | None = None
+        """The client's connection, if what is read from it is added at the end."""
+        self.down_from: NetVConnection | None = None
+        """The client's connection, if what is written to it is added at the end."""
+        self.extra: dict[str, object] | None = None
+        """The fields of filters."""
+
+    # -- what happens ------------------------------------------------------------------------
+
+    def server_selected(self, server: ServerSide, reused: bool) -> None:
+        """Note that there is a connection to a server."""
+        vc = server.vc
+        assert vc is not None
+        self.selected = True
+        if reused:
+            self.queue_s, self.connect_s = server.waited_s, None
+        else:
+            self.queue_s = vc.started_at - vc.opened_at
+            self.connect_s = vc.established_at - vc.started_at
+
+    def server_left(self, name: str) -> None:
+        """Note that the request will be sent to another server, or on another connection."""
+        self.tried.append(name)
+        self.selected = False
+        self.first_at = None
+
+    def count_up(self, client: NetVConnection, before: int) -> None:
+        """Count what is read from the client from now on, and `before` bytes that were read
+        before."""
+        self.up_from = client
+        self.bytes_up = before - client.bytes_read
+
+    def count_down(self, client: NetVConnection, besides: int) -> None:
+        """Count what is written to the client from now on, except for `besides` bytes."""
+        self.down_from = client
+        self.bytes_down = -besides - client.bytes_written
+
+    def failed(self, exchange: Exchange, failure: Failure) -> None:
+        """Note why there is no complete response; the first reason counts."""
+        if self._end is None:
+            self._end = request_end(exchange, failure)
+            self._reason = str(failure)
+            self._note_connecting(exchange)
+
+    def answered(self, exchange: Exchange, by: str, size: int) -> None:
+        """Note that `by` has made the response, whose body has `size` bytes."""
+        self.answered_by = by
+        self.bytes_down = size
+        if self._end is None:
+            self._end = End(By.LOCAL, request_phase(exchange))
+            self._note_connecting(exchange)
+
+    def ended(self, end: End, reason: object) -> None:
+        """Note what has ended it; the first reason counts."""
+        if self._end is None:
+            self._end = end
+            self._reason = str(reason) or None
+
+    def _note_connecting(self, exchange: Exchange) -> None:
+        """Note how long it has waited for a server that could not be connected."""
+        vc = exchange.server.vc
+        if vc is not None and not self.selected:
+            started = vc.started_at
+            self.queue_s = (exchange.engine.now if started == NOT_YET else started) - vc.opened_at
+
+    # -- the record --------------------------------------------------------------------------
+
+    def write(self, exchange: Exchange) -> None:
+        """Write the record: the request has ended. Only the first call does."""
+        if self._written:
+            return
+        self._written = True
+        log, tx = self._log, exchange.tx
+        end = self._end or NORMAL_END
+        if not log.log.takes(tx.failure is None and self._reason is None):
+            return
+        if self.up_from is not None:
+            self.bytes_up += self.up_from.bytes_read
+        if self.down_from is not None:
+            self.bytes_down += self.down_from.bytes_written
+        if exchange.upload is not None:
+            self.bytes_up += exchange.upload.received
+        began_s, first_at = self.began_s, self.first_at
+        upstream, route = tx.upstream, tx.route
+        extra = self.extra
+        if log.extra:
+            extra = log.extra | (extra or {})
+        log.write(
+            log.values
+            | self._values
+            | {
+                "time": log.log.time(began_s),
+                "id": self.id,
+                "forwarded_for": None if tx.client == tx.peer_address else tx.client,
+                "status": tx.status or self.status,
+                "answered_by": self.answered_by,
+                "route": None if route is None else route.label,
+                "upstream": None if upstream is None else upstream.name,
+                "server": tx.server or None,
+                "tried": self.tried,
+                "bytes_up": self.bytes_up,
+                "bytes_down": max(self.bytes_down, 0),
+                "time_queue": self.queue_s,
+                "time_connect": self.connect_s,
+                "time_first_byte": None if first_at is None else first_at - began_s,
+                "time_total": exchange.engine.now - began_s,
+                "end": str(end),
+                "reason": self._reason,
+                "extra": extra,
+            }
+        )
