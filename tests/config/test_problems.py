@@ -111,7 +111,7 @@ xyzzy = 1
         'proxy.toml:9:1: upstream.db.server: unknown key; did you mean "servers"?',
         "proxy.toml:10:1: upstream.db.xyzzy: unknown key: remove it; the keys here are "
         "servers, balance, all_backups, hash_by, max_connections, queue, retries, pool, check, "
-        "eject, slow_start, resolve, tls, tcp",
+        "eject, slow_start, resolve, proxy_protocol, tls, tcp",
     ),
     "missing keys": (
         "[[listener]]\n[upstream.db]\n",

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vcproxy.access_log.ending import NORMAL_END, By, End, Phase
-from vcproxy.engine.failures import Exhausted, NoRoom
+from vcproxy.engine.failures import Exhausted, NoRoom, UntrustedSender
 from vcproxy.engine.lifecycle import NOT_YET
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ class SessionRecord(_Record):
         values: dict[str, object] = {
             "listener": vc.listener.name if vc.listener is not None else None,
             "client": vc.peer,
+            "proxied_by": vc.real_peer_address if vc.proxied is not None else None,
             "tls": tls,
             "cipher": cipher,
             "sni": vc.sni,
@@ -231,6 +232,8 @@ class LegRecord(_Record):
 
 def cause_of(error: Exception, by: ByLetter, timeout: ByLetter) -> ByLetter:
     """Return what an error of a connection stands for: `by`, or for a timeout `timeout`."""
+    if isinstance(error, UntrustedSender):
+        return "P"
     if isinstance(error, Exhausted | NoRoom | MemoryError):
         return "R"
     return timeout if isinstance(error, TimeoutError) else by

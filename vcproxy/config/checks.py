@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vcproxy.config import control, logs, user, workers
+from vcproxy.config import control, logs, proxy_protocol, user, workers
 from vcproxy.config.certificate_files import authorities, key_pair
 from vcproxy.config.errors import KeyProblem, did_you_mean
 from vcproxy.config.plugin import (
@@ -61,6 +61,7 @@ def check(
     yield from _commands(plugins)
     yield from workers.problems(settings, plugins)
     yield from control.problems(settings)
+    yield from proxy_protocol.problems(settings, plugins)
 
 
 def _upstreams(settings: Settings) -> Iterator[KeyProblem]:

@@ -18,7 +18,7 @@ def effective(configuration: Configuration) -> str:
     Logins in addresses are left out; a comment at the top names each such address.
     """
     settings = configuration.settings
-    tree = settings.model_dump(mode="json", exclude_none=True)
+    tree = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
     for name, upstream in settings.upstream.items():
         if not any(address.secure for address in upstream.addresses):
             del tree["upstream"][name]["tls"]  # no server uses TLS: `vcproxy -t` would reject it

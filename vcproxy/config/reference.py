@@ -14,7 +14,15 @@ import tomli_w
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from vcproxy.config.tables import access_log, control, listener, process, tcp, upstream
+from vcproxy.config.tables import (
+    access_log,
+    control,
+    listener,
+    process,
+    proxy_protocol,
+    tcp,
+    upstream,
+)
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "[proxy]": process.ProxyTable,
@@ -29,6 +37,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[listener.tls.names.NAME]": listener.KeyPair,
     "[listener.limits]": listener.LimitsTable,
     "[listener.timeouts]": listener.TimeoutsTable,
+    "[listener.proxy_protocol]": proxy_protocol.ListenerProxyProtocol,
     "[listener.tcp]": tcp.TcpTable,
     "[listener.access_log]": access_log.ListenerAccessLogTable,
     "[upstream.NAME]": upstream.UpstreamTable,
@@ -37,6 +46,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[upstream.NAME.pool]": upstream.UpstreamPool,
     "[upstream.NAME.check]": upstream.UpstreamCheck,
     "[upstream.NAME.eject]": upstream.UpstreamEject,
+    "[upstream.NAME.proxy_protocol]": proxy_protocol.UpstreamProxyProtocol,
     "[upstream.NAME.tls]": upstream.UpstreamTls,
     "[upstream.NAME.tcp]": tcp.TcpTable,
 }
@@ -73,7 +83,8 @@ def _rows(table: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
     properties = table.model_json_schema()["properties"]
     meanings = docstrings(table)
     for key, info in table.model_fields.items():
-        yield f"`{key}`", _type(properties[key]), _default(table, key, info), meanings[key]
+        name = info.alias or key
+        yield f"`{name}`", _type(properties[name]), _default(table, key, info), meanings[key]
 
 
 def _type(of: dict[str, Any]) -> str:

@@ -233,6 +233,11 @@ def unmapped(place: str) -> str:
     return place if mapped is None else f"{mapped}{port}"
 
 
+def address_of(place: str) -> str:
+    """Return the host of "host:port" without brackets; "" for text without a colon."""
+    return place.rpartition(":")[0].strip("[]")
+
+
 @lru_cache  # called for each connection
 def _is_address(text: str) -> bool:
     return is_address(text)

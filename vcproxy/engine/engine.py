@@ -295,33 +295,26 @@ class Engine(EventDispatcher):
         *,
         secure: bool = False,
         message_oriented: bool = False,
+        local: str = "",
     ) -> NetVConnection:
         """Return a new VC for an accepted connection or, `message_oriented`, a new datagram client.
 
-        `secure`: the driver calls `vc.established(...)` or `vc.failed()` next. `peer`: "host:port",
-        an IPv6 host in brackets. An IPv4 client of an IPv6 socket is IPv4 from here on, so lists,
+        If `listener.awaits_header(peer)`, the driver reads the PROXY header next, and calls
+        `vc.introduced(...)` or `vc.failed()`. Then, if `secure`, it calls `vc.established(...)` or
+        `vc.failed()`. `peer` and `local`: "host:port", an IPv6 host in brackets. `local` is needed
+        if `listener.notes_local`. An IPv4 client of an IPv6 socket is IPv4 from here on, so lists,
         limits, hashes, logs and servers all see the same address.
         """
         peer = unmapped(peer)
         vc = self.connection(self, Mutex(), f"{listener.name} {peer}")
         vc.message_oriented = message_oriented
         vc.secure = secure
-        vc.listener = listener
         vc.port = port
-        vc.peer = peer
-        vc.peer_address = peer.rpartition(":")[0].strip("[]")
+        vc.local = local and unmapped(local)
         self.vcs[vc] = None
         if message_oriented and peer != PACKETS:
             self.shortage.sessions[vc] = None
-        listener.vc_made(vc)
-        if secure and vc.excess:  # closed now: a handshake costs more than a refusal
-            with vc.mutex.hold(self):
-                vc.do_io_close()
-        elif secure:
-            vc.count_tls(True)
-            vc.wait_at_most(listener.handshake_s)
-        else:
-            vc.establish()
+        vc.accepted_by(listener, peer)
         return vc
 
     def accept_failed(self, listener: Listener, error: Exception) -> None:

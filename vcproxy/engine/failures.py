@@ -43,6 +43,18 @@ class AlertReceived(TlsError):
     """The peer has ended TLS with an alert, which is the reason."""
 
 
+class HeaderRefused(ConnectionError):
+    """A connection whose PROXY header is missing or not valid."""
+
+
+class HeaderLate(HeaderRefused, TimeoutError):
+    """A connection whose PROXY header has not come in time."""
+
+
+class UntrustedSender(HeaderRefused):
+    """A connection of a peer that may not send PROXY headers, where all others must."""
+
+
 _KINDS: dict[int | None, type[OSError]] = {
     errno.ECONNREFUSED: ConnectionRefusedError,
     errno.ECONNRESET: ConnectionResetError,

@@ -12,7 +12,10 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from vcproxy.engine.address import address_of, unmapped
 from vcproxy.engine.event import Event
+from vcproxy.engine.failures import HeaderLate, HeaderRefused, UntrustedSender
+from vcproxy.engine.units import show_duration
 from vcproxy.engine.vconnection import VConnection
 
 if TYPE_CHECKING:
@@ -23,6 +26,11 @@ if TYPE_CHECKING:
     from vcproxy.engine.outgoing import Outgoing
     from vcproxy.engine.port import Port
     from vcproxy.engine.scheduler import Action
+    from vcproxy.proxy_protocol.header import ProxyHeader
+
+SHOWN = 32
+"""Bytes of a refused PROXY header that are kept after the wrong one: they may be no header at all,
+but the begin of another protocol, and have data of a client."""
 
 NOT_YET = -1.0
 """The time of what has not happened yet."""
@@ -41,6 +49,7 @@ class VCLifecycle(VConnection):
     """Where a connection came from, whether it is established, and how it ended."""
 
     __slots__ = (
+        "_awaits_header",
         "_deadline",
         "alpn",
         "certificate",
@@ -48,11 +57,14 @@ class VCLifecycle(VConnection):
         "excess",
         "first_at",
         "listener",
+        "local",
         "open",
         "outgoing",
         "peer",
         "peer_address",
         "port",
+        "proxied",
+        "real_peer_address",
         "secure",
         "session",
         "sni",
@@ -70,7 +82,15 @@ class VCLifecycle(VConnection):
         """How the VC is or was connected; None for an accepted one."""
         self.peer = ""
         self.peer_address = ""
-        """The IP address of an accepted peer; "" where it has none, as on a Unix socket."""
+        """The IP address of an accepted client; "" where it has none, as on a Unix socket. It is
+        the address that a PROXY header names, or else that of the peer."""
+        self.real_peer_address = ""
+        """The IP address of an accepted peer: of the client, or of the load balancer that has sent
+        the PROXY header of the client."""
+        self.proxied: ProxyHeader | None = None
+        """The PROXY header that the connection of an accepted client began with; None: none."""
+        self.local = ""
+        """Where an accepted client has connected to, as "host:port"; "" where it is not noted."""
         self.sni: str | None = None
         self.alpn: str | None = None
         self.certificate: str | None = None
@@ -88,6 +108,7 @@ class VCLifecycle(VConnection):
         self.started_at = self.established_at = self.first_at = NOT_YET
         """When connecting began, after the queue for a server; when it was established; when the
         first byte was received."""
+        self._awaits_header = False
         self._deadline: Action | None = None
 
     def tls_parameters(self) -> tuple[str | None, str | None]:
@@ -99,6 +120,54 @@ class VCLifecycle(VConnection):
         return getattr(self.port, "tls_parameters", (None, None))
 
     # -- until it is established -------------------------------------------------------------
+
+    def accepted_by(self, listener: Listener, peer: str) -> None:
+        """Begin as an accepted connection: a PROXY header comes first, or the client is known."""
+        self.listener = listener
+        self.peer = peer
+        if listener.recorder is not None:
+            self.record = listener.recorder(self)  # type: ignore[arg-type]
+        self.real_peer_address = address = address_of(peer)
+        senders = listener.senders
+        if senders is None or self.message_oriented:
+            self.peer_address = address
+            self._client_known()
+        elif senders.trusts(address):
+            self._awaits_header = True
+            self.wait_at_most(listener.handshake_s)
+        elif senders.others_direct:
+            self.peer_address = address
+            self._client_known()
+        else:
+            self.fail(UntrustedSender("its address is not in `from` of proxy_protocol"))
+
+    def _client_known(self) -> None:
+        """Count the client for its listener, and establish the connection, after its handshake."""
+        listener = self.listener
+        assert listener is not None
+        listener.vc_made(self)  # type: ignore[arg-type]
+        if not self.secure:
+            self.establish()
+        elif self.excess:  # closed now: a handshake costs more than a refusal
+            with self.mutex.hold(self.engine):
+                self.do_io_close()
+        else:
+            self.count_tls(True)
+            self.wait_at_most(listener.handshake_s)
+
+    def _introduce(self, header: ProxyHeader) -> None:
+        """Use the client that a PROXY header names from now on."""
+        assert self.listener is not None
+        self.proxied = header
+        self._awaits_header = False
+        self._stop_waiting()
+        if header.has_addresses:
+            self.peer = peer = unmapped(header.peer)
+            self.peer_address = address_of(peer)
+            self.name = f"{self.listener.name} {peer}"
+        elif not header.protocol:  # the sender itself, or a client of which nothing is known
+            self.peer_address = self.real_peer_address
+        self._client_known()
 
     def count_tls(self, held: bool) -> None:
         """Begin or stop to count the TLS of the VC in the memory budget."""
@@ -143,9 +212,16 @@ class VCLifecycle(VConnection):
             if self.outgoing is not None:
                 self.outgoing.expired()
             else:
-                self.fail(TimeoutError("connection timed out in the TLS handshake"))
+                self.fail(self._too_late())
         else:
             super().handle_event(key, data)
+
+    def _too_late(self) -> Exception:
+        if not self._awaits_header:
+            return TimeoutError("connection timed out in the TLS handshake")
+        assert self.listener is not None
+        limit = show_duration(self.listener.handshake_s)
+        return HeaderLate(f"no complete PROXY header came within {limit}")
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:
@@ -200,7 +276,9 @@ class VCLifecycle(VConnection):
             self.outgoing.notify(Event.ERROR)
         else:
             # An orderly close, not a reset: a TLS alert with the reason is still being sent.
-            if not isinstance(error, ConnectionResetError):  # most of these are health checks
+            if isinstance(error, HeaderRefused) and self.listener is not None:
+                self.listener.warn_refused(self.engine, self.peer, error)
+            elif not isinstance(error, ConnectionResetError):  # most of these are health checks
                 self.engine.log("info", f"{self.name}: {error}")
             self.do_io_close()
 
@@ -216,6 +294,31 @@ class VCLifecycle(VConnection):
     def _unless_gone(self, call: Callable[[], object]) -> None:
         if self in self.engine.vcs:
             call()
+
+    def introduced(self, data: bytes) -> None:
+        """Record the PROXY header that the connection begins with: all its bytes, or so many that
+        they cannot become a header. See `Listener.awaits_header`."""
+        from vcproxy.proxy_protocol.parser import InvalidHeader, parse  # most proxies read none
+
+        try:
+            parsed = parse(data)
+        except InvalidHeader as error:
+            self._refuse(str(error), data, error.position)
+            return
+        if parsed is None:
+            self._refuse("it is cut", data, len(data))
+        elif not self.closed:
+            self._introduce(parsed.header)
+
+    def _refuse(self, reason: str, data: bytes, position: int) -> None:
+        """Refuse the client for what it has sent as a PROXY header."""
+        engine, listener = self.engine, self.listener
+        assert listener is not None
+        kept = data[: position + SHOWN]
+        engine.refused.add(
+            "PROXY header", reason, kept, position, listener=listener.name, client=self.name
+        )
+        self.fail(HeaderRefused(f"its PROXY header is not valid at byte {position}: {reason}"))
 
     def established(
         self, sni: str | None = None, alpn: str | None = None, certificate: str | None = None

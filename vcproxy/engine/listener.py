@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from vcproxy.engine.address import address_of, unmapped
 from vcproxy.engine.commands import ResumeAccept
 from vcproxy.engine.tcp import TCP, TcpOptions
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
+    from vcproxy.proxy_protocol.senders import TrustedSenders
 
 FULL_WARNING_S = 60.0
 """The least time between two warnings of one kind: a limit may be reached for hours."""
@@ -75,6 +77,10 @@ class Listener:
     """Called like `acceptor`, with each VC beyond `max_per_client`."""
     recorder: Callable[[NetVConnection], ConnectionRecord] | None = None
     """Makes the record of each VC in the access log; None: there is none."""
+    senders: TrustedSenders | None = None
+    """The peers whose connections begin with a PROXY header; None: no connection does."""
+    notes_local: bool = False
+    """Whether the driver passes the address that each client has connected to: a system call."""
     pinned: bool = False
     """Whether all connections of the listener are on `engine`."""
     _clients: dict[Engine, dict[str, int]] = field(default_factory=dict)
@@ -102,6 +108,21 @@ class Listener:
         text = f"{self.max_connections} connections are open: more wait until some have closed"
         self._warn(self.engine, "all", text)
 
+    def awaits_header(self, peer: str) -> bool:
+        """Return whether a connection of this peer begins with a PROXY header, if it is served.
+
+        The driver must ask before it reads from a stream. If so, it reads the header first, and no
+        byte after it; then it calls `vc.introduced` or `vc.failed`.
+        """
+        senders = self.senders
+        return senders is not None and (
+            not senders.others_direct or senders.trusts(address_of(unmapped(peer)))
+        )
+
+    def warn_refused(self, engine: Engine, peer: str, error: Exception) -> None:
+        """Log why a connection was refused for its PROXY header, at intervals."""
+        self._warn(engine, type(error).__name__, f"{peer} is refused: {error}")
+
     def _warn(self, engine: Engine, kind: str, text: str) -> None:
         if engine.now >= self._warned_at.get(kind, -FULL_WARNING_S) + FULL_WARNING_S:
             self._warned_at[kind] = engine.now
@@ -113,8 +134,6 @@ class Listener:
 
     def vc_made(self, vc: NetVConnection) -> None:
         """Count a VC for its client; mark it as excess if the client has `max_per_client`."""
-        if self.recorder is not None:
-            vc.record = self.recorder(vc)
         client, most = vc.peer_address, self.max_per_client
         if not client:
             return

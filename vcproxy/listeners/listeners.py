@@ -251,6 +251,8 @@ class Listeners:
             listener.pinned = issubclass(plugin.cls, Program)
             listener.tls = planned.tls
             listener.handshake_s = timeouts.handshake
+            listener.senders = planned.senders
+            listener.notes_local = planned.notes_local
             listener.max_connections = entry.limits.max_connections or sys.maxsize
             listener.max_per_client = entry.limits.max_per_client
             listener.resume()

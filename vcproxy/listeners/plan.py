@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.config.certificate_files import files_of
 from vcproxy.config.tables.listener import ListenerTls
+from vcproxy.config.tables.proxy_protocol import UNIX as UNIX_SENDERS
 from vcproxy.engine.address import Address
 from vcproxy.engine.tcp import TcpOptions
 from vcproxy.listeners.tls_contexts import TlsContext, make_context
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from vcproxy.config.loader import Configuration
     from vcproxy.config.plugin import Plugin
     from vcproxy.config.tables.listener import ListenerTable
+    from vcproxy.config.tables.proxy_protocol import ListenerProxyProtocol
     from vcproxy.config.tables.upstream import UpstreamTls
     from vcproxy.listeners.hosts import Host
+    from vcproxy.proxy_protocol.senders import TrustedSenders
 
 Place = Address | tuple[str, Address]
 """Identifies a bound address. With port 0 it includes the listener's name, because each
@@ -38,6 +41,11 @@ class PlannedListener:
     """The TLS context for the listener's own tls:// addresses; None if it has none."""
     connect_tls: object
     """The TLS context for tls:// addresses in the plugin's options; None if there are none."""
+
+    senders: TrustedSenders | None
+    """The peers whose connections begin with a PROXY header; None: none."""
+    notes_local: bool
+    """Whether the address is noted that each client connects to."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,6 +81,8 @@ def plan(configuration: Configuration, host: Host) -> Plan:
     settings = configuration.settings
     contexts: list[TlsContext] = []
 
+    announced = any(each.proxy_protocol is not None for each in settings.upstream.values())
+
     def made(
         name: str, table: ListenerTls | UpstreamTls, listeners: tuple[str, ...] = ()
     ) -> object:
@@ -92,6 +102,8 @@ def plan(configuration: Configuration, host: Host) -> Plan:
             plugin,
             tls=None if entry.tls is None else made(name, entry.tls, names),
             connect_tls=made(f"{name}.tls", plugin.tls) if plugin.needs_tls else None,
+            senders=senders_of(entry.proxy_protocol),
+            notes_local=announced,
         )
 
     try:
@@ -110,6 +122,18 @@ def plan(configuration: Configuration, host: Host) -> Plan:
         for name, address in addresses_of(planned.entry, planned.plugin)
     }
     return Plan(configuration, listeners, upstream_tls, addresses, tuple(contexts))
+
+
+def senders_of(table: ListenerProxyProtocol | None) -> TrustedSenders | None:
+    """Return the peers that a listener trusts; None: it has no such table."""
+    if table is None:
+        return None
+    from vcproxy.proxy_protocol.senders import TrustedSenders  # most proxies have none
+
+    networks = [each for each in table.from_ if each != UNIX_SENDERS]
+    return TrustedSenders(
+        networks, unix=UNIX_SENDERS in table.from_, others_direct=table.others == "direct"
+    )
 
 
 def names_of(entry: ListenerTable, plugin: Plugin) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.net import NetVConnection
+    from vcproxy.proxy_protocol.header import ProxyHeader
     from vcproxy.sessions.service import Service
     from vcproxy.upstream.connect_attempts import Backend
 
@@ -257,6 +258,12 @@ class Session(Machine):
     def client_address(self) -> str:
         """The client's IP address; empty if it has none, as on a Unix socket."""
         return self.client.peer_address
+
+    @property
+    def proxied(self) -> ProxyHeader | None:
+        """What a load balancer has announced of the client's connection: its addresses, and
+        perhaps its TLS; None: the connection has no PROXY header."""
+        return self.client.proxied
 
     def answer(self, data: bytes) -> None:
         """Send bytes to the client, unchanged. Not to be called while the client is lent."""

@@ -23,6 +23,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from ipaddress import ip_network
 from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeAlias
@@ -36,6 +37,7 @@ from vcproxy.engine.continuation import OwnedCall
 from vcproxy.engine.event import Event
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
+from vcproxy.proxy_protocol.senders import TrustedSenders
 from vcproxy.sessions.program import Program
 from vcproxy.sessions.programs import Programs
 from vcproxy.sessions.service import Service
@@ -73,6 +75,7 @@ class SimulatedProxy:
             Connections to tls:// addresses in them are without TLS.
         handshake: the result of the clients' TLS handshakes, only simulated; None: no TLS.
         name, token: the listener's name and the engine's token: an HTTP proxy writes both into Via.
+        proxy_protocol: whether each client begins with a PROXY header, which it must send first.
         datagrams: whether clients and servers have udp:// addresses: see `datagram_client`.
         max_connections: the maximum of simultaneous clients.
         answers: the results of the plugin's calls, in order; if one is an exception, it is raised.
@@ -96,6 +99,7 @@ class SimulatedProxy:
         handshake: HandshakeResult | None = None,
         name: str = NAME,
         token: str = "",
+        proxy_protocol: bool = False,
         datagrams: bool = False,
         max_connections: int = 10_000,
         answers: Iterable[object] | None = None,
@@ -121,6 +125,7 @@ class SimulatedProxy:
         self.driver = driver
         self.engine = driver.engine
         self.engine.token = token
+        self._senders = TrustedSenders([ip_network("0.0.0.0/0")]) if proxy_protocol else None
         scheme = "udp" if datagrams else "tcp"
         self._handshake = handshake
         shared = {"upstream": servers, **(upstreams or {})}
@@ -274,6 +279,8 @@ class SimulatedProxy:
         listener = Listener(name, accept, self.engine, max_connections=max_connections)
         listener.tls = self._handshake
         listener.recorder = self._record
+        listener.senders = self._senders
+        listener.notes_local = True
         return listener
 
     def _acceptor(self, plugin: type[Session | Program]) -> Acceptor:

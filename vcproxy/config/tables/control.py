@@ -4,7 +4,7 @@ Tested in tests/config/test_control.py.
 """
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from vcproxy.config.tables.listener import KeyPair
+from vcproxy.config.tables.network import Network
 from vcproxy.config.values import Endpoint, FilePath, Table, endpoint, listed, server_address
 from vcproxy.engine.address import Address
 
@@ -78,13 +79,6 @@ def _host_name(name: str) -> str:
     return name.lower()
 
 
-def _network(value: object) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(str(value))
-    except ValueError as error:
-        raise ValueError(f'must be a network, as "10.0.0.0/8": {error}') from None
-
-
 def _service_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError(
@@ -100,13 +94,6 @@ def _service_address(value: object, info: ValidationInfo) -> Address:
         raise ValueError(f'"{address}": a service is at unix:, tcp://, tls:// or udp://')
     return address
 
-
-Network = Annotated[
-    IPv4Network | IPv6Network,
-    PlainValidator(_network),
-    PlainSerializer(str, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "network"}),
-]
 
 ServiceName = Annotated[str, AfterValidator(_service_name)]
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from vcproxy.config.tables.access_log import ListenerAccessLog
+from vcproxy.config.tables.proxy_protocol import ListenerProxyProtocol
 from vcproxy.config.tables.tcp import TcpTable
 from vcproxy.config.values import (
     Duration,
@@ -116,6 +117,10 @@ class ListenerTable(Table):
 
     access_log: ListenerAccessLog | None = None
     """How its access log differs from [access_log]; `false`: it has none."""
+
+    proxy_protocol: ListenerProxyProtocol | None = None
+    """The load balancers that announce their clients: { from = ["10.0.0.0/8"] }. Absent: no
+    connection begins with a header."""
 
     half_close: bool = True
     """Whether one direction may end while the other continues. False: the first end closes both."""

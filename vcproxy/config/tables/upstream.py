@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo
 
+from vcproxy.config.tables.proxy_protocol import UpstreamAnnouncement
 from vcproxy.config.tables.tcp import TcpTable
 from vcproxy.config.values import Duration, FilePath, Table, Target, positive, server_address
 from vcproxy.engine.address import Address
@@ -212,6 +213,10 @@ class UpstreamTable(Table):
     """How often the names of servers are resolved; each address of a name is then a server. "0s":
     names are resolved for each connection, and their addresses are raced (Happy Eyeballs,
     RFC 8305)."""
+
+    proxy_protocol: UpstreamAnnouncement | None = None
+    """The header that announces the client to the servers: "v1", "v2" or a table. A connection
+    with one belongs to its client: it is reused for no other. Absent: none is sent."""
 
     tls: UpstreamTls = UpstreamTls()
     """How servers on tls:// are verified."""

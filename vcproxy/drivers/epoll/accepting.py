@@ -84,7 +84,7 @@ def _file_of(address: Address) -> SocketFile:
 
 
 def show(sockaddr: object) -> str:
-    """Return a socket address as text; an IPv4-mapped IPv6 address as IPv4."""
+    """Return an IP address and port as text, an IPv4-mapped IPv6 address as IPv4; else "unix"."""
     if isinstance(sockaddr, tuple):
         host, port = sockaddr[:2]
         return unmapped(f"[{host}]:{port}") if ":" in host else f"{host}:{port}"

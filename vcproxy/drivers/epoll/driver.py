@@ -18,7 +18,7 @@ from vcproxy.drivers.bus_exchange import BusExchange
 from vcproxy.drivers.datagram_sessions import DatagramSessions
 from vcproxy.drivers.datagrams import DatagramPort
 from vcproxy.drivers.epoll import local
-from vcproxy.drivers.epoll.accepting import AcceptPort
+from vcproxy.drivers.epoll.accepting import AcceptPort, show
 from vcproxy.drivers.epoll.commands import Commands
 from vcproxy.drivers.epoll.connecting import Attempt
 from vcproxy.drivers.epoll.datagram import DatagramListener
@@ -362,20 +362,28 @@ class EpollDriver:
         if sock.type == socket.SOCK_SEQPACKET:
             local.adopt_packets(self, listener, sock)
             return
-        if tls is None:
+        watcher: Watcher
+        if listener.awaits_header(peer):
+            from vcproxy.drivers.epoll.proxy_header import HeaderReader  # most proxies read none
+
             port = StreamPort(self, sock)
+            watcher = HeaderReader(self, port, tls)
+        elif tls is None:
+            port = watcher = StreamPort(self, sock)
         else:
             from vcproxy.drivers.epoll.tls_port import accepted_port  # takes 8 ms
 
-            port = accepted_port(self, sock, tls)
+            port = watcher = accepted_port(self, sock, tls)
         try:
-            self.watch(port.fd, port)
+            self.watch(port.fd, watcher)
         except OSError as error:  # ENOSPC: the limit of watched descriptors (epoll_ctl(2))
             sock.close()
             listener.dropped(self.engine)
             self.engine.log("warning", f"{listener.name} {peer}: closed: {error.strerror}")
         else:
-            port.vc = self.engine.accepted(listener, port, peer, secure=tls is not None)
+            own = show(sock.getsockname()) if listener.notes_local else ""
+            secure = tls is not None
+            port.vc = self.engine.accepted(listener, port, peer, secure=secure, local=own)
 
 
 def _nothing() -> None:

@@ -14,9 +14,9 @@ from vcproxy.drivers.datagrams import DatagramPort
 from vcproxy.drivers.sim import message_sockets
 from vcproxy.drivers.sim.accept_port import SimAcceptPort
 from vcproxy.drivers.sim.calls import SimCalls
+from vcproxy.drivers.sim.header_port import accepted_port
 from vcproxy.drivers.sim.link import Endpoint, do_nothing
 from vcproxy.drivers.sim.message_sockets import CONNECTED, open_port
-from vcproxy.drivers.sim.packets import PacketEndpoint
 from vcproxy.drivers.sim.port import SimPort, end_bridge, start_bridge
 from vcproxy.drivers.sim.sources import SimSources
 from vcproxy.drivers.sim.tls_stream import wrap_tls
@@ -270,11 +270,7 @@ class SimDriver:
 
     def adopt(self, listener: Listener, endpoint: Endpoint, tls: object) -> NetVConnection:
         """Make an accepted endpoint a VC of this engine."""
-        port = SimPort(self, wrap_tls(endpoint, tls, self._clock, server_side=True))
-        packets, secure = isinstance(endpoint, PacketEndpoint), tls is not None
-        port.vc = self.engine.accepted(
-            listener, port, endpoint.peer, secure=secure, message_oriented=packets
-        )
+        port = accepted_port(self, listener, endpoint, tls, self._clock)
         self.trace_call("accepted", port.vc)
         port.continue_handshake()
         self.edge(port)

@@ -60,6 +60,8 @@ class ClientSide:
         self.deadline = Deadline(cont, DEADLINE)
         self.context: TransactionContext = listener.client(vc.peer_address, vc.secure)
         """What the transactions of this client share."""
+        if vc.proxied is not None:
+            self.context = self.context._replace(proxied=vc.proxied)
 
     @property
     def failure(self) -> Failure | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vcproxy.http.proxy.request_mirror import RequestMirror
     from vcproxy.http.proxy.request_record import RequestRecord
     from vcproxy.http.proxy.routing import Route
+    from vcproxy.proxy_protocol.header import ProxyHeader
     from vcproxy.upstream.upstream import Upstream
 
 
@@ -29,6 +30,7 @@ class TransactionContext(NamedTuple):
     mirror: RequestMirror
     fields: ClientFields
     """The fields that are added to the client's requests."""
+    proxied: ProxyHeader | None = None
 
 
 class Transaction:
@@ -110,6 +112,12 @@ class Transaction:
     def secure(self) -> bool:
         """Whether the client is connected by TLS."""
         return self._context.secure
+
+    @property
+    def proxied(self) -> ProxyHeader | None:
+        """What a load balancer has announced of the client's connection: its addresses, and
+        perhaps its TLS; None: the connection has no PROXY header."""
+        return self._context.proxied
 
     @property
     def upstreams(self) -> Mapping[str, Upstream]:

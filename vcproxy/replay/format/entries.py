@@ -99,6 +99,7 @@ class AcceptedEntry(NamedTuple):
     message_oriented: bool
     vc: int
     """The number of the new VC."""
+    local: str
 
 
 class AcceptFailedEntry(NamedTuple):
@@ -124,6 +125,13 @@ class EstablishedEntry(NamedTuple):
     sni: str | None
     alpn: str | None
     certificate: str | None
+
+
+class IntroducedEntry(NamedTuple):
+    """`vc.introduced(data)`: the PROXY header of the VC."""
+
+    vc: int
+    data: bytes
 
 
 class NoReadEntry(NamedTuple):
@@ -348,6 +356,7 @@ Entry: TypeAlias = (
     | TimeOfDayEntry
     | MovedEntry
     | HappenedEntry
+    | IntroducedEntry
 )
 
 KINDS: tuple[type[Entry], ...] = Entry.__args__

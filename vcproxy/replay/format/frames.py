@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 Octets: TypeAlias = bytes | bytearray | memoryview
 
 MAGIC: Final = b"vcproxy\0"
-VERSION: Final = 4
+VERSION: Final = 5
 START: Final = struct.Struct("<8sI")
 """The magic number and the version of the format."""
 

@@ -188,6 +188,8 @@ class RunHistory:
 
     def _add_to(self, peer: PeerHistory, entry: Any) -> None:
         match entry:
+            case e.IntroducedEntry():
+                peer.actions.append(PeerAction(self.end, 0, entry.data))
             case e.EstablishedEntry():
                 peer.handshake = Handshake(*entry[1:])
             case e.RefusedEntry():

@@ -203,7 +203,7 @@ class Conversations:
                 yield event("connected", address)
             case e.RefusedEntry(_, _, error) | e.ResolvedEntry(_, _, FailureValue() as error):
                 yield event("refused", str(error))
-            case e.ReceivedEntry(_, _, data):
+            case e.ReceivedEntry(_, _, data) | e.IntroducedEntry(_, data):
                 yield self._sends(source, conversation, peer, data)
             case e.PassedEntry(_, sink, taken, _, data):
                 yield self._sends(source, conversation, peer, data)

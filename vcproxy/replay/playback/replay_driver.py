@@ -73,6 +73,7 @@ class ReplayDriver:
             e.DroppedEntry: lambda entry: self._listener(entry).dropped(engine),
             e.AcceptedEntry: self._accepted,
             e.AcceptFailedEntry: self._accept_failed,
+            e.IntroducedEntry: lambda entry: self._vc(entry).introduced(entry.data),
             e.EstablishedEntry: lambda entry: self._vc(entry).established(*entry[1:]),
             e.NoReadEntry: lambda entry: self._vc(entry).begin_read(),
             e.WouldBlockEntry: lambda entry: self._reading(entry).would_block(),
@@ -196,6 +197,7 @@ class ReplayDriver:
             entry.peer,
             secure=entry.secure,
             message_oriented=entry.message_oriented,
+            local=entry.local,
         )
 
     def _accept_failed(self, entry: e.AcceptFailedEntry) -> None:

@@ -27,6 +27,7 @@ from vcproxy.replay.format.entries import (
     EstablishedEntry,
     FailedEntry,
     GoneEntry,
+    IntroducedEntry,
     NoReadEntry,
     NoWriteEntry,
     PassedEntry,
@@ -160,6 +161,11 @@ class RecordedVC(NetVConnection):
         if len(out) > LONGEST:
             recorder.frames.cut()
         super().sent(count)
+
+    def introduced(self, data: bytes) -> None:
+        """See NetVConnection."""
+        self.engine.record(IntroducedEntry(self.number, data))
+        super().introduced(data)
 
     def established(
         self, sni: str | None = None, alpn: str | None = None, certificate: str | None = None

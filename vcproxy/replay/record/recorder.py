@@ -225,13 +225,13 @@ class RecordingEngine(Engine):
         *,
         secure: bool = False,
         message_oriented: bool = False,
+        local: str = "",
     ) -> NetVConnection:
         """See Engine."""
-        self.record(
-            AcceptedEntry(_number(listener), peer, secure, message_oriented, self.vc_count + 1)
-        )
+        number = self.vc_count + 1
+        self.record(AcceptedEntry(_number(listener), peer, secure, message_oriented, number, local))
         return super().accepted(
-            listener, port, peer, secure=secure, message_oriented=message_oriented
+            listener, port, peer, secure=secure, message_oriented=message_oriented, local=local
         )
 
     def accept_failed(self, listener: Listener, error: Exception) -> None:
