@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from vcproxy.access_log.fields import Kind
     from vcproxy.access_log.log import AccessLog
     from vcproxy.engine.connection_record import ByLetter, PhaseLetter
-    from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
 
 
@@ -54,6 +53,11 @@ class _Record:
     def expired(self) -> None:
         """See ConnectionRecord."""
         self._expired_at = self.log.engine.now
+
+    def stopped(self) -> None:
+        """See ConnectionRecord."""
+        self.note("K", "the proxy was stopped")
+        self.closed()
 
     def phase(self) -> Phase:
         """Return the phase that the connection is in."""
@@ -237,15 +241,6 @@ def cause_of(error: Exception, by: ByLetter, timeout: ByLetter) -> ByLetter:
     if isinstance(error, Exhausted | NoRoom | MemoryError):
         return "R"
     return timeout if isinstance(error, TimeoutError) else by
-
-
-def finish(engine: Engine) -> None:
-    """Write the records of all connections that are still open: the proxy has been stopped."""
-    for vc in list(engine.vcs):
-        if vc.record is not None and not vc.closed:
-            vc.record.note("K", "the proxy was stopped")
-            vc.record.closed()
-            vc.record = None
 
 
 def _times(server: NetVConnection, began: float, now: float) -> dict[str, object]:

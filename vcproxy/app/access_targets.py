@@ -6,7 +6,7 @@ Tested in tests/app/test_access_targets.py and tests/e2e/test_access_log.py.
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,6 @@ from vcproxy.config.tables.access_log import STDERR
 if TYPE_CHECKING:
     from vcproxy.access_log.log import Sink
     from vcproxy.app.log import LineLog
-    from vcproxy.engine.engine import Engine
 
 QUEUE = 4 << 20
 """Maximum bytes in the queue of a target: what 10,000 requests a second write in a second."""
@@ -70,14 +69,6 @@ class AccessTargets:
         """Reopen the files at their paths: they were moved away. Connect to servers again."""
         for writer in list(self._writers.values()):
             writer.reopen()
-
-    def finish(self, engines: Sequence[Engine]) -> None:
-        """Write the records of all sessions that are still open: their engines have stopped."""
-        if any(vc.record is not None for engine in engines for vc in engine.vcs):
-            from vcproxy.access_log.record import finish
-
-            for engine in engines:
-                finish(engine)
 
     def close(self) -> None:
         """Write the queued lines, within the time limit of LineWriter.close."""

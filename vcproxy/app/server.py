@@ -222,7 +222,6 @@ class Proxy:
         self.stop()
         for thread in self._threads:
             thread.join()
-        self.access_targets.finish(self.engines)
         for driver in self._drivers:
             driver.close()
         self._service_manager.close()

@@ -30,5 +30,8 @@ class ConnectionRecord(Protocol):
         """Called with what is about to end the connection. Only the first note counts. `phase`:
         None: the present one."""
 
+    def stopped(self) -> None:
+        """Called when the proxy stops while the connection is open; `closed` is not called then."""
+
     def closed(self) -> None:
         """Called when the connection is closed, with its session and its port still there."""

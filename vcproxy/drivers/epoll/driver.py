@@ -205,6 +205,8 @@ class EpollDriver:
             self.unlisten(listener)
         for vc in list(self.engine.vcs):
             port = vc.port
+            if vc.record is not None and not vc.closed:
+                vc.record.stopped()
             if isinstance(port, StreamPort):
                 if not vc.closed:  # a reset: the peer must not mistake it for an orderly end
                     port.close(abort=True)
