@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.conftest import Certificates, Starter
-from tests.e2e.running import ECHO, all_of, eventually
+from tests.e2e.running import ECHO, Server, all_of, eventually
 from tests.e2e.several import two_workers, who
 from vcproxy.testing.running import Running
 
@@ -174,3 +174,21 @@ def test_a_reload_writes_to_another_file(proxy: Starter, tmp_path: Path) -> None
     running.stop()
     assert [each["bytes_up"] for each in records(tmp_path / "a.log")] == [1]
     assert (tmp_path / "b.log").read_text() == "2 --\n"
+
+
+def test_a_request_that_is_in_progress_when_the_proxy_stops(proxy: Starter, tmp_path: Path) -> None:
+    with Server() as server:
+        running = proxy(
+            '[proxy]\ndrain_timeout = "100ms"\n[access_log]\nfile = "access.log"\n'
+            '[[listener]]\nname = "web"\nbind = "tcp://127.0.0.1:0"\nplugin = "http_proxy"\n'
+            f'upstream = "web"\n[upstream.web]\nservers = ["{server.uri}"]\n'
+        )
+        with running.connect("web") as client:
+            client.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            with server.next() as request:
+                assert request.recv(4096)
+                running.signal(signal.SIGTERM)
+                assert running.wait() == 0
+    (record,) = records(tmp_path / "access.log")
+    assert (record["kind"], record["target"], record["status"]) == ("http", "/slow", None)
+    assert (record["end"], record["reason"]) == ("KW", "the proxy was stopped")

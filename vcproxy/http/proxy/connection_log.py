@@ -132,6 +132,11 @@ class ConnectionLog:
         if self._noted is None:
             self._noted = By(by), reason
 
+    def stopped(self) -> None:
+        """Write the record of a request that is in progress: the proxy stops."""
+        self.note("K", "the proxy was stopped")
+        self.closed()
+
     def closed(self) -> None:
         """Write the record of a request that is in progress: the connection is being closed."""
         connection = self._connection
