@@ -276,6 +276,16 @@ class OneWayMultiTunnel(Machine):
         for sink in self._sinks.values():
             yield sink.statistics
 
+    @property
+    def sinks(self) -> list[VConnection]:
+        """The sinks now, in the order in which they were added."""
+        return list(self._sinks)
+
+    def statistics_of(self, vc: VConnection) -> SinkStatistics | None:
+        """Return the counts of a sink; None: it is none now."""
+        sink = self._sinks.get(vc)
+        return None if sink is None else sink.statistics
+
     # -- moving ------------------------------------------------------------------------------
 
     @RELAYING.on(Event.READ_READY, to=(DONE,))

@@ -37,6 +37,9 @@ class SinkStatistics:
     received: int
     """Bytes that the sink sent to us; they were dropped."""
     required: bool
+    policy: LagPolicy
+    lags: bool
+    """Whether its policy applies now."""
 
 
 @dataclass(slots=True, eq=False)
@@ -115,7 +118,15 @@ class Sink:
         """Its counts now."""
         received = self.watched.ndone if self.watched is not None else 0
         return SinkStatistics(
-            self.vc, self.lag, self.undelivered, self.sent, self.dropped, received, self.required
+            self.vc,
+            self.lag,
+            self.undelivered,
+            self.sent,
+            self.dropped,
+            received,
+            self.required,
+            self.policy,
+            self.lags,
         )
 
     def flow(self, source: str) -> Flow:

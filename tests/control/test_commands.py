@@ -82,8 +82,11 @@ def test_those_that_act_at_once() -> None:
 def test_a_reload_is_answered_with_its_result() -> None:
     asked = Asked("RELOAD")
     assert asked.replies == []
+    names = {"listener": "changed", "upstream": "unchanged", "configuration": "used"}
+    rows = [{"kind": kind, "name": "a", "result": result} for kind, result in names.items()]
+    asked.proxy.answers["reloads"] = Answer(rows)
     asked.proxy.results[0]("")
-    assert asked.replies == ["RELOADED"]
+    assert asked.replies == [r"RELOADED list=listener a: changed\nupstream a: unchanged"]
     asked.proxy.results[0]("proxy.toml:1:1: why\nproxy.toml:2:1: and why")
     assert asked.replies[1:] == [
         r"NOT_RELOADED reason=proxy.toml:1:1: why\nproxy.toml:2:1: and why"

@@ -133,6 +133,9 @@ def test_with_workers_the_master_answers(proxy: Starter) -> None:
     running = proxy("[proxy]\nworkers = 2\n" + ECHO)
     path = door(running)
     assert request(path, "POST", "/v1/RESTART") == (200, {"reply": "RESTARTED"})
-    assert request(path, "POST", "/v1/RELOAD") == (200, {"reply": "RELOADED"})
+    assert request(path, "POST", "/v1/RELOAD") == (
+        200,
+        {"reply": "RELOADED", "list": "listener echo: unchanged"},
+    )
     assert request(path, "POST", "/v1/STOP")[0] == 200
     assert running.wait() == 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.e2e.conftest import Starter
 from tests.e2e.running import Running
-from tests.e2e.several import served_by, two_workers, workers
+from tests.e2e.several import listener, served_by, two_workers, workers
 from tests.e2e.test_control import ask, door
 from vcproxy.bus.message.bus_message import BusMessage
 
@@ -41,10 +41,10 @@ def test_every_net_thread_answers(proxy: Starter) -> None:
         for each in (one, two):
             each.sendall(b"ping\n")
             assert each.recv(100) == b"ping\n"
-        [listener], missing = show(running, "listeners")
+        [row], missing = show(running, "listeners")
         assert missing == ""
-        assert (listener["open"], listener["accepted"]) == (2, 2)
-        assert (listener["bytes_in"], listener["bytes_out"]) == (10, 10)
+        assert (row["open"], row["accepted"]) == (2, 2)
+        assert (row["bytes_in"], row["bytes_out"]) == (10, 10)
         conns, _ = show(running, "conns")
         assert {each["thread"] for each in conns} == {"net-0", "net-1"}
         assert sorted(each["id"] for each in conns) == ["0-1", "1-1"]
@@ -62,6 +62,25 @@ def test_every_worker_answers(proxy: Starter, tmp_path: Path) -> None:
         processes, _ = show(running, "process")
         assert [each["role"] for each in processes] == ["master", "worker", "worker"]
         assert [each["pid"] for each in processes] == [running.pid, one, two]
+
+
+def test_a_reload_is_explained(proxy: Starter, tmp_path: Path) -> None:
+    running = proxy(two_workers(tmp_path))
+    text = running.file.read_text()
+    running.file.write_text(text + listener("more"))
+    assert "listener more: new" in ask(door(running), "RELOAD")
+    rows, _ = show(running, "reloads", worker="0", kind="listener")
+    assert [(each["name"], each["result"]) for each in rows] == [
+        ("who", "unchanged"),
+        ("more", "new"),
+    ]
+    running.file.write_text(text.replace("tcp://127.0.0.1:0", "tcp://127.0.0.1:x"))
+    assert ask(door(running), "RELOAD").startswith("NOT_RELOADED")
+    rows, _ = show(running, "reloads", worker="0", name="who")
+    assert (rows[0]["result"], rows[0]["generation"]) == ("kept", 2)
+    assert "listener.who.bind" in rows[0]["error"]
+    running.file.write_text(text)
+    assert "listener more: removed" in ask(door(running), "RELOAD")
 
 
 def test_a_worker_that_hangs_is_missing(proxy: Starter, tmp_path: Path) -> None:

@@ -103,13 +103,14 @@ class ControlledMaster:
         from vcproxy.control.questions.asking import question_of
 
         try:
-            asked = question_of(question, arguments)
+            asked = question_of(question)
+            wanted = Filter.of(asked, arguments)
         except ValueError as error:
             then(Answer(error=str(error)))
             return
 
         def answered(answers: Answers) -> None:
-            rows, missing = list(self._own_rows(question)), []
+            rows, missing = [each for each in self._own_rows(question) if wanted.fits(each)], []
             for number, found in answers.items():
                 if found is None:
                     late = show_duration(ROWS_LIMIT_S)
@@ -117,7 +118,7 @@ class ControlledMaster:
                 else:
                     rows += found["rows"]
                     missing += found["missing"]
-            then(finished(asked, Filter.of(asked, arguments), rows, missing))
+            then(finished(asked, wanted, rows, missing))
 
         text = json.dumps(dict(arguments))
         self._ask(Question.ROWS, answered, name=question, text=text, limit_s=ROWS_LIMIT_S)
@@ -159,8 +160,8 @@ class ControlledMaster:
                 "state": STATES[process.master.phase],
                 "uptime": state["uptime"],
                 "configuration": state["configuration"],
-                "generation": process.generation,
-                "reloaded_at": process.reloaded_at,
+                "generation": process.last_reload.generation,
+                "reloaded_at": round(process.last_reload.at, 3),
                 "reload_error": process.reloads.failure,
                 "connections": 0,
                 "children": len(process.pids),
@@ -168,6 +169,8 @@ class ControlledMaster:
                 "threads": [],
                 "dropped_log_lines": 0,
             }
+        elif question == "reloads":
+            yield from ({"worker": 0, **row} for row in self._process.last_reload.rows())
 
     # -- in the thread of the master -----------------------------------------------------------
 

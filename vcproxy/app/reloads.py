@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from time import time
 from typing import TYPE_CHECKING
 
 from vcproxy.app import garbage
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
 from vcproxy.listeners.automatic_reloads import LOAD_S, NEVER_LOADED, AutomaticReloads
+from vcproxy.listeners.differences import LastReload
 from vcproxy.listeners.restart import restart_needed
 from vcproxy.listeners.tls_contexts import Remade, remake
 
@@ -57,10 +57,8 @@ class Reloads:
         """Whether the proxy drains: a configuration that is loaded then is not used."""
         self.failure = ""
         """Why the last reload has failed; "": it has not."""
-        self.generation = 0
-        """How often a configuration was put in use."""
-        self.reloaded_at = 0.0
-        """When a configuration was last put in use or refused: seconds since 1970, UTC."""
+        self.last = LastReload()
+        """What the last reload has done."""
         self._listeners = listeners
         self._engines = engines
         self._recording = recording
@@ -84,7 +82,6 @@ class Reloads:
 
     def _apply(self, configuration: Configuration) -> None:
         """Use a configuration from now on. If this raises OSError, nothing has changed."""
-        self.reloaded_at = time()
         if self._recording is None:
             self._listeners.apply(configuration)
             for engine in self._engines:
@@ -92,7 +89,7 @@ class Reloads:
         else:
             with self._recording.serving(configuration):
                 self._listeners.apply(configuration)
-        self.generation += 1
+        self.last.used(configuration)
 
     def prepare(self, configuration: Configuration) -> Plan:
         """Return the plan for another configuration; nothing is changed. Raises OSError."""
@@ -100,9 +97,8 @@ class Reloads:
 
     def use(self, planned: Plan) -> None:
         """Use a plan from now on. If this raises OSError, nothing has changed."""
-        self.reloaded_at = time()
         self._listeners.use(planned)
-        self.generation += 1
+        self.last.used(planned.configuration)
         self.automatic.used(planned.configuration)
         garbage.settle()
 
@@ -165,7 +161,7 @@ class Reloads:
                 self._log("info", f"reloaded {file}: new connections use it")
                 garbage.settle()
         if error is not None:
-            self.reloaded_at = time()
+            self.last.refused(str(error))
             known = isinstance(error, ConfigError | OSError)
             text = f"not reloaded; the previous configuration stays in use:\n{error}"
             files = error.files if isinstance(error, ConfigError) else ()

@@ -50,6 +50,20 @@ class RunningProxy:
         """See Running."""
         return self._proxy.reloads.ending
 
+    def resident(self) -> int:
+        """See Running."""
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def lag(self, thread: str) -> tuple[float, float]:
+        """See Running."""
+        lag = self._proxy.lags()[thread]
+        return lag.average_s, lag.longest_s
+
+    def reload_rows(self) -> list[dict[str, Any]]:
+        """See Running."""
+        return self._proxy.reloads.last.rows()
+
     def process(self) -> Mapping[str, Any]:
         """See Running."""
         from importlib.metadata import version  # takes some milliseconds
@@ -63,8 +77,8 @@ class RunningProxy:
             "state": "draining" if reloads.ending else "serving",
             "uptime": round(monotonic() - proxy.started_at, 1),
             "configuration": str(reloads.configuration.file),
-            "generation": reloads.generation,
-            "reloaded_at": reloads.reloaded_at,
+            "generation": reloads.last.generation,
+            "reloaded_at": round(reloads.last.at, 3),
             "reload_error": reloads.failure,
             "connections": connections(proxy.engines),
             "children": children(proxy.engines),

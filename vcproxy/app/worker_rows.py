@@ -32,7 +32,7 @@ def collect_rows(
 
         if error is not None:
             raise error
-        question = question_of(name, arguments)  # the master has checked them
+        question = question_of(name)  # the master has checked them
 
         def collected(pieces: list[str], missing: list[str]) -> None:
             then(_texts(pieces, missing))

@@ -75,7 +75,19 @@ def _log_rotate(proxy: Controlled, given: Parameters, reply: CommandReply) -> No
 
 
 def _reload(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:
-    proxy.reload(_result(reply, "RELOADED", "NOT_RELOADED"))
+    def finished(reason: str) -> None:
+        if reason:
+            reply("NOT_RELOADED", reason=shortened(reason.splitlines(), "\n"))
+        else:
+            proxy.ask("reloads", {}, answered)
+
+    def answered(answer: Answer) -> None:
+        parts = [row for row in answer.rows if row["kind"] != "configuration"]
+        lines = [f"{row['kind']} {row['name']}: {row['result']}" for row in parts]
+        results = {"list": shortened(list(dict.fromkeys(lines)), "\n")} if lines else {}
+        reply("RELOADED", **results)
+
+    proxy.reload(finished)
 
 
 def _restart(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:

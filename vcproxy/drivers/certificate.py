@@ -1,4 +1,4 @@
-"""The parts of a peer's certificate that are used, as `ssl` decodes it. Tested in
+"""The parts of a certificate that are used, as `ssl` decodes it. Tested in
 tests/drivers/test_tls.py and tests/drivers/test_tls_sessions.py.
 """
 
@@ -6,7 +6,14 @@ from __future__ import annotations
 
 import re
 import ssl
-from typing import Any, Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ssl: Any = ssl._ssl  # type: ignore[attr-defined]
 
 _SHORT: Final = {
     "commonName": "CN",
@@ -32,6 +39,32 @@ def subject(certificate: dict[str, Any]) -> str:
 def expiry(certificate: dict[str, Any]) -> float:
     """Return when the certificate expires, in seconds since 1970."""
     return ssl.cert_time_to_seconds(certificate["notAfter"])
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """What operators need to see of a certificate."""
+
+    subject: str
+    """See `subject`."""
+    names: tuple[str, ...]
+    """The names and IP addresses that it is valid for."""
+    not_after: float
+    """When it ends: seconds since 1970, UTC."""
+
+
+def read_facts(file: Path) -> CertificateFacts | None:
+    """Return what the first certificate of a PEM file has; None: there is none to be read."""
+    # Python offers no other way to decode a certificate that is not a peer's.
+    decode: Callable[[str], dict[str, Any]] | None = getattr(_ssl, "_test_decode_cert", None)
+    if decode is None:
+        return None
+    try:
+        certificate = decode(str(file))
+    except OSError:
+        return None
+    names = tuple(value for _, value in certificate.get("subjectAltName", ()))
+    return CertificateFacts(subject(certificate), names, expiry(certificate))
 
 
 def _escaped(value: str) -> str:

@@ -106,6 +106,14 @@ class Listeners:
         """What is bound. Any thread may ask for it."""
         return list(self._bound.values())
 
+    def persistent(self, name: str, engine: Engine) -> dict[object, object]:
+        """Return the objects of a listener that survive reloads; empty: it has none."""
+        return self._persistent.get((name, engine), {})
+
+    def services_of(self, engine: Engine) -> list[tuple[str, Service]]:
+        """Return the name of each [[listener]], and its service for new sessions of an engine."""
+        return [(name, services[engine]) for name, services in list(self._services.items())]
+
     def close(self) -> None:
         """Stop accepting. Open connections continue."""
         for listener in self._named.values():

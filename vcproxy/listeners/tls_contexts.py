@@ -7,11 +7,12 @@ listeners and connections continue, and new connections use the new one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vcproxy.drivers.certificate import CertificateFacts
     from vcproxy.engine.log_function import LogFunction
 
 _UNREADABLE = "unreadable"
@@ -31,6 +32,8 @@ class TlsContext:
     """The content of its files, before it was made from them."""
     listeners: tuple[str, ...] = ()
     """The names of the listeners that use it; () for connections to servers."""
+    certificates: Mapping[Path, CertificateFacts] = field(default_factory=dict)
+    """What is known of the first certificate of each file that has one."""
     refused: str = ""
     """Why the last change of its files could not be used; "": it is used."""
 
@@ -53,6 +56,7 @@ class Remade:
     made: object
     digests: Mapping[Path, str]
     error: str = ""
+    certificates: Mapping[Path, CertificateFacts] = field(default_factory=dict)
 
     def use(self, use: Callable[[TlsContext, object], None], log: LogFunction) -> bool:
         """Call `use`, if there is a new context to use; return whether there is.
@@ -68,6 +72,7 @@ class Remade:
             return False
         use(context, self.made)
         context.digests, context.refused = self.digests, ""
+        context.certificates = self.certificates
         log("info", f"{context.name}: new connections use the changed TLS files")
         return True
 
@@ -77,7 +82,15 @@ def make_context(
 ) -> TlsContext:
     """Make a context from these files. Raises ValueError if they cannot be used."""
     digests = file_digests(files)
-    return TlsContext(name, make, make(), digests, listeners)
+    return TlsContext(name, make, make(), digests, listeners, facts_of(files))
+
+
+def facts_of(files: Iterable[Path]) -> dict[Path, CertificateFacts]:
+    """Return what is known of the first certificate of each file that has one."""
+    from vcproxy.drivers.certificate import read_facts  # it imports ssl
+
+    read = ((path, read_facts(path)) for path in files)
+    return {path: facts for path, facts in read if facts is not None}
 
 
 def remake(contexts: Iterable[TlsContext]) -> list[Remade]:
@@ -88,7 +101,8 @@ def remake(contexts: Iterable[TlsContext]) -> list[Remade]:
         if not context.differs(digests):
             continue
         try:
-            remade.append(Remade(context, context.make(), digests))
+            facts = facts_of(context.digests)
+            remade.append(Remade(context, context.make(), digests, certificates=facts))
         except ValueError as error:
             remade.append(Remade(context, None, digests, str(error)))
     return remade

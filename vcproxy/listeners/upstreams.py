@@ -36,6 +36,10 @@ class Upstreams:
         """Return the Upstream with this name of an engine."""
         return self._named[name][1][engine]
 
+    def of(self, engine: Engine) -> list[Upstream]:
+        """Return all upstreams of an engine, by name."""
+        return [upstreams[engine] for _, upstreams in list(self._named.values())]
+
     def apply(self, tables: Mapping[str, UpstreamTable], contexts: Mapping[str, object]) -> None:
         """Create new and changed upstreams; close replaced and removed ones.
 

@@ -32,6 +32,11 @@ class FramedConnection:
         """The server's replies."""
 
     @property
+    def name(self) -> str:
+        """The name of the connection."""
+        return self._vc.name
+
+    @property
     def full(self) -> bool:
         """Whether to stop queueing until some output has been sent: see OutputStream."""
         return self._output.full

@@ -28,7 +28,7 @@ Tested in tests/messages/test_splitter.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vcproxy.engine.blocks import SLAB
 from vcproxy.engine.event import Event
@@ -61,6 +61,25 @@ SUBMITTED, DEADLINE = "SUBMITTED", "DEADLINE"
 """Tags: requests were submitted; the deadline of the oldest request has passed."""
 RETIRE, PREDECESSOR_CLOSED = "RETIRE", "PREDECESSOR_CLOSED"
 """Tags: the shared connection of a new configuration waits; that of the old one has closed."""
+
+
+class SplitCounts(NamedTuple):
+    """What a shared connection has, and what it waits for, at one moment."""
+
+    server: str
+    """The name of the connection to the server; empty: there is none."""
+    open: int
+    """Requests that are neither answered nor past their deadline."""
+    longest_s: float
+    """How long the oldest of them waits."""
+    abandoned: int
+    """Requests at the server that have no requester any more."""
+    held_back: int
+    """Requests that wait for the next connection."""
+    unsent_bytes: int
+    """Bytes of requests that are not sent yet."""
+    waiting_for_room: int
+    """Requesters that wait until they may submit more."""
 
 
 class SharedConnection(Machine):
@@ -101,6 +120,20 @@ class SharedConnection(Machine):
     def full(self) -> bool:
         """Whether no more requests should be submitted for now: see WaitingForRoom."""
         return self._unsent_bytes >= SLAB or bool(self._connection and self._connection.full)
+
+    def counts(self) -> SplitCounts:
+        """Return what it has and what it waits for."""
+        pending, connection = self._pending, self._connection
+        first = next(iter(pending.open), None)
+        return SplitCounts(
+            server="" if connection is None else connection.name,
+            open=len(pending.open) + len(self._submitted),
+            longest_s=0.0 if first is None else self.engine.now - first.submitted_at,
+            abandoned=pending.abandoned,
+            held_back=len(pending.exclusive.waiting),
+            unsent_bytes=self._unsent_bytes,
+            waiting_for_room=len(self._waiting_requesters),
+        )
 
     # -- requests ----------------------------------------------------------------------------
 

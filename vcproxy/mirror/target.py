@@ -24,6 +24,7 @@ from vcproxy.sessions.streams import InputStream
 from vcproxy.tunnels.done import Reason, SinkDone, SinkLags, SinkRecovered
 
 if TYPE_CHECKING:
+    from vcproxy.engine.address import Address
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vio import VIO
     from vcproxy.mirror.interfaces import MirrorSettings, ReplyReceiver
@@ -80,6 +81,22 @@ class MirrorTarget(Machine):
         self._replies_ended = False
         self._sink_done: SinkDone | None = None
         self._error = ""
+
+    @property
+    def listener(self) -> str:
+        """The name of the listener whose requests it gets."""
+        return self._settings.service.name
+
+    @property
+    def address(self) -> Address:
+        """The address of the mirror."""
+        return self._server.address
+
+    @property
+    def lag(self) -> int:
+        """Buffer bytes that the data waiting for it occupies."""
+        counts = self._tunnel.statistics_of(self.vc)
+        return 0 if counts is None else counts.lag
 
     @MIRRORING.enter
     def mirroring(self) -> None:

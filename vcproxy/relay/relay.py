@@ -10,7 +10,8 @@ connections are closed and the relay starts again with a new tunnel.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vcproxy.engine.net import NetVConnection
@@ -19,7 +20,7 @@ from vcproxy.framing.framing import UNFRAMED, Framing
 from vcproxy.relay.options import BYTES, DATAGRAMS, RelayOptions
 from vcproxy.relay.producer import Producer
 from vcproxy.relay.sink_set import SinkSet
-from vcproxy.relay.status import RelayStatus
+from vcproxy.relay.status import RelayStatus, SinkStatus
 from vcproxy.sessions.program import Program, Signal
 from vcproxy.tunnels.done import (
     Reason,
@@ -139,6 +140,18 @@ class Relay(Program):
         missed = Counter({"missed": sum(vc.missed for vc in self._producers)})
         sinks = tuple(self._sinks.statuses(self.tunnel.sink_statistics()))
         return RelayStatus(producers, sinks, dict(self.counts + missed))
+
+    def sinks(self) -> Iterator[SinkStatus]:
+        """Yield the status of each sink that there is now, when its turn comes. See `status`."""
+        for status in self._sinks.one_by_one(self.tunnel.statistics_of):
+            yield self._with_policy(status)
+
+    def _with_policy(self, status: SinkStatus) -> SinkStatus:
+        """Return the status of a sink; of a target that is not connected, with its policy."""
+        if status.up:
+            return status
+        target = next(each for each in self.options.targets if str(each.to) == status.name)
+        return replace(status, policy=self.options.lag_of(target))
 
     # -- start and stop ----------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from vcproxy.relay.status import SinkStatus
 from vcproxy.tunnels.done import Dropped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from vcproxy.engine.vconnection import VConnection
     from vcproxy.relay.options import Target
@@ -56,16 +56,49 @@ class SinkSet:
         """Yield the status of each sink; `current` are the counts of the connections."""
         present = [counts for counts in current if counts.sink in self._links]
         by_link = {self._links[counts.sink]: counts for counts in present}
-        for link, target in self.targets.items():
-            sent, dropped = self._earlier.get(link, NOTHING)
-            now, name = by_link.get(link), str(target.to)
-            if now is None:
-                status = SinkStatus(name, False, sent, dropped)
-            else:
-                sent, dropped = sent + now.sent, dropped + now.dropped
-                status = SinkStatus(name, True, sent, dropped, now.lag, now.received)
-            yield replace(status, reconnects=link.reconnects, required=target.required)
+        for link in self.targets:
+            yield self._of_target(link, by_link.get(link))
         for now in present:
             if self._links[now.sink] is None:
-                name = now.sink.name
-                yield SinkStatus(name, True, now.sent, now.dropped, now.lag, now.received)
+                yield _of_subscriber(now)
+
+    def one_by_one(
+        self, counts_of: Callable[[VConnection], SinkStatistics | None]
+    ) -> Iterator[SinkStatus]:
+        """Yield the status of each sink that there is now, when its turn comes.
+
+        `counts_of`: returns the counts of a connection; None: it is no sink any more.
+        """
+        connections = list(self._links.items())
+        by_link = {link: vc for vc, link in connections if link is not None}
+        for link in list(self.targets):
+            vc = by_link.get(link)
+            yield self._of_target(link, None if vc is None else counts_of(vc))
+        for vc, subscribed in connections:
+            now = counts_of(vc)
+            if subscribed is None and now is not None:
+                yield _of_subscriber(now)
+
+    def _of_target(self, link: ReconnectingConnection, now: SinkStatistics | None) -> SinkStatus:
+        target = self.targets[link]
+        sent, dropped = self._earlier.get(link, NOTHING)
+        name = str(target.to)
+        if now is None:
+            status = SinkStatus(name, False, sent, dropped)
+        else:
+            sent, dropped = sent + now.sent, dropped + now.dropped
+            status = replace(_of_subscriber(now), name=name, sent=sent, dropped=dropped)
+        return replace(status, reconnects=link.reconnects, required=target.required)
+
+
+def _of_subscriber(now: SinkStatistics) -> SinkStatus:
+    return SinkStatus(
+        now.sink.name,
+        True,
+        now.sent,
+        now.dropped,
+        now.lag,
+        now.received,
+        policy=now.policy,
+        lags=now.lags,
+    )

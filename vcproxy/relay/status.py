@@ -6,9 +6,10 @@ Tested in tests/relay/test_relay.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vcproxy.tunnels.done import Dropped
+from vcproxy.tunnels.lag_policy import BLOCK, LagPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class SinkStatus:
     reconnects: int = 0
     """How often a target was connected again."""
     required: bool = False
+    policy: LagPolicy = field(default=BLOCK, compare=False)
+    """How far it may be behind, and what is done then."""
+    lags: bool = field(default=False, compare=False)
+    """Whether that is done now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,26 +23,27 @@ class Programs:
     def __init__(self, engine: Engine, write: Callable[[str], None]) -> None:
         self._engine = engine
         self._write = write
-        self._running: dict[str, Program] = {}
+        self.running: dict[str, Program] = {}
+        """Those that run, by the name of the listener. Read-only for others."""
 
     def __bool__(self) -> bool:
-        return bool(self._running)
+        return bool(self.running)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._running
+        return name in self.running
 
     def __getitem__(self, name: str) -> Program:
-        return self._running[name]
+        return self.running[name]
 
     def status(self) -> dict[str, object]:
         """Return the status of each, by its listener's name. On the engine's thread only."""
-        return {name: program.status() for name, program in self._running.items()}
+        return {name: program.status() for name, program in self.running.items()}
 
     def acceptor(
         self, kind: type[Program], service: Service
     ) -> Callable[[NetVConnection], Continuation | None]:
         """Return `accept` of the listener's program; start the program if it is not running."""
-        program = self._running.get(service.name)
+        program = self.running.get(service.name)
         if program is None:
             try:
                 program = kind(self._engine, service, self._write)
@@ -51,19 +52,19 @@ class Programs:
                 text = f"{service.name}: plugin could not be started; its clients are closed"
                 self._engine.log("error", text, error)
                 return NetVConnection.do_io_close
-            self._running[service.name] = program
+            self.running[service.name] = program
             self._engine.schedule(OwnedCall(program, partial(_start, program)), Signal, None)
         return program.accept
 
     def stop_others(self, names: Container[str]) -> None:
         """Stop all programs but those with these names."""
-        for name in [name for name in self._running if name not in names]:
-            program = self._running.pop(name)
+        for name in [name for name in self.running if name not in names]:
+            program = self.running.pop(name)
             self._engine.schedule(OwnedCall(program, program.stop), Signal, None)
 
     def deliver(self, signal: Signal) -> None:
         """Deliver a signal to each program."""
-        for program in self._running.values():
+        for program in self.running.values():
             self._engine.schedule(program, Signal, signal)
 
 

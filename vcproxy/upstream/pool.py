@@ -32,11 +32,11 @@ NEVER = float("inf")
 class ConnectionPool(Continuation):
     """The idle connections of one upstream; each is also in the `idle` of its server."""
 
-    __slots__ = ("_settings", "_sweep_at", "_sweep_timer", "servers")
+    __slots__ = ("_sweep_at", "_sweep_timer", "servers", "settings")
 
     def __init__(self, engine: Engine, settings: PoolSettings) -> None:
         super().__init__(engine, Mutex())
-        self._settings = settings
+        self.settings = settings
         self._sweep_timer: Action | None = None
         self._sweep_at = NEVER
         self.servers: dict[NetVConnection, Server] = {}
@@ -47,7 +47,7 @@ class ConnectionPool(Continuation):
 
         The caller holds its mutex.
         """
-        settings, now, outgoing = self._settings, self.engine.now, vc.outgoing
+        settings, now, outgoing = self.settings, self.engine.now, vc.outgoing
         assert outgoing is not None, f"{vc.name} is not a connection to a server"
         old = settings.age and now - outgoing.created_at >= settings.age
         if old or vc.error is not None or len(server.idle) >= settings.idle:
@@ -98,7 +98,7 @@ class ConnectionPool(Continuation):
             not engine.direct  # a recording follows each hand_over()
             or mutex.owner is not None
             or vc.listed_in >= engine.turns
-            or idle[vc] <= engine.now - (self._settings.idle_time if limit is None else limit)
+            or idle[vc] <= engine.now - (self.settings.idle_time if limit is None else limit)
             or reads is None
             or reads.over
             or reads.pending
@@ -122,7 +122,7 @@ class ConnectionPool(Continuation):
 
         The caller holds its mutex. The connection has its operations in progress.
         """
-        settings, engine, idle = self._settings, self.engine, server.idle
+        settings, engine, idle = self.settings, self.engine, server.idle
         reads, writes = vc.read_vio, vc.write_vio
         now, age = engine.now, settings.age
         if (
@@ -219,7 +219,7 @@ class ConnectionPool(Continuation):
     def _limit(self, server: Server) -> float:
         """Return how long connections to a server may be idle, in seconds."""
         limit = server.keep_alive.limit_s
-        return self._settings.idle_time if limit is None else limit
+        return self.settings.idle_time if limit is None else limit
 
     def _add(self, server: Server, vc: NetVConnection) -> None:
         now = self.engine.now

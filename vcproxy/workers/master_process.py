@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from vcproxy.config.errors import ConfigError
@@ -27,6 +27,7 @@ from vcproxy.engine.engine import Engine
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.listeners.automatic_reloads import AutomaticReloads
+from vcproxy.listeners.differences import LastReload
 from vcproxy.listeners.plan import Place
 from vcproxy.listeners.restart import restart_needed
 from vcproxy.listeners.service_manager import ServiceManager
@@ -107,10 +108,8 @@ class MasterProcess:
             configuration, watch=self._watch, compare=self._compare, reload=self._request_reload
         )
         self._refused_files: Sequence[Path] = ()  # see ConfigError
-        self.generation = 1
-        """How often a configuration was put in use."""
-        self.reloaded_at = time()
-        """When a configuration was last put in use or refused: seconds since 1970, UTC."""
+        self.last_reload = LastReload()
+        self.last_reload.used(configuration)
         self._loads = 0  # number of times that the configuration was read again
         self._exit: do.Exit | None = None
 
@@ -297,12 +296,10 @@ class MasterProcess:
                 self._service_manager.ready(self._status)
             case do.Reloaded():
                 self._reloaded()
-                self.generation += 1
-                self.reloaded_at = time()
                 self._service_manager.ready(self._status)
                 self.reloads.finish("")
             case do.NotReloaded(reason):
-                self.reloaded_at = time()
+                self.last_reload.refused(reason)
                 if self._automatic.refused(reason, self._refused_files):
                     text = f"not reloaded; the previous configuration stays in use:\n{reason}"
                     self._log("error", text)
@@ -385,6 +382,7 @@ class MasterProcess:
             self._log("error", warning)
         self._announce()
         assert self._replaced is not None
+        self.last_reload.used(new)
         self._log_single(only_in_worker_1(self._replaced))
         for text in restart_needed(self._replaced, new):
             self._log("warning", text)

@@ -149,7 +149,7 @@ def test_filters_and_limits() -> None:
 
 def refusal(name: str, **arguments: str) -> str:
     try:
-        question_of(name, arguments)
+        Filter.of(question_of(name), arguments)
     except ValueError as error:
         return str(error)
     return ""

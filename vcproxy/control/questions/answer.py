@@ -109,6 +109,10 @@ def _most(one: Any, other: Any) -> Any:
     return other if one is None else one if other is None else max(one, other)
 
 
+def _least(one: Any, other: Any) -> Any:
+    return other if one is None else one if other is None else min(one, other)
+
+
 def _first(one: Any, other: Any) -> Any:
     return other if one in (None, "", []) else one
 
@@ -116,5 +120,6 @@ def _first(one: Any, other: Any) -> Any:
 _MERGE: Mapping[Merged, Callable[[Any, Any], Any]] = {
     Merged.SUM: _sum,
     Merged.MOST: _most,
+    Merged.LEAST: _least,
     Merged.FIRST: _first,
 }

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from vcproxy.control.questions.running import Running
 
 
-def question_of(name: str, arguments: Mapping[str, str]) -> Question:
-    """Return a question by its name. Raises ValueError, also where an argument is wrong."""
+def question_of(name: str) -> Question:
+    """Return a question by its name. Raises ValueError."""
     question = QUESTIONS.get(name)
     if question is None:
         from difflib import get_close_matches  # imported only if there is an error
@@ -24,7 +24,6 @@ def question_of(name: str, arguments: Mapping[str, str]) -> Question:
         near = get_close_matches(name[:80], QUESTIONS, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(QUESTIONS))}"
         raise ValueError(f"there is no question `{name[:40]}`; {hint}")
-    Filter.of(question, arguments)
     return question
 
 
@@ -39,13 +38,14 @@ def ask(
 ) -> None:
     """Ask all net threads of this process; `then` gets the answer in the thread of `feed`."""
     try:
-        question = question_of(name, arguments)
+        question = question_of(name)
+        wanted = Filter.of(question, arguments)
     except ValueError as error:
         then(Answer(error=str(error)))
         return
 
     def collected(pieces: list[list[Row]], missing: list[str]) -> None:
         rows = (row for piece in pieces for row in piece)
-        then(finished(question, Filter.of(question, arguments), rows, missing))
+        then(finished(question, wanted, rows, missing))
 
     collect(question, arguments, running, list, collected, feed=feed, after=after)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from vcproxy.control.questions.conns import server_of
+from vcproxy.control.questions.conns import partner_of
 from vcproxy.control.questions.question import Column, Merged, Question
 from vcproxy.machine.machine import Machine
 from vcproxy.upstream.upstream import Upstream
@@ -69,7 +69,7 @@ def _key(vc: NetVConnection) -> Key:
     machine = session if isinstance(session, Machine) else receiver
     state = machine.state.name if isinstance(machine, Machine) else ""
     tunnel = "" if receiver is session or receiver is None else type(receiver).__name__
-    connection = server_of(vc)
+    connection = partner_of(vc)
     outgoing: Any = None if connection is None else connection.outgoing
     if connection is not None and isinstance(outgoing.observer, Upstream):
         observer = outgoing.observer

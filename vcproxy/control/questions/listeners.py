@@ -1,6 +1,6 @@
 """The question `listeners`: what is listened at, and how much comes in there.
 
-Tested in tests/e2e/test_questions.py.
+Tested in tests/control/questions/test_rows.py.
 """
 
 from __future__ import annotations

@@ -27,6 +27,8 @@ class Merged(enum.Enum):
     """Their sum."""
     MOST = "most"
     """The largest."""
+    LEAST = "least"
+    """The smallest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,5 +37,14 @@ class Running(Protocol):
     def ending(self) -> bool:
         """Whether it drains."""
 
+    def resident(self) -> int:
+        """Return the bytes of memory that the process has."""
+
+    def lag(self, thread: str) -> tuple[float, float]:
+        """Return the average and the longest lag of a net thread in the last second."""
+
+    def reload_rows(self) -> list[dict[str, Any]]:
+        """Return the rows of the question `reloads`."""
+
     def process(self) -> Mapping[str, Any]:
         """Return the row of the question `process`."""

@@ -1,0 +1,36 @@
+"""The question `reloads`: what the last reload has done with each listener and upstream.
+
+Tested in tests/control/questions/test_rows.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from vcproxy.control.questions.question import Column, Of, Question
+
+if TYPE_CHECKING:
+    from vcproxy.control.questions.answer import Row
+    from vcproxy.control.questions.question import Asked
+
+
+def _rows(asked: Asked) -> Iterator[Row]:
+    yield from asked.running.reload_rows()
+
+
+RELOADS: Final = Question(
+    "reloads",
+    "What the last reload has done with each listener and each upstream.",
+    (
+        Column("kind", '"listener" or "upstream".'),
+        Column("name", "Its name."),
+        Column("result", '"new", "changed", "unchanged", "removed", or "refused".'),
+        Column("error", "Why it was refused; empty: it was not."),
+        Column("at", "When; 0: there was no reload.", "unix"),
+        Column("generation", "How often a configuration was put in use: 1 after the start."),
+    ),
+    _rows,
+    of=Of.PROCESS,
+)
+"""The question."""

@@ -1,0 +1,69 @@
+"""The question `servers`: each server of each upstream, and its state.
+
+Tested in tests/control/questions/test_rows.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from vcproxy.control.questions.question import Column, Merged, Question
+
+if TYPE_CHECKING:
+    from vcproxy.control.questions.answer import Row
+    from vcproxy.control.questions.question import Asked
+    from vcproxy.upstream.server import Server
+
+
+def _rows(asked: Asked) -> Iterator[Row]:
+    now = asked.engine.now
+    for upstream in asked.running.listeners.upstreams.of(asked.engine):
+        for server in list(upstream.servers):
+            yield {
+                "upstream": upstream.name,
+                "server": server.name,
+                "state": server.state,
+                "weight": server.weight,
+                "backup": server.backup,
+                "up": int(server.up),
+                "threads": 1,
+                "down": _why_down(server),
+                "connections": server.connections,
+                "idle": len(server.idle),
+                "failures": max(server.failures, server.refusals),
+                "ejected": round(max(server.ejected_until - now, 0.0), 3) if server.ejected else 0,
+                "check": server.last_check,
+            }
+
+
+def _why_down(server: Server) -> str:
+    if not server.healthy:
+        return f"its health check: {server.last_check}"
+    if server.ejected:
+        return f"ejected after failed {server.suspect}"
+    return "" if server.up else "on trial after its ejection"
+
+
+SERVERS: Final = Question(
+    "servers",
+    "Each server of each upstream: what was decided about it, and how it is.",
+    (
+        Column("upstream", "The name of its upstream."),
+        Column("server", "Its name, which `server` takes: its address."),
+        Column("state", 'What an operator has decided: "ready", "drain" or "maint".'),
+        Column("weight", "Its share of the connections."),
+        Column("backup", "Whether it is used only while no other is up."),
+        Column("up", "Net threads for which it is up.", merged=Merged.SUM),
+        Column("threads", "Net threads that use it.", merged=Merged.SUM),
+        Column("down", "Why it is down; empty: it is up for all."),
+        Column("connections", "Connections being made, used or idle.", merged=Merged.SUM),
+        Column("idle", "Of these: idle ones.", merged=Merged.SUM),
+        Column("failures", "Connections or requests in a row that failed.", merged=Merged.MOST),
+        Column("ejected", "How long it is still ejected; 0: it is not.", "s", Merged.MOST),
+        Column("check", "The last result of its health check; empty: there was none."),
+    ),
+    _rows,
+    key=("upstream", "server"),
+)
+"""The question."""
