@@ -7,7 +7,9 @@ import json
 import pytest
 
 from tests.control.proxy_double import ProxyDouble
+from vcproxy.bus.message import definitions
 from vcproxy.control.http_door import HttpDoor
+from vcproxy.control.questions.answer import Answer
 from vcproxy.drivers.sim import Peer, Simulation
 from vcproxy.engine.address import Address
 
@@ -25,7 +27,7 @@ class Door:
         self.sim = Simulation(seed=7)
         self.proxy = ProxyDouble(workers=workers)
         driver = self.sim.driver("control")
-        door = HttpDoor(self.proxy, token=TOKEN, hosts=["ops.example"])
+        door = HttpDoor(self.proxy, definitions.load(), token=TOKEN, hosts=["ops.example"])
         for address in (UNIX, TCP):
             driver.listen(address, door.server(driver.engine, unix=address is UNIX))
         self.sim.run()
@@ -89,7 +91,9 @@ def test_over_tcp_the_token_is_required() -> None:
 def test_without_a_token_of_its_own_nothing_is_let_in() -> None:
     sim = Simulation(seed=7)
     driver = sim.driver("control")
-    driver.listen(TCP, HttpDoor(ProxyDouble()).server(driver.engine, unix=False))
+    driver.listen(
+        TCP, HttpDoor(ProxyDouble(), definitions.load()).server(driver.engine, unix=False)
+    )
     client = sim.client(TCP)
     client.send(f"GET /v1/help HTTP/1.1\r\n{HERE}\r\nAuthorization: Bearer \r\n\r\n".encode())
     sim.elapse(1.0)
@@ -178,6 +182,7 @@ def test_a_command_that_is_refused() -> None:
         ("NOTHING", "", 404, "there is no command NOTHING: see /v1/help"),
         ("STOP", "{", 400, "the body is not JSON: "),
         ("STOP", "[]", 400, "the body must be a JSON object, as {}"),
+        ("SHOW", '{"limit": "x", "question": "a"}', 400, "SHOW: "),
         ("STOP", '{"a": []}', 400, "a: must be a text or a whole number"),
         ("STOP", "[" * 60_000, 400, "the body is not JSON: "),
     ],
@@ -190,8 +195,60 @@ def test_a_command_that_is_wrong(name: str, body: str, code: int, why: str) -> N
     assert not door.proxy.told
 
 
-def test_help_lists_the_commands() -> None:
-    client = Door().send(UNIX, "GET /v1/help", "Host: vcproxy")
-    commands = answer(client)["commands"]
+# -- questions -----------------------------------------------------------------------------------
+
+
+def test_a_question_is_answered_with_rows() -> None:
+    door = Door()
+    rows = [{"worker": 0, "id": f"n{number}", "age": 0.5} for number in range(120)]
+    door.proxy.answers["conns"] = Answer(rows, ["net-1: no answer within 2s"])
+    client = door.send(UNIX, "GET /v1/show/conns?limit=120", "Host: vcproxy", "Connection: close")
+    assert status(client) == 200
+    chunks = bytes(client.received).partition(b"\r\n\r\n")[2]
+    found = json.loads(b"".join(chunks.split(b"\r\n")[1::2]))
+    assert found["rows"] == rows
+    assert found["missing"] == ["net-1: no answer within 2s"]
+    assert found["columns"][0] == "id"
+    assert found["units"]["age"] == "s"
+
+
+def test_an_answer_without_rows() -> None:
+    door = Door()
+    door.proxy.answers["conns"] = Answer()
+    client = door.send(UNIX, "GET /v1/show/conns", "Host: vcproxy")
+    chunks = bytes(client.received).partition(b"\r\n\r\n")[2]
+    assert json.loads(b"".join(chunks.split(b"\r\n")[1::2]))["rows"] == []
+
+
+def test_a_question_that_is_refused() -> None:
+    door = Door()
+    client = door.send(UNIX, "GET /v1/show/nothing", "Host: vcproxy")
+    assert status(client) == 404
+    door.proxy.answers["conns"] = Answer(error="conns: there is no column `x`")
+    client = door.send(UNIX, "GET /v1/show/conns?x=1", "Host: vcproxy")
+    assert status(client) == 400
+    assert answer(client) == {"error": "conns: there is no column `x`"}
+
+
+def test_a_client_that_never_reads_ten_thousand_rows() -> None:
+    door = Door()
+    rows = [{"worker": 0, "id": f"n{number}", "state": "x" * 200} for number in range(10_000)]
+    door.proxy.answers["conns"] = Answer(rows)
+    client = door.sim.client(UNIX)
+    client.stall()
+    client.send(b"GET /v1/show/conns HTTP/1.1\r\nHost: a\r\n\r\n")
+    door.sim.elapse(5.0)
+    assert door.sim.drivers[0].engine.memory.used < 200 << 10
+    door.sim.elapse(60.0)
+    assert door.sim.drivers[0].engine.memory.used == 0
+
+
+def test_help_describes_questions_and_commands() -> None:
+    found = answer(Door().send(UNIX, "GET /v1/help", "Host: vcproxy"))
+    questions, commands = found["questions"], found["commands"]
     assert isinstance(commands, dict)
-    assert commands["STOP"] == {"changes": True}
+    assert isinstance(questions, dict)
+    assert commands["STOP"]["changes"]
+    assert commands["STOP"]["about"].startswith("End")
+    assert questions["conns"]["about"].startswith("Each open connection")
+    assert "id" in questions["conns"]["columns"]

@@ -55,12 +55,13 @@ class HttpControl:
         """See ControlDoor."""
         import secrets
 
+        from vcproxy.bus.message import definitions
         from vcproxy.control.dashboard.dashboard import Dashboard
         from vcproxy.control.http_door import HttpDoor
 
         token = "" if self._token is None else self._token.text
         hosts = self._configuration.settings.control.hosts
-        door = HttpDoor(self._proxy, token=token, hosts=hosts)
+        door = HttpDoor(self._proxy, definitions.load(), token=token, hosts=hosts)
         sites = [_site(each) for each in self.sockets.listening if each.scheme != "unix"]
         secret = partial(secrets.token_urlsafe, 32)
         self._dashboard = Dashboard(driver.engine, self._proxy, door.command, secret, sites)

@@ -11,18 +11,22 @@ is refused is answered with {"error": text}.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from vcproxy.bus.message.bus_message import BusMessage
 from vcproxy.control.commands import COMMANDS
+from vcproxy.control.questions.table import QUESTIONS
 from vcproxy.control.web.client_check import bearer, same_site
 from vcproxy.control.web.web_reply import Refusal, WebReply
 from vcproxy.control.web.web_server import WebRoute, WebServer
 
 if TYPE_CHECKING:
+    from vcproxy.bus.message.definitions import Definitions
     from vcproxy.control.controlled import Controlled
+    from vcproxy.control.questions.answer import Answer
     from vcproxy.control.web.web_request import WebRequest
     from vcproxy.engine.engine import Engine
 
@@ -34,9 +38,18 @@ and the net threads wait meanwhile."""
 class HttpDoor:
     """Answers the requests of one proxy."""
 
-    def __init__(self, proxy: Controlled, *, token: str = "", hosts: Collection[str] = ()) -> None:
-        """`token`: what clients over TCP send; `hosts`: see `same_site`."""
+    def __init__(
+        self,
+        proxy: Controlled,
+        definitions: Definitions,
+        *,
+        token: str = "",
+        hosts: Collection[str] = (),
+    ) -> None:
+        """`definitions`: of the commands' parameters; `token`: what clients over TCP send; `hosts`:
+        see `same_site`."""
         self._proxy = proxy
+        self._definitions = definitions
         self._token = token
         self._hosts = frozenset(hosts)
 
@@ -52,6 +65,7 @@ class HttpDoor:
         """Return what it answers."""
         return [
             WebRoute("GET", "/v1/help", self._help, self.allowed),
+            WebRoute("GET", "/v1/show/*", self._show, self.allowed),
             WebRoute("POST", "/v1/*", self.command, self.allowed),
         ]
 
@@ -63,11 +77,45 @@ class HttpDoor:
         """Refuse clients over TCP that do not send the token. A Guard."""
         return None if request.unix else bearer(request, self._token)
 
-    # -- commands ----------------------------------------------------------------------------
+    # -- questions ---------------------------------------------------------------------------
+
+    def _show(self, request: WebRequest, reply: WebReply) -> None:
+        name = request.rest
+
+        def answered(answer: Answer) -> None:
+            if answer.error:
+                reply.error(400 if name in QUESTIONS else 404, answer.error)
+            else:
+                columns = [each.name for each in QUESTIONS[name].columns]
+                units = {each.name: each.unit for each in QUESTIONS[name].columns if each.unit}
+                before = {"question": name, "columns": columns, "units": units}
+                reply.send(200, _rows_in_pieces(before, answer))
+
+        self._proxy.ask(name, request.query, answered)
 
     def _help(self, request: WebRequest, reply: WebReply) -> None:
-        commands = {name: {"changes": each.changes} for name, each in COMMANDS.items()}
-        reply.send(200, json.dumps({"commands": commands}, indent=1).encode() + b"\n")
+        questions = {
+            name: {
+                "about": each.doc,
+                "columns": {column.name: column.doc for column in each.columns},
+                "arguments": {argument.name: argument.doc for argument in each.arguments},
+            }
+            for name, each in QUESTIONS.items()
+        }
+        commands = {
+            name: {"changes": each.changes, **self._about(name)} for name, each in COMMANDS.items()
+        }
+        answer = {"questions": questions, "commands": commands}
+        reply.send(200, json.dumps(answer, indent=1).encode() + b"\n")
+
+    def _about(self, command: str) -> dict[str, object]:
+        definition = self._definitions.get(command)
+        if definition is None:
+            return {}
+        parameters = {each.name: each.description for each in definition.parameters}
+        return {"about": definition.description, "parameters": parameters}
+
+    # -- commands ----------------------------------------------------------------------------
 
     def command(self, request: WebRequest, reply: WebReply) -> None:
         """Carry out the command that stands for the `*` of the route. A Handler."""
@@ -78,10 +126,14 @@ class HttpDoor:
             return
         try:
             parameters = _texts(request.json())
+            problems = self._definitions.problems(BusMessage(name, parameters))
         except ValueError as error:
             reply.error(400, str(error))
             return
-        command.run(self._proxy, parameters, partial(_answer, reply))
+        if problems:
+            reply.error(400, f"{name}: {'; '.join(problems)}")
+        else:
+            command.run(self._proxy, parameters, partial(_answer, reply))
 
 
 def _texts(given: Mapping[str, object]) -> dict[str, str]:
@@ -119,11 +171,12 @@ def _status(command: str) -> int:
     return HTTPStatus.OK
 
 
-def rows_in_pieces(rows: Sequence[object], rest: Mapping[str, object]) -> Iterator[bytes]:
-    """Yield {"rows": rows, ...rest} as JSON, a few rows at a time, one on each line."""
-    yield b'{"rows": ['
+def _rows_in_pieces(before: Mapping[str, object], answer: Answer) -> Iterator[bytes]:
+    """Yield {...before, "rows": [...], "missing": [...]} as JSON, a few rows at a time, one on each
+    line."""
+    yield json.dumps(before)[:-1].encode() + b', "rows": ['
+    rows = answer.rows
     for at in range(0, len(rows), ROWS_PER_PIECE):
-        lines = ",\n".join(json.dumps(row) for row in rows[at : at + ROWS_PER_PIECE])
+        lines = ",\n".join(map(json.dumps, rows[at : at + ROWS_PER_PIECE]))
         yield (",\n" if at else "\n").encode() + lines.encode()
-    yield b"]" + "".join(f", {json.dumps(k)}: {json.dumps(v)}" for k, v in rest.items()).encode()
-    yield b"}\n"
+    yield b'], "missing": ' + json.dumps(answer.missing).encode() + b"}\n"

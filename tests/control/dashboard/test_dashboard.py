@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.control.proxy_double import ProxyDouble
+from vcproxy.bus.message import definitions
 from vcproxy.control.dashboard.collector import MOST_PAGES
 from vcproxy.control.dashboard.dashboard import CONNECTIONS, Dashboard
 from vcproxy.control.http_door import HttpDoor
@@ -47,7 +48,7 @@ class Site:
         self.sim = Simulation(seed=5)
         self.proxy = AskedProxy()
         driver = self.sim.driver("control")
-        door = HttpDoor(self.proxy, token="a-token-of-32-characters-as-made")
+        door = HttpDoor(self.proxy, definitions.load(), token="a-token-of-32-characters-as-made")
         sites = ["http://127.0.0.1:8421"] if tcp else []
         secrets = (f"secret-{number}" for number in count(1))
         self.dashboard = Dashboard(
