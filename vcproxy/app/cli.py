@@ -10,6 +10,7 @@ from pathlib import Path
 from vcproxy.app import garbage
 from vcproxy.app.commands import (
     check_certificate_command,
+    ctl_command,
     log_command,
     machine_command,
     replay_command,
@@ -26,6 +27,7 @@ A programmable proxy: tunnels move the traffic, and small state machines in Pyth
   vcproxy -c conf/proxy.toml        run in the foreground; "ready" on standard error: it runs
   vcproxy -t -c conf/proxy.toml     check a configuration; print every error at once
   vcproxy -T -c conf/proxy.toml     check it and print it with all defaults
+  vcproxy ctl show                  ask the proxy that runs
   vcproxy diagram forward           draw the state machine of a plugin
   vcproxy plugin new orders         write a new plugin and its test
 """
@@ -121,6 +123,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         **replay_command.add_to(commands),
         **log_command.add_to(commands),
         **machine_command.add_to(commands),
+        **ctl_command.add_to(commands),
         **signal_command.add_to(commands),
         **stop_process_command.add_to(commands),
         **check_certificate_command.add_to(commands),

@@ -31,23 +31,24 @@ def socket_folders() -> list[Path]:
     return list(dict.fromkeys([runtime_directory(), RUN / "vcproxy"]))
 
 
-def running_proxies(folders: list[Path], pid: int | None = None) -> list[RunningProxy]:
+def running_proxies(
+    folders: list[Path], pid: int | None = None, *, suffix: str = ".sock"
+) -> list[RunningProxy]:
     """Return the proxies that have a socket in the first of these folders that has any.
 
-    They are sorted by process number. `pid`: only this one.
+    They are sorted by process number. `pid`: only this one; `suffix`: of the names of the sockets,
+    behind the process number.
     """
     for folder in folders:
-        sockets = [
-            file
-            for file in folder.glob("*.sock")
-            if file.stem.isdecimal()
-            and pid in (None, int(file.stem))
-            and _is_running(int(file.stem))
-        ]
+        sockets = {}
+        for file in folder.glob(f"*{suffix}"):
+            number = file.name.removesuffix(suffix)
+            if number.isdecimal() and pid in (None, int(number)) and _is_running(int(number)):
+                sockets[int(number)] = file
         if len(sockets) == 1:  # not connected to: the door of a proxy accepts few connections
-            [file] = sockets
-            return [RunningProxy(int(file.stem), file, os.access(file, os.W_OK))]
-        probed = map(_probed, sorted(sockets, key=lambda file: int(file.stem)))
+            [(own, file)] = sockets.items()
+            return [RunningProxy(own, file, os.access(file, os.W_OK))]
+        probed = [_probed(number, file) for number, file in sorted(sockets.items())]
         if found := [each for each in probed if each is not None]:
             return found
     return []
@@ -64,15 +65,15 @@ def _is_running(pid: int) -> bool:
     return True
 
 
-def _probed(file: Path) -> RunningProxy | None:
+def _probed(pid: int, file: Path) -> RunningProxy | None:
     """Connect to a socket; return its proxy, None if nothing listens: its number is used again."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
         try:
             probe.connect(os.fspath(file))
         except PermissionError:
-            return RunningProxy(int(file.stem), file, False)
+            return RunningProxy(pid, file, False)
         except BlockingIOError:  # its queue of connections is full
             pass
         except OSError:  # ECONNREFUSED, or the file was removed
             return None
-        return RunningProxy(int(file.stem), file, True)
+        return RunningProxy(pid, file, True)
