@@ -15,8 +15,8 @@ Ask a proxy that runs on this host, and change what it does, without a restart.
   vcproxy ctl show servers --json | jq '.rows[] | select(.state != "ready")'
   vcproxy ctl server web/10.0.0.7:80 drain     no new connections to it; those that it has go on
   vcproxy ctl server web/10.0.0.7:80 weight 5
-  vcproxy ctl kill 0-17                          close a connection, by its id in `show conns`
-  vcproxy ctl trace 0-17                         the events of one connection, as they happen
+  vcproxy ctl kill 0-17                    close a connection, by its id in `show conns`
+  vcproxy ctl trace 0-17                    the events of one connection, as they happen
   vcproxy ctl drain db                         a listener accepts no more; what it has goes on
   vcproxy ctl log-level debug                  until it is changed again
   vcproxy ctl reload                           load the configuration again, with the result
