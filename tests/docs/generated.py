@@ -21,7 +21,7 @@ from typing import Any, get_args, get_type_hints
 import tomli_w
 from pydantic import TypeAdapter
 
-from tests.docs import bus_messages, log_lines
+from tests.docs import bus_messages, log_lines, metrics_page
 from vcproxy.app import cli
 from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
@@ -316,6 +316,7 @@ PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "docs/reference/configuration.md": configuration,
     ROOT / "docs/reference/events.md": events,
     log_lines.PAGE: log_lines.page,
+    ROOT / "docs/reference/metrics.md": metrics_page.page,
     ROOT / "docs/reference/plugins.md": plugins,
 } | {
     page: partial(pictured, page)

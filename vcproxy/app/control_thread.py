@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from vcproxy.app.bus_control import BusControl
 from vcproxy.app.http_control import HttpControl
+from vcproxy.app.metrics_control import MetricsControl
 from vcproxy.control.controlled import Controlled
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.engine.engine import Engine
@@ -80,6 +81,7 @@ class ControlThread:
         self._doors: Sequence[ControlDoor] = (
             BusControl(configuration, proxy, log),
             HttpControl(configuration, proxy, log),
+            MetricsControl(configuration, proxy, log),
         )
         self._driver: EpollDriver | None = None
         self._stopping = False

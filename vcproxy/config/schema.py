@@ -8,6 +8,7 @@ import json
 from vcproxy.config.tables.access_log import AccessLogTable
 from vcproxy.config.tables.control import ControlTable
 from vcproxy.config.tables.listener import ListenerTable
+from vcproxy.config.tables.metrics import MetricsTable
 from vcproxy.config.tables.process import HttpTable, ProxyTable, RecordTable, SuperviseTable
 from vcproxy.config.tables.upstream import UpstreamTable
 from vcproxy.config.values import Table
@@ -27,6 +28,9 @@ class Settings(Table):
 
     access_log: AccessLogTable | None = None
     """The access log. Absent: there is none, except for listeners that have their own."""
+
+    metrics: MetricsTable = MetricsTable()
+    """What the proxy counts, for Prometheus."""
 
     http: HttpTable = HttpTable()
     """HTTP as a whole."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -84,6 +85,8 @@ class Listeners:
         """The services for new sessions, by the name of the [[listener]], then by engine."""
         self._persistent: dict[tuple[str, Engine], dict[object, object]] = {}
         """Objects that survive reloads, by the name of the listener and the engine: see Service."""
+        self._counts: dict[tuple[str, Engine], Counter[str]] = {}
+        """The counts of services, which survive reloads too."""
         self._messages: dict[tuple[Engine, str], SessionMessages] = {}
         """What receives the messages of the bus for sessions, by engine and listener."""
         self._bound: dict[Place, Binding] = {}
@@ -246,6 +249,7 @@ class Listeners:
                 active_s=timeouts.active,
                 half_close=entry.half_close,
                 access_log=self._access_logs.log(entry, engine),
+                counts=self._counts.setdefault((entry.name, engine), Counter()),
                 persistent=self._persistent.setdefault((entry.name, engine), {}),
                 origin=(entry, plugin.code, upstreams),
             )

@@ -52,7 +52,7 @@ class Service:
     """Whether no new session will be started, because the proxy stops or a new configuration is in
     use: clients that are connected should connect again."""
     counts: Counter[str] = field(default_factory=Counter, compare=False)
-    """Counters of its sessions, by name."""
+    """Counters of its sessions, by name. They are kept by a reload, and exported as metrics."""
     shared: dict[object, object] = field(default_factory=dict, compare=False)
     """Objects that its sessions share."""
     persistent: dict[object, object] = field(default_factory=dict, compare=False)

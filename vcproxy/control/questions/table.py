@@ -11,6 +11,7 @@ from vcproxy.control.questions.flows import FLOWS
 from vcproxy.control.questions.listeners import LISTENERS
 from vcproxy.control.questions.machines import MACHINES
 from vcproxy.control.questions.memory import MEMORY
+from vcproxy.control.questions.metrics import METRICS_QUESTION
 from vcproxy.control.questions.mirrors import MIRRORS
 from vcproxy.control.questions.pools import POOLS
 from vcproxy.control.questions.process import PROCESS
@@ -40,6 +41,7 @@ QUESTIONS: Final[Mapping[str, Question]] = {
         SPLITS,
         MACHINES,
         SOURCES,
+        METRICS_QUESTION,
         TLS,
         MEMORY,
         ERRORS,
