@@ -143,19 +143,23 @@ class Engine(EventDispatcher):
         *,
         tls: object = None,
         server_name: str = "",
+        introduction: bytes = b"",
         timeout: float = 0.0,
     ) -> NetVConnection:
         """Connect to `target`; all addresses of its name are tried, side by side: see Outgoing.
 
         Delivers CONNECTED with the VC to `cont`, after the handshake where there is TLS, or ERROR
         with the VC, whose `error` is the reason; the VC must then be closed. `tls` is what the
-        driver needs for TLS; `timeout` (seconds, 0: none) limits the whole. The VC of a udp target
-        is message-oriented and connected without any packet: a failure is reported, if at all,
-        after something was sent. A multicast group is sent to, not received from: see `subscribe`.
+        driver needs for TLS; `introduction` is sent first, before TLS; `timeout` (seconds, 0: none)
+        limits the whole. The VC of a udp target is message-oriented and connected without any
+        packet: a failure is reported, if at all, after something was sent. A multicast group is
+        sent to, not received from: see `subscribe`.
         """
         cont.mutex.require("connect()")
         outgoing = self.outgoing(cont, str(target))
-        outgoing.start(target, tls=tls, server_name=server_name, timeout=timeout)
+        outgoing.start(
+            target, tls=tls, server_name=server_name, introduction=introduction, timeout=timeout
+        )
         return outgoing.vc
 
     def subscribe(

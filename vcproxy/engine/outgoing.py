@@ -74,7 +74,9 @@ class Outgoing:
         "_trying",
         "_until",
         "created_at",
+        "introduction",
         "observer",
+        "origin",
         "server_name",
         "target",
         "tcp",
@@ -89,6 +91,11 @@ class Outgoing:
         """What the driver needs for a TLS handshake; None: no TLS."""
         self.tcp = TCP
         """Options of its socket."""
+        self.introduction = b""
+        """What the driver sends before anything else, also before a TLS handshake, in one piece:
+        a PROXY header."""
+        self.origin: NetVConnection | None = None
+        """The client that it announces; None: no single one."""
         self.server_name = ""
         """The name that TLS sends and verifies."""
         self.created_at = vc.engine.now
@@ -115,6 +122,7 @@ class Outgoing:
         tls: object = None,
         tcp: TcpOptions = TCP,
         server_name: str = "",
+        introduction: bytes = b"",
         timeout: float = 0.0,
         attempt: type[Connect | Subscribe] | None = Connect,
     ) -> None:
@@ -123,6 +131,7 @@ class Outgoing:
         self.target = target
         self.tls = tls
         self.tcp = tcp
+        self.introduction = introduction
         self.server_name = server_name or target.host
         self._attempt = attempt
         self._until = vc.engine.now + timeout if timeout else 0.0

@@ -20,8 +20,10 @@ from vcproxy.upstream.settings import (
 from vcproxy.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
+    from vcproxy.config.tables.proxy_protocol import UpstreamProxyProtocol
     from vcproxy.config.tables.upstream import UpstreamCheck, UpstreamTable
     from vcproxy.engine.engine import Engine
+    from vcproxy.upstream.announcement import Announcement
 
 
 class Upstreams:
@@ -109,6 +111,7 @@ def _keep_settings(servers: Iterable[Server], replaced: Upstream) -> None:
 
 
 def _settings(table: UpstreamTable) -> UpstreamSettings:
+    announcement = _announcement(table.proxy_protocol)
     return UpstreamSettings(
         balance=table.balance,
         hash_by=table.hash_by,
@@ -117,7 +120,10 @@ def _settings(table: UpstreamTable) -> UpstreamSettings:
         retries=table.retries,
         all_backups=table.all_backups,
         pool=PoolSettings(**dict(table.pool)),
-        check=None if table.check is None else _check_settings(table.check),
+        check=None
+        if table.check is None
+        else _check_settings(table.check, b"" if announcement is None else announcement.local),
+        announcement=announcement,
         eject=EjectSettings(**dict(table.eject)),
         slow_start=table.slow_start,
         resolve=table.resolve,
@@ -125,7 +131,15 @@ def _settings(table: UpstreamTable) -> UpstreamSettings:
     )
 
 
-def _check_settings(table: UpstreamCheck) -> CheckSettings:
+def _announcement(table: UpstreamProxyProtocol | None) -> Announcement | None:
+    if table is None:
+        return None
+    from vcproxy.upstream.announcement import Announcement  # most proxies have none
+
+    return Announcement(int(table.version[1:]), table.tlvs)
+
+
+def _check_settings(table: UpstreamCheck, introduction: bytes) -> CheckSettings:
     """Return the settings of a health check, by its kind.
 
     "tls" is "tcp" with a TLS handshake. "http" also sends a request.
@@ -135,5 +149,6 @@ def _check_settings(table: UpstreamCheck) -> CheckSettings:
     if kind == "http":
         from vcproxy.http.message.probe import HttpProbe
 
-        return CheckSettings(handshake=True, probe=HttpProbe(*request), **values)
-    return CheckSettings(handshake=kind != "tcp", probe=None, **values)
+        probe = HttpProbe(*request)
+        return CheckSettings(introduction, handshake=True, probe=probe, **values)
+    return CheckSettings(introduction, handshake=kind != "tcp", probe=None, **values)

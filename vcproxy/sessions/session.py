@@ -196,7 +196,10 @@ class Session(Machine):
 
     def _connect(self, places: Sequence[Backend], notify: Continuation | None) -> None:
         attempts = ConnectAttempts(
-            places, client=self.client.peer_address, timeout=self.service.connect_s
+            places,
+            client=self.client.peer_address,
+            origin=self.client,
+            timeout=self.service.connect_s,
         )
         self._attempts = attempts
         self.server = attempts.connect(notify or self)

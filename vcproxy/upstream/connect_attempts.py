@@ -15,7 +15,13 @@ class Backend(Protocol):
     """What a session can connect to: a Server, or an Upstream with several."""
 
     def connect(
-        self, cont: Continuation, *, client: str, tried: Collection[Server], timeout: float
+        self,
+        cont: Continuation,
+        *,
+        client: str,
+        origin: NetVConnection | None,
+        tried: Collection[Server],
+        timeout: float,
     ) -> NetVConnection:
         """Connect to a server that was not tried yet: see Upstream.connect."""
 
@@ -32,23 +38,34 @@ class ConnectAttempts:
     Args:
         backends: at least one.
         client: the client's address, for balancing.
+        origin: the client that is announced to the server; None: no single one.
         timeout: seconds for each attempt, 0: no limit.
     """
 
-    __slots__ = ("_backends", "_client", "_timeout", "_tried")
+    __slots__ = ("_backends", "_client", "_origin", "_timeout", "_tried")
 
     def __init__(
-        self, backends: Iterable[Backend], *, client: str = "", timeout: float = 0.0
+        self,
+        backends: Iterable[Backend],
+        *,
+        client: str = "",
+        origin: NetVConnection | None = None,
+        timeout: float = 0.0,
     ) -> None:
         self._backends = list(backends)
         self._client = client
+        self._origin = origin
         self._timeout = timeout
         self._tried: list[Server] = []
 
     def connect(self, cont: Continuation) -> NetVConnection:
         """Start an attempt: CONNECTED or ERROR follows, with the VC. See Upstream.connect."""
         return self._backends[0].connect(
-            cont, client=self._client, tried=self._tried, timeout=self._timeout
+            cont,
+            client=self._client,
+            origin=self._origin,
+            tried=self._tried,
+            timeout=self._timeout,
         )
 
     def failed(self, vc: NetVConnection) -> bool:

@@ -85,7 +85,13 @@ class HealthCheck(Machine):
         server, settings = self._server, self._settings
         self._timer = self.engine.schedule_in(settings.timeout, self, TIMED_OUT, None)
         tls = server.tls if settings.handshake else None
-        self._vc = self.engine.connect(self, server.address, tls=tls, server_name=server.host)
+        self._vc = self.engine.connect(
+            self,
+            server.address,
+            tls=tls,
+            server_name=server.host,
+            introduction=settings.introduction,
+        )
 
     @CONNECTING.on(Event.CONNECTED, to=(PROBING, WAITING))
     def connected(self, _: NetVConnection) -> State:

@@ -32,11 +32,13 @@ NEVER = float("inf")
 class ConnectionPool(Continuation):
     """The idle connections of one upstream; each is also in the `idle` of its server."""
 
-    __slots__ = ("_sweep_at", "_sweep_timer", "servers", "settings")
+    __slots__ = ("_sweep_at", "_sweep_timer", "owned", "servers", "settings")
 
-    def __init__(self, engine: Engine, settings: PoolSettings) -> None:
+    def __init__(self, engine: Engine, settings: PoolSettings, *, owned: bool = False) -> None:
         super().__init__(engine, Mutex())
         self.settings = settings
+        self.owned = owned
+        """Whether a connection is reused only for the client that it was made for."""
         self._sweep_timer: Action | None = None
         self._sweep_at = NEVER
         self.servers: dict[NetVConnection, Server] = {}
@@ -59,12 +61,15 @@ class ConnectionPool(Continuation):
             vc.do_io_read(self, None, self.engine.buffer().reader().buffer)
         self._add(server, vc)
 
-    def take(self, server: Server, cont: Continuation) -> NetVConnection | None:
+    def take(
+        self, server: Server, cont: Continuation, origin: NetVConnection | None = None
+    ) -> NetVConnection | None:
         """Return the last used idle connection to a server, or None if there is none to reuse.
 
+        `origin`: in an owned pool, the client that it must have been made for; None: no single one.
         It is handed over to `cont` with the operations that were in progress when it was given.
         """
-        mutex, engine, idle = self.mutex, self.engine, server.idle
+        mutex, engine, idle, owned = self.mutex, self.engine, server.idle, self.owned
         if not mutex.try_acquire(engine):
             return None  # making a new connection takes no longer than waiting for the mutex
         found = None
@@ -72,7 +77,14 @@ class ConnectionPool(Continuation):
         while found is None:
             # Skip connections that became ready in this turn: the server may have sent data or an
             # end.
-            vc = next((vc for vc in reversed(idle) if vc.listed_in < engine.turns), None)
+            vc = next(
+                (
+                    vc
+                    for vc in reversed(idle)
+                    if vc.listed_in < engine.turns and (not owned or _made_for(vc) is origin)
+                ),
+                None,
+            )
             if vc is None:
                 break
             usable = idle[vc] > oldest and _unchanged(vc)  # a timer may be late
@@ -263,6 +275,10 @@ def _unchanged(vc: NetVConnection) -> bool:
     """Return whether the connection has got no data and no end since it became idle."""
     vio = vc.read_vio
     return vio is not None and not (vio.over or vio.pending or vio.buffer.held)
+
+
+def _made_for(vc: NetVConnection) -> NetVConnection | None:
+    return None if vc.outgoing is None else vc.outgoing.origin
 
 
 def _close(vc: NetVConnection, error: Exception | None = None) -> None:

@@ -135,10 +135,11 @@ class Server:
         cont: Continuation,
         *,
         client: str = "",
+        origin: NetVConnection | None = None,
         tried: Collection[Server] = (),
         timeout: float = 0.0,
     ) -> NetVConnection:
-        """Connect without an upstream: see Engine.connect. `client` and `tried` have no effect."""
+        """Connect without an upstream: see Engine.connect. The other arguments have no effect."""
         return cont.engine.connect(
             cont, self.address, tls=self.tls, server_name=self.host, timeout=timeout
         )

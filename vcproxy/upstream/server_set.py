@@ -77,8 +77,9 @@ class ServerSet:
         """The servers in their slow start."""
         self.sole: Server | None = None
         """The only server, if it is up and no policy has to choose; None: see `up`."""
-        self.repeatable = self._balance.repeatable
-        """Whether `pick` changes nothing: see Balance."""
+        self.repeatable = self._balance.repeatable and settings.announcement is None
+        """Whether `pick` changes nothing: see Balance. Never where connections belong to clients:
+        `Upstream.take` must find the one of its client."""
         self._open = True
         self._arrange()
         if settings.check or settings.resolve:
@@ -165,7 +166,8 @@ class ServerSet:
         if on_backups is not self._on_backups:
             self._on_backups = on_backups
             self._log_backups()
-        only = len(self.all) == 1 and self.up and not self.warming
+        chosen = self._settings.announcement is not None  # connections belong to clients
+        only = len(self.all) == 1 and self.up and not (self.warming or chosen)
         self.sole = self.up[0] if only else None
 
     def _preferred(self, servers: Sequence[Server]) -> Sequence[Server]:

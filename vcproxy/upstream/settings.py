@@ -7,9 +7,12 @@ here nothing is limited, checked or kept. Tested in tests/upstream/test_upstream
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.engine.tcp import TCP, TcpOptions
+
+if TYPE_CHECKING:
+    from vcproxy.engine.net import NetVConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,21 @@ class Probe(Protocol):
         """Return why the server is unhealthy, "" if it is healthy, None if more is needed."""
 
 
+class Introduction(Protocol):
+    """What connections to servers begin with: see Announcement."""
+
+    local: bytes
+    """What is sent where the connection is made for no client."""
+
+    def header(self, client: NetVConnection | None) -> bytes:
+        """Return what is sent for this client; None: for no single one."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckSettings:
     """A health check: a connection, with `handshake` TLS too, with `probe` also a request."""
 
+    introduction: bytes = b""
     handshake: bool = False
     probe: Probe | None = None
     interval: float = 5.0
@@ -73,5 +87,6 @@ class UpstreamSettings:
     slow_start: float = 0.0
     resolve: float = 0.0
     retries: int = 3
+    announcement: Introduction | None = None
     all_backups: bool = False
     tcp: TcpOptions = TCP

@@ -52,7 +52,7 @@ class Upstream:
         self.engine = engine
         self.name = name
         self.settings = settings = settings or UpstreamSettings()
-        self.pool = ConnectionPool(engine, settings.pool)
+        self.pool = ConnectionPool(engine, settings.pool, owned=settings.announcement is not None)
         engine.shortage.pools[self.pool] = None
         self.queue = Queue(engine, settings.queue)
         self._servers = ServerSet(
@@ -83,6 +83,7 @@ class Upstream:
         *,
         key: str | None = None,
         client: str = "",
+        origin: NetVConnection | None = None,
         tried: Collection[Server] = (),
         timeout: float = 0.0,
         reuse: bool = False,
@@ -96,7 +97,7 @@ class Upstream:
             cont: receives the event.
             key: connections with equal keys go to one server, if the policy uses keys; the client's
                 address if left out.
-            client: the client's address.
+            client, origin: the client's address; the client to announce, None: no single one.
             tried: servers that must not be used again.
             timeout: seconds for connecting, without the time in the queue; 0: no limit.
             reuse: while it waits, an idle connection may be used instead. Then CONNECTED comes with
@@ -104,6 +105,7 @@ class Upstream:
         """
         outgoing = self.engine.outgoing(cont, self.name)
         outgoing.observer = self
+        outgoing.origin = origin if self.pool.owned else None
         request = ConnectRequest(outgoing, key or client, tried, timeout, reuse)
         if not self._admit(request):
             servers = self._eligible(tried)
@@ -120,6 +122,7 @@ class Upstream:
         *,
         key: str | None = None,
         client: str = "",
+        origin: NetVConnection | None = None,
         tried: Collection[Server] = (),
     ) -> NetVConnection | None:
         """Return an idle connection to the next server; None if it has none.
@@ -136,7 +139,7 @@ class Upstream:
         server = self._servers.pick(servers, key or client, again=again)
         if not server.idle or server.ejections:
             return None
-        vc = self.pool.take(server, cont)
+        vc = self.pool.take(server, cont, origin)
         if vc is not None:
             self._servers.picked(server, servers, again=again)
         return vc
@@ -328,7 +331,8 @@ class Upstream:
         return self._servers.untried(tried) if tried else self._servers.up
 
     def _suits(self, server: Server, request: ConnectRequest) -> bool:
-        return request.reuse and server in self._servers.up and server not in request.tried
+        reuse = request.reuse and not self.pool.owned
+        return reuse and server in self._servers.up and server not in request.tried
 
     def _offer(self, server: Server, vc: NetVConnection) -> None:
         """Reserve a connection in the pool for the first request in the queue, if it suits."""
@@ -377,11 +381,13 @@ class Upstream:
         server.connections += 1
         self._connected_to[outgoing.vc] = server
         self._servers.connecting(server, outgoing.vc)
+        announcement = self.settings.announcement
         outgoing.start(
             server.address,
             tls=server.tls,
             tcp=self.settings.tcp,
             server_name=server.host,
+            introduction=b"" if announcement is None else announcement.header(outgoing.origin),
             timeout=request.timeout,
         )
         return True

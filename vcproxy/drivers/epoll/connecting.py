@@ -119,6 +119,14 @@ class Connecting(_Unconnected):
         self._vc.gone()
 
 
+def _push(sock: socket.SocketType) -> None:
+    """Let the kernel send what it keeps of MSG_MORE."""
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError:
+        pass  # closed since
+
+
 class Attempt:
     """One non-blocking connect."""
 
@@ -187,6 +195,8 @@ class Attempt:
         if address.message_oriented:
             self._connected_packets()
             return
+        if outgoing.introduction and not self._introduced(outgoing.introduction):
+            return
         if outgoing.tls is None:
             port = StreamPort(self._driver, self._sock)
         else:
@@ -199,6 +209,27 @@ class Attempt:
         self._driver.watch(port.fd, port)
         outgoing.connected(address, port, self._local, address.text)
         port.ready(mask)  # the same edge may report data or an end; no other edge follows
+
+    def _introduced(self, header: bytes) -> bool:
+        """Send a PROXY header whole, before anything else; return False if that has failed.
+
+        The kernel keeps it until more data follow in this turn, and sends both in one segment. At
+        the end of the turn it is sent in any case, by setting TCP_NODELAY again (tcp(7)): a server
+        may be the one that speaks first.
+        """
+        sock, command = self._sock, self._command
+        tcp = sock.family != socket.AF_UNIX
+        try:
+            count = sock.send(header, socket.MSG_MORE if tcp else 0)
+            if count < len(header):  # never, as the send queue is empty
+                raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+        except OSError as error:
+            self.close()
+            command.outgoing.refused(command.address, connect_error(command, error))
+            return False
+        if tcp:
+            self._driver.after(0.0, partial(_push, sock))
+        return True
 
     def _connected_packets(self) -> None:
         from vcproxy.drivers.epoll.packet_port import packet_port  # few proxies need it

@@ -346,6 +346,8 @@ class SimDriver:
             return
         self._attempts.pop(vc, None)  # the others are cancelled
         tls, name = command.outgoing.tls, command.outgoing.server_name
+        if command.outgoing.introduction:
+            endpoint.outgoing.send(command.outgoing.introduction)
         stream = wrap_tls(endpoint, tls, self._clock, server_side=False, name=name)
         port = SimPort(self, stream)
         port.vc = vc

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from vcproxy.drivers.sim.packets import PacketEndpoint
 from vcproxy.drivers.sim.port import SimPort
 from vcproxy.drivers.sim.tls_stream import wrap_tls
+from vcproxy.engine.address import address_of
+from vcproxy.engine.address_parameters import is_address
 from vcproxy.engine.failures import HeaderRefused
 from vcproxy.proxy_protocol.parser import InvalidHeader, header_size
 
@@ -35,7 +37,7 @@ def accepted_port(
         endpoint.peer,
         secure=tls is not None,
         message_oriented=isinstance(endpoint, PacketEndpoint),
-        local=endpoint.local,
+        local=endpoint.local if is_address(address_of(endpoint.local)) else "",  # a name
     )
     return port
 

@@ -63,7 +63,7 @@ class ServerSide:
         tx.attempts += 1
         tunnel = tx.request.form == "authority"
         if tx.attempts == 1 and not tunnel:
-            idle = upstream.take(client.cont, key=key, client=tx.client)
+            idle = upstream.take(client.cont, key=key, client=tx.client, origin=client.vc)
             if idle is not None:
                 self._reuse(idle)
                 return True
@@ -72,6 +72,7 @@ class ServerSide:
             client.cont,
             key=key,
             client=tx.client,
+            origin=client.vc,
             tried=self._tried,
             timeout=client.service.connect_s,
             reuse=not tunnel,

@@ -241,7 +241,16 @@ class RecordedListener(Listener):
 class RecordedOutgoing:
     """What drivers use of an Outgoing; the driver's answers are recorded."""
 
-    __slots__ = ("_outgoing", "_recorder", "server_name", "target", "tcp", "tls", "vc")
+    __slots__ = (
+        "_outgoing",
+        "_recorder",
+        "introduction",
+        "server_name",
+        "target",
+        "tcp",
+        "tls",
+        "vc",
+    )
 
     def __init__(self, outgoing: Outgoing) -> None:
         self._outgoing = outgoing
@@ -250,6 +259,7 @@ class RecordedOutgoing:
         self.target = outgoing.target
         self.tls = outgoing.tls
         self.tcp = outgoing.tcp
+        self.introduction = outgoing.introduction
         self.server_name = outgoing.server_name
 
     def resolved(self, addresses: Sequence[Address], error: Exception | None = None) -> None:

@@ -78,6 +78,10 @@ if TYPE_CHECKING:
     from vcproxy.engine.blocks import Block
     from vcproxy.engine.sources.source import Source
 
+ADDRESSES = 52
+"""The bytes of a PROXY header with IPv6 addresses, version 2. The fields after them may contain
+what OpenSSL has negotiated, which a replay does not have, and are not compared."""
+
 _CLOCK, _RUN = OPCODES[ClockEntry], OPCODES[RunEntry]
 
 
@@ -297,7 +301,8 @@ def command_text(command: Command) -> str:
             return f"{verb} {_vc(outgoing.vc)} {address}"
         case Connect(outgoing, address) | Subscribe(outgoing, address):
             tls = "" if outgoing.tls is None else f" tls {outgoing.server_name}"
-            return f"{verb} {_vc(outgoing.vc)} {address}{tls}"
+            first = outgoing.introduction[:ADDRESSES].hex()
+            return f"{verb} {_vc(outgoing.vc)} {address}{tls}{first and f' after {first}'}"
         case ShutdownWrite(vc):
             return f"{verb} {_vc(vc)}"
         case Close(vc, abort):

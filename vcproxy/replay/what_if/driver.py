@@ -73,6 +73,7 @@ class WhatIfDriver(SimDriver):
     def _connect(self, command: Connect) -> None:
         outgoing = command.outgoing
         vc = outgoing.vc
+        outgoing.introduction = b""  # the recorded servers' bytes are counted without it
         server = self._run.server(vc, outgoing.target, outgoing.opener_name)
         history = server.history
         if command.address.message_oriented:
