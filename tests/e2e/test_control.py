@@ -378,3 +378,36 @@ def test_without_a_directory_it_serves_and_warns(
     with running.connect("echo") as client:
         client.sendall(b"x")
         assert exactly(client, 1) == b"x"
+
+
+def test_failed_handshakes_do_not_flood_the_log(proxy: Starter, certificates: Certificates) -> None:
+    """Strangers that speak no TLS: at most one line each second, with how many there were."""
+    certificate, key = certificates.issue("localhost")
+    table = f'[control.tls]\ncertificate = "{certificate}"\nkey = "{key}"\n'
+    running = proxy(control('bus = "tls://127.0.0.1:0"', table))
+    port = int(running.wait_for(r"INFO control at tls:").rpartition(":")[2])
+    failed = 0
+
+    def fail() -> bool:
+        nonlocal failed
+        with socket.create_connection(("127.0.0.1", port)) as client, suppress(OSError):
+            client.sendall(b"no TLS at all\r\n\r\n")
+            while client.recv(1000):
+                pass
+        failed += 1
+        return "failed connections)" in running.log and failed >= 60
+
+    began = time.monotonic()
+    eventually(fail, "a line with the number of failures")
+    seconds = time.monotonic() - began
+    found = [line for line in running.log.splitlines() if "INFO control at tls://" in line]
+    failures = [line for line in found if not line.endswith(f":{port}")]
+    assert len(failures) <= seconds + 2, failures
+
+
+def test_what_needs_a_restart_is_logged_at_a_reload(proxy: Starter) -> None:
+    running = proxy(ECHO)
+    running.file.write_text(control('http = "off"', 'allow = ["10.0.0.0/8"]'))
+    assert ask(door(running), "RELOAD").startswith("RELOADED")
+    running.wait_for("WARNING control.http has changed: restart the proxy to use it")
+    running.wait_for("WARNING control.allow has changed: restart the proxy to use it")

@@ -278,7 +278,11 @@ class VCLifecycle(VConnection):
             # An orderly close, not a reset: a TLS alert with the reason is still being sent.
             if isinstance(error, HeaderRefused) and self.listener is not None:
                 self.listener.warn_refused(self.engine, self.peer, error)
-            elif not isinstance(error, ConnectionResetError):  # most of these are health checks
+            elif isinstance(error, ConnectionResetError):  # most of these are health checks
+                pass
+            elif self.listener is not None:
+                self.listener.log_failed(self.engine, self.name, error)
+            else:
                 self.engine.log("info", f"{self.name}: {error}")
             self.do_io_close()
 

@@ -123,6 +123,10 @@ class Listener:
         """Log why a connection was refused for its PROXY header, at intervals."""
         self._warn(engine, type(error).__name__, f"{peer} is refused: {error}")
 
+    def log_failed(self, engine: Engine, name: str, error: Exception) -> None:
+        """Log that a connection has failed before it was established, as in its TLS handshake."""
+        engine.log("info", f"{name}: {error}")
+
     def _warn(self, engine: Engine, kind: str, text: str) -> None:
         if engine.now >= self._warned_at.get(kind, -FULL_WARNING_S) + FULL_WARNING_S:
             self._warned_at[kind] = engine.now

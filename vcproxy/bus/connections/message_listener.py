@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from vcproxy.bus.connections.message_connection import MessageConnection, RefusedLines, broadcast
+from vcproxy.engine.drop_counter import LOG_EVERY_S
 from vcproxy.engine.listener import Listener
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class MessageListener(Listener):
 
     __slots__ = (
         "_admits_client",
+        "_failed",
+        "_failed_at",
         "_half_close_s",
         "_idle_s",
         "_refused",
@@ -65,6 +68,8 @@ class MessageListener(Listener):
         self._half_close_s = half_close_s
         self._idle_s = idle_s
         self._refused = RefusedLines()
+        self._failed = 0  # handshakes that have failed since the last line about one
+        self._failed_at = -LOG_EVERY_S
         self._admits_client = admits
 
     def broadcast(self, message: BusMessage) -> int:
@@ -80,6 +85,17 @@ class MessageListener(Listener):
         """Forget a connection. See Listener."""
         self.connections.pop(vc, None)
         super().vc_gone(vc)
+
+    def log_failed(self, engine: Engine, name: str, error: Exception) -> None:
+        """Log a failed handshake, at most one each second: strangers must not flood the log. See
+        Listener."""
+        self._failed += 1
+        if engine.now - self._failed_at < LOG_EVERY_S:
+            return
+        if self._failed > 1:
+            error = ConnectionError(f"{error} (one of {self._failed} failed connections)")
+        super().log_failed(engine, name, error)
+        self._failed, self._failed_at = 0, engine.now
 
     def _accept(self, vc: NetVConnection) -> None:
         if self._admits_client is not None and not self._admits_client(vc):
