@@ -9,10 +9,10 @@ BIN := $(VENV)/bin
 MITMPROXY := $(VENV)/mitmproxy/bin/mitmdump
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check coverage bench sim docs site clean
+.PHONY: help run test check coverage e2e-browser bench sim docs site clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*##  */make \1	/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z0-9-]*\):.*##  */make \1	/p' $(MAKEFILE_LIST)
 
 run: $(VENV)/for-run  ## run the proxy of conf/proxy.toml
 	$(BIN)/vcproxy -c conf/proxy.toml
@@ -40,6 +40,9 @@ sim: $(VENV)/for-dev  ## SEEDS=2000 random simulations, 10000 of machines; VCPRO
 		--ignore tests/sim/test_machines.py
 	VCPROXY_SEEDS=$$(($(SEEDS) * 5)) $(BIN)/python -m pytest --timeout 0 -n $(JOBS) \
 		tests/sim/test_machines.py
+
+e2e-browser: $(VENV)/for-dev $(VENV)/for-browser  ## the dashboard in a real, headless Chromium
+	$(BIN)/python -m pytest tests/browser
 
 bench: $(VENV)/for-bench $(MITMPROXY)  ## measure it beside other proxies
 	$(BIN)/python -m tests.bench

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.control.dashboard.example import busy
-from tests.control.proxy_double import ProxyDouble
+from tests.control.dashboard.busy_proxy import BusyProxy
 from vcproxy.control.dashboard.collector import MOST_PAGES, Collector
 from vcproxy.control.dashboard.samples import QUESTIONS
-from vcproxy.control.questions.answer import Answer
 from vcproxy.control.web.web_reply import WebReply
 from vcproxy.control.web.web_request import WebRequest
 from vcproxy.control.web.web_server import WebRoute, WebServer
@@ -18,24 +15,6 @@ from vcproxy.drivers.sim import Peer, Simulation
 from vcproxy.engine.address import Address
 
 HERE = Address.parse("tcp://10.0.0.1:80")
-
-
-class BusyProxy(ProxyDouble):
-    """Answers as a proxy with some of everything, one second older each time; or never."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[str] = []
-        self.silent: set[str] = set()
-
-    def ask(
-        self, question: str, arguments: Mapping[str, str], then: Callable[[Answer], None]
-    ) -> None:
-        self.asked.append(question)
-        if question not in self.silent:
-            second = self.asked.count(question)
-            rows: Any = busy(float(second)).rows.get(question, [])
-            then(Answer(rows))
 
 
 class Site:

@@ -69,15 +69,19 @@ CONNECTIONS: Final = 50
 
 SIGN_IN: Final = Refusal(401, "this page is not signed in: run vcproxy ctl dashboard")
 
+ICON: Final = "icon.svg"
+
 ENTERED: Final = (
     '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=./">'
-    '<title>vcproxy</title><p><a href="./">To the dashboard</a></p>\n'
+    '<link rel="icon" href="icon.svg"><title>vcproxy</title>'
+    '<p><a href="./">To the dashboard</a></p>\n'
 )
 """Leads to the page. A redirect would not do: where the address was followed from another site, the
 browser would send no cookie along (SameSite, RFC 6265bis 5.2)."""
 
 REFUSED: Final = (
     '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    '<link rel="icon" href="icon.svg">'
     "<title>vcproxy</title><h1>Not signed in</h1><p>Run <code>vcproxy ctl dashboard</code>, and "
     "open the address that it prints: it is valid once, for five minutes.</p>\n"
 )
@@ -125,6 +129,11 @@ class Dashboard:
         """Return what answers with an address that lets one browser in. `guard`: who gets one."""
         return WebRoute("POST", "/v1/dashboard", self._entrance, guard)
 
+    def addresses(self) -> list[str]:
+        """Return the address at each site, with a token that lets one browser in."""
+        path = f"{PATH}enter?token={self._sign_in.token()}"
+        return [site + path for site in self._sites]
+
     def close(self) -> None:
         """End all pages."""
         self._collector.close()
@@ -161,9 +170,7 @@ class Dashboard:
         if not self._sites:
             reply.error(409, NO_ADDRESS)
             return
-        path = f"{PATH}enter?token={self._sign_in.token()}"
-        addresses = [site + path for site in self._sites]
-        reply.send(200, json.dumps({"addresses": addresses}).encode() + b"\n")
+        reply.send(200, json.dumps({"addresses": self.addresses()}).encode() + b"\n")
 
     def _enter(self, request: WebRequest, reply: WebReply) -> None:
         cookie = self._sign_in.exchange(request.query.get("token", ""))
@@ -174,10 +181,11 @@ class Dashboard:
         _page(reply, 200, ENTERED, {"Set-Cookie": value + ("; Secure" if request.secure else "")})
 
     def _file(self, request: WebRequest, reply: WebReply) -> None:
-        if not self._sign_in.knows(request.cookie(_cookie_name(request))):
+        name = request.rest or "index.html"
+        known = self._sign_in.knows(request.cookie(_cookie_name(request)))
+        if not known and name != ICON:  # the page that refuses has it too
             _page(reply, 401, REFUSED)
             return
-        name = request.rest or "index.html"
         content_type = TYPES.get(name.rpartition(".")[2])
         if "/" in name or content_type is None:
             reply.error(404, f"there is no {request.path[:80]} here")

@@ -33,6 +33,7 @@ function show(next) {
   ribbons.show(picture.links);
   showRefusals(picture.refusals);
   const chosen = find(details.id);
+  document.body.dataset.pictures = Number(document.body.dataset.pictures ?? 0) + 1;
   if (chosen) details.show(chosen, history.of(chosen.id));
   else if (details.id) details.close();
 }
