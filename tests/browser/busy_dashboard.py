@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from random import Random
 
 from tests.control.dashboard.busy_proxy import BusyProxy
+from vcproxy.bus.message import definitions
 from vcproxy.control.dashboard.dashboard import Dashboard
 from vcproxy.control.http_door import HttpDoor
 from vcproxy.control.questions.answer import Answer
@@ -48,7 +49,7 @@ def served(proxy: BusyProxy) -> Iterator[Callable[[], str]]:
     with closing(sock), closing(
         EpollDriver(Engine("control", memory=16 << 20, random=Random(), log=log))
     ) as driver:  # fmt: skip
-        door = HttpDoor(proxy, token="not used by browsers")
+        door = HttpDoor(proxy, definitions.load(), token="not used by browsers")
         dashboard = Dashboard(
             driver.engine, proxy, door.command, lambda: secrets.token_urlsafe(32), [site]
         )

@@ -42,9 +42,10 @@ class Server:
     """
 
     __slots__ = (
-        "address", "backup", "configured", "connections", "ejected", "ejected_until", "ejections",
-        "failures", "healthy", "host", "idle", "keep_alive", "last_check", "name", "position",
-        "refusals", "serves", "share", "state", "suspect", "tls", "trial", "up_since", "weight",
+        "address", "backup", "bytes_read", "bytes_written", "configured", "connections", "ejected",
+        "ejected_until", "ejections", "failures", "healthy", "host", "idle", "keep_alive",
+        "last_check", "name", "position", "refusals", "serves", "share", "state", "suspect", "tls",
+        "trial", "up_since", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +71,8 @@ class Server:
         self.set(state, weight)
         self.connections = 0
         """Connections that are being made, in use or idle."""
+        self.bytes_read = self.bytes_written = 0
+        """What its closed connections have moved."""
         self.idle: dict[NetVConnection, float] = {}
         """The server's connections in the pool, the longest idle first, with the time each became
         idle."""

@@ -75,6 +75,11 @@ class Upstream:
         """The servers as configured: where names are resolved, those with the names."""
         return self._servers.configured
 
+    @property
+    def connected(self) -> Sequence[tuple[NetVConnection, Server]]:
+        """The connections that are being made, in use or idle, with their servers; a copy."""
+        return list(self._connected_to.items())
+
     # -- connections -------------------------------------------------------------------------
 
     def connect(
@@ -313,6 +318,8 @@ class Upstream:
                 self._release(reserved)
             return
         server.connections -= 1
+        server.bytes_read += vc.bytes_read
+        server.bytes_written += vc.bytes_written
         server.idle.pop(vc, None)
         self._servers.ejection.vc_gone(server, vc)
         self._serve_queue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.control.dashboard.example import busy, flow, listener, process, server, sink
+from tests.control.questions.asked_proxy import AskedProxy
+from tests.control.questions.test_rows import FORWARD, HTTP, MIRROR, RELAY, SPLIT
 from vcproxy.control.dashboard.nodes import MOST, Link, Node
 from vcproxy.control.dashboard.picture import MOST_PROBLEMS, Picture, picture
 from vcproxy.control.dashboard.samples import QUESTIONS, Sample
@@ -172,6 +175,23 @@ def test_a_reload_that_was_refused_and_a_thread_that_is_late() -> None:
         "the last reload was refused: proxy.toml:3:1: unknown key",
         "the net threads: an event has waited for 0.42 s",
     ]
+
+
+@pytest.mark.parametrize("text", [FORWARD, HTTP, SPLIT, MIRROR, RELAY])
+def test_the_questions_have_all_that_is_drawn(tmp_path: Path, text: str) -> None:
+    with AskedProxy(tmp_path, text) as proxy:
+        proxy.server("tcp://10.0.0.7:1")
+        [listener] = proxy.configuration.settings.listener
+        proxy.client(listener.name, b'{"id": 1}\n')
+        proxy.client(listener.name, b"GET / HTTP/1.1\r\nHost: a\r\nBad\x01: x\r\n\r\n")
+        samples = []
+        for second in (1.0, 2.0):
+            proxy.sim.elapse(1.0)
+            samples.append(Sample(second, {each: proxy.ask(each) for each in QUESTIONS}))
+        drawn = picture(*samples)
+        assert node(drawn, f"listener {listener.name}").column == 0
+        assert any(each.column == 2 for each in drawn.nodes)
+        assert any(each.source == f"plugin {listener.name}" for each in drawn.links)
 
 
 @given(

@@ -121,6 +121,21 @@ def test_servers_upstreams_and_queues(tmp_path: Path) -> None:
         assert 3.0 <= queue["longest"] < 4.0
 
 
+def test_the_bytes_of_a_server_are_those_of_all_its_connections(tmp_path: Path) -> None:
+    with AskedProxy(tmp_path, FORWARD) as proxy:
+        servers = proxy.server("tcp://10.0.0.7:1")
+        first = proxy.client("front", b"one")
+        servers[0].send(b"answer")
+        proxy.sim.elapse(0.5)
+        moved = "bytes_in", "bytes_out"
+        assert proxy.columns("servers", *moved) == [(6, 3), (0, 0)]
+        first.reset()
+        proxy.sim.elapse(0.5)
+        assert proxy.columns("servers", *moved) == [(6, 3), (0, 0)]
+        proxy.client("front", b"another")
+        assert proxy.columns("servers", *moved) == [(6, 10), (0, 0)]
+
+
 def test_machines_are_counted_by_state(tmp_path: Path) -> None:
     with AskedProxy(tmp_path, FORWARD) as proxy:
         proxy.server("tcp://10.0.0.7:1")

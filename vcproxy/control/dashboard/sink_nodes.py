@@ -65,7 +65,7 @@ def _sink(relay: str, name: str, rows: Sequence[Row], sent: float, dropping: flo
         id=f"sink {relay} {name}",
         kind="sink",
         column=2,
-        name=brief(name),
+        name=_short(relay, name),
         level="idle" if level == "good" and not sent else level,
         state=state,
         note=first["on_lag"],
@@ -89,9 +89,14 @@ def _sink(relay: str, name: str, rows: Sequence[Row], sent: float, dropping: flo
     )
 
 
+def _short(relay: str, name: str) -> str:
+    """Return a name without what all sinks of the relay have in it."""
+    return brief(name.removeprefix(f"{relay}.subscribers "))
+
+
 def _judged(relay: str, name: str, rows: Sequence[Row], dropping: float) -> tuple[Level, str, str]:
     """Return the level, the state and the problem of a sink."""
-    states, which = {row["state"] for row in rows}, f"the sink {brief(name)} of {relay}"
+    states, which = {row["state"] for row in rows}, f"the sink {_short(relay, name)} of {relay}"
     if "down" in states:
         return "bad", "down", f"{which} is not connected"
     if dropping:

@@ -1,6 +1,6 @@
 """The question `flows`: what clients are connected to, counted: the picture of the dashboard.
 
-Tested in tests/e2e/test_flows.py.
+Tested in tests/control/questions/test_flows.py.
 """
 
 from __future__ import annotations

@@ -16,10 +16,18 @@ if TYPE_CHECKING:
     from vcproxy.upstream.server import Server
 
 
-def _rows(asked: Asked) -> Iterator[Row]:
+def _rows(asked: Asked) -> Iterator[Row | None]:
     now = asked.engine.now
     for upstream in asked.running.listeners.upstreams.of(asked.engine):
-        for server in list(upstream.servers):
+        servers = list(upstream.servers)
+        received = {server: server.bytes_read for server in servers}
+        sent = {server: server.bytes_written for server in servers}
+        for vc, server in upstream.connected:
+            yield None
+            if server in received:  # a reload may have removed it
+                received[server] += vc.bytes_read
+                sent[server] += vc.bytes_written
+        for server in servers:
             yield {
                 "upstream": upstream.name,
                 "server": server.name,
@@ -31,6 +39,8 @@ def _rows(asked: Asked) -> Iterator[Row]:
                 "down": _why_down(server),
                 "connections": server.connections,
                 "idle": len(server.idle),
+                "bytes_in": received[server],
+                "bytes_out": sent[server],
                 "failures": max(server.failures, server.refusals),
                 "ejected": round(max(server.ejected_until - now, 0.0), 3) if server.ejected else 0,
                 "check": server.last_check,
@@ -59,6 +69,8 @@ SERVERS: Final = Question(
         Column("down", "Why it is down; empty: it is up for all."),
         Column("connections", "Connections being made, used or idle.", merged=Merged.SUM),
         Column("idle", "Of these: idle ones.", merged=Merged.SUM),
+        Column("bytes_in", "Read from it since it is known.", "bytes", Merged.SUM),
+        Column("bytes_out", "Written to it since it is known.", "bytes", Merged.SUM),
         Column("failures", "Connections or requests in a row that failed.", merged=Merged.MOST),
         Column("ejected", "How long it is still ejected; 0: it is not.", "s", Merged.MOST),
         Column("check", "The last result of its health check; empty: there was none."),
