@@ -84,5 +84,5 @@ class RunningProxy:
             "children": children(proxy.engines),
             "lag": round(max((each.longest_s for each in lags.values()), default=0.0), 6),
             "threads": [f"{name} {each.longest_s:.6f}" for name, each in lags.items()],
-            "dropped_log_lines": proxy.log.dropped,
+            "dropped_log_lines": proxy.log.dropped + proxy.access_targets.dropped,
         }

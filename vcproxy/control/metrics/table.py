@@ -90,7 +90,7 @@ COLUMNS: Final[Mapping[str, tuple[ColumnMetric, ...]]] = {
         _process.counter(
             "vcproxy_log_dropped_lines",
             "dropped_log_lines",
-            "Lines of the log that were dropped because their target did not take them in time.",
+            "Lines of the log and of access logs that their targets did not take.",
         ),
     ),
     "net thread": (

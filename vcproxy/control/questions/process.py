@@ -36,7 +36,7 @@ PROCESS: Final = Question(
         Column("children", "Child processes that run."),
         Column("lag", "The longest time that an event has waited, in the last second.", "s"),
         Column("threads", 'The lag of each net thread, such as "net-0 0.0012".'),
-        Column("dropped_log_lines", "Log lines that were dropped because their queue was full."),
+        Column("dropped_log_lines", "Lines of the log and of access logs that were dropped."),
     ),
     _rows,
     of=Of.PROCESS,
