@@ -108,7 +108,8 @@ class Page:
 
     def all(self, selector: str) -> Sequence[WebElement]:
         """Return all elements of a CSS selector."""
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+        found: Sequence[WebElement] = self.driver.find_elements(By.CSS_SELECTOR, selector)
+        return found
 
     def card(self, name: str) -> WebElement:
         """Return the card with an id."""
