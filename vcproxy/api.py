@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from vcproxy.engine.event import Event
 
 if TYPE_CHECKING:
+    from vcproxy.admission.refusal import Refusal
     from vcproxy.bus.connections.blocking_client import BlockingClient, send_datagram
     from vcproxy.bus.connections.datagram_messages import DatagramMessages
     from vcproxy.bus.connections.message_connection import (
@@ -193,6 +194,7 @@ else:
             "WINK",
             "Profile",
         ),
+        "vcproxy.admission.refusal": ("Refusal",),
         "vcproxy.config.tables.upstream": ("UpstreamTls",),
         "vcproxy.config.values": (
             "Duration",
@@ -437,6 +439,7 @@ __all__ = [
     "ReceivedMessage",
     "Reconnected",
     "ReconnectingConnection",
+    "Refusal",
     "RefusingOptions",
     "Reject",
     "Relay",

@@ -146,7 +146,7 @@ def test_more_than_max_per_client() -> None:
         proxy.elapse(1.0)
         (record,) = proxy.access_log
     assert record["end"] == "PH"
-    assert record["reason"] == "the client has max_per_client connections"
+    assert record["reason"] == "the client has 1 connections already"
 
 
 class Checked(Validator):

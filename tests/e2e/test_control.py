@@ -284,7 +284,7 @@ def test_other_networks_are_refused(proxy: Starter) -> None:
         client.settimeout(PATIENCE_S)
         with suppress(ConnectionResetError):  # it had sent something
             assert all_of(client) == b""
-    running.wait_for("127.0.0.1 is not in `allow`: it is refused")
+    running.wait_for("127.0.0.1 is refused: its address is not in allow")
     assert ask(door(running), "ALIVE").startswith("ABSOLUTELY")
 
 

@@ -99,7 +99,7 @@ def test_the_limit_of_connections_per_client(proxy: Starter, net_threads: int) -
     for _ in range(5):
         with running.connect("echo") as client:
             assert client.recv(1) == b""
-    running.wait_for("WARNING echo: 127.0.0.1 has 2 connections: more are refused")
+    running.wait_for("WARNING echo: 127.0.0.1 is refused: the client has 2 connections already")
     for client in kept:
         client.close()
 

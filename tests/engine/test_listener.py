@@ -102,7 +102,9 @@ def test_connections_beyond_max_per_client_are_refused(world: World) -> None:
         [vc] for vc in (*here[:2], there, *nowhere)
     ]
     assert refused == here[2:]
-    assert world.log == ["warning: db: 192.0.2.1 has 2 connections: more are refused"]
+    assert world.log == [
+        "warning: db: 192.0.2.1 is refused: the client has 2 connections already; 1 refused so far"
+    ]
 
 
 def test_an_ipv4_client_has_one_address_on_any_socket(world: World) -> None:

@@ -167,8 +167,6 @@ class SessionRecord(_Record):
             self.note("c", "connection timed out")
         elif server is not None and server.error is not None:
             self.note(cause_of(server.error, "S", "s"), server.error)
-        elif vc.excess:
-            self.note("P", "the client has max_per_client connections", "H")
         elif vc.error is not None:  # closed with a reset
             by: ByLetter = "P" if isinstance(vc.error, OSError) else "I"
             self.note(cause_of(vc.error, by, by), vc.error)

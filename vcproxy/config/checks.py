@@ -59,6 +59,10 @@ def check(
     yield from logs.problems(settings)
     yield from user.problems(settings)
     yield from _commands(plugins)
+    if any(each.allow is not None or each.deny or each.rate for each in settings.listener):
+        from vcproxy.config import admission  # most listeners admit all clients
+
+        yield from admission.problems(settings, plugins)
     yield from workers.problems(settings, plugins)
     yield from control.problems(settings)
     yield from proxy_protocol.problems(settings, plugins)

@@ -37,11 +37,14 @@ class Document:
         return ConfigError(*(self._located(each, where) for each in problems))
 
     def _located(self, problem: KeyProblem, where: dict[KeyPath, int]) -> Problem:
-        path = known = problem.path
+        path: KeyPath = ()
+        for part in problem.path:
+            if not isinstance(part, int) or (*path, part) in where or path not in where:
+                path = (*path, part)
+            # else: the only item of a list, written without its brackets
+        known = path
         while known and known not in where:
             known = known[:-1]
-        if path != known and isinstance(path[-1], int):
-            path = known  # the only item of a list, written without its brackets
         line, column = line_and_column(self.text, where.get(known, 0))
         return Problem(self.file, line, column, self._dotted(path), problem.message)
 

@@ -21,6 +21,10 @@ def notes(configuration: Configuration) -> Iterator[tuple[str, str]]:
                 f"upstream.{name}",
                 f'not used by any listener: write upstream = "{name}" in one, or remove it',
             )
+    if any(each.allow or each.deny for each in settings.listener):
+        from vcproxy.config import admission  # most listeners have no lists
+
+        yield from admission.notes(configuration)
     yield from workers.notes(configuration)
     yield from user.notes(settings)
     yield from control.notes(settings)

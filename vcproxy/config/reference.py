@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from vcproxy.config.tables import (
     access_log,
+    admission,
     control,
     listener,
     metrics,
@@ -38,6 +39,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[listener.tls]": listener.ListenerTls,
     "[listener.tls.names.NAME]": listener.KeyPair,
     "[listener.limits]": listener.LimitsTable,
+    "[[listener.rate]]": admission.RateTable,
     "[listener.timeouts]": listener.TimeoutsTable,
     "[listener.proxy_protocol]": proxy_protocol.ListenerProxyProtocol,
     "[listener.tcp]": tcp.TcpTable,

@@ -14,6 +14,7 @@ from vcproxy.config.errors import KeyProblem
 from vcproxy.config.plugin import Plugin, one_worker
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.schema import Settings
+from vcproxy.config.tables.admission import RateTable
 from vcproxy.config.tables.listener import ListenerTable
 from vcproxy.config.tables.upstream import UpstreamTable
 from vcproxy.engine.units import show_size
@@ -97,6 +98,12 @@ def problems(settings: Settings, plugins: Mapping[int, Plugin]) -> Iterator[KeyP
         if listener.name not in single
     ]
     limits += [
+        (("listener", index, "rate", item, "requests"), rate.requests)
+        for index, listener in enumerate(settings.listener)
+        for item, rate in enumerate(listener.rate)
+        if listener.name not in single and rate.for_each == "listener"
+    ]
+    limits += [
         (("upstream", name, "max_connections"), upstream.max_connections)
         for name, upstream in settings.upstream.items()
         if name not in whole
@@ -136,6 +143,13 @@ def notes(configuration: "Configuration") -> Iterator[tuple[str, str]]:
         if listener.name not in single:
             for key, limit in _listener_limits(listener):
                 yield from _division(f"listener.{listener.name}.limits.{key}", limit, of)
+            for rate in listener.rate:
+                path = f"listener.{listener.name}.rate"
+                if rate.for_each == "listener":
+                    yield from _division(f"{path}.requests", rate.requests, of)
+                else:
+                    each = "each counts what it serves"
+                    yield path, f'for_each = "{rate.for_each}" in each of {of} workers: {each}'
     for name, upstream in settings.upstream.items():
         if name not in whole:
             yield from _division(f"upstream.{name}.max_connections", upstream.max_connections, of)
@@ -200,7 +214,23 @@ def _listener_limits(listener: ListenerTable) -> Iterator[tuple[str, int]]:
 
 def _share_of_listener(listener: ListenerTable, number: int, of: int) -> ListenerTable:
     limits = {key: part(limit, number, of) for key, limit in _listener_limits(listener)}
-    return listener.model_copy(update={"limits": listener.limits.model_copy(update=limits)})
+    return listener.model_copy(
+        update={
+            "limits": listener.limits.model_copy(update=limits),
+            "rate": tuple(_share_of_rate(each, number, of) for each in listener.rate),
+        }
+    )
+
+
+def _share_of_rate(rate: RateTable, number: int, of: int) -> RateTable:
+    """Return the share of a rate: only that of all clients together is divided. A client often has
+    one connection, which is in one worker, and may use all that the file allows."""
+    if rate.for_each != "listener":
+        return rate
+    burst = rate.requests if rate.burst is None else rate.burst
+    return rate.model_copy(
+        update={"requests": part(rate.requests, number, of), "burst": part(burst, number, of)}
+    )
 
 
 def _share_of_upstream(upstream: UpstreamTable, number: int, of: int) -> UpstreamTable:

@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
+from vcproxy.admission.admission import Admission
+from vcproxy.admission.networks import AdmittedAddresses
 from vcproxy.bus.connections.datagram_messages import DatagramMessages
 from vcproxy.bus.connections.message_connection import MessageConnection
 from vcproxy.bus.connections.message_listener import MessageListener
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from vcproxy.control.controlled import Controlled
     from vcproxy.engine.address import Address
     from vcproxy.engine.engine import Engine
-    from vcproxy.engine.net import NetVConnection
 
 MAX_CONNECTIONS: Final = 24
 """The most connections at one address: operators and tools, out of the reserve of descriptors."""
@@ -114,21 +114,23 @@ class BusDoor:
 
     def listener(
         self, address: Address, tls: object = None, *, mutual: bool = False
-    ) -> BusListener:
+    ) -> MessageListener:
         """Return the listener for an address.
 
         `tls`: the driver's context for tls://; `mutual`: whether it requires certificates.
         """
         unix = address.scheme == "unix"
         trusted = unix or (address.secure and mutual)
-        listener = BusListener(
+        listener = MessageListener(
             self._engine,
             f"control at {address.text}",
             self._trusted if trusted else self._public,
             tls=tls,
-            allow=None if unix else self._settings.allow,
+            max_connections=MAX_CONNECTIONS,
             idle_s=0.0 if trusted else IDLE_S,
         )
+        if not unix:
+            listener.admission = Admission(AdmittedAddresses(self._settings.allow))
         self._listeners.append(listener)
         return listener
 
@@ -136,7 +138,8 @@ class BusDoor:
         """Take messages at a udp:// address. What goes wrong is logged."""
         mutex = Mutex()
         with mutex.hold(self._engine):
-            BusDatagrams(self._engine, mutex, address, self._public, self._settings.allow)
+            allowed = AdmittedAddresses(self._settings.allow)
+            BusDatagrams(self._engine, mutex, address, self._public, allowed)
 
     def close(self) -> None:
         """Close all connections, each after its output."""
@@ -296,35 +299,6 @@ class BusDoor:
         self._proxy.usages(name, collected)
 
 
-class BusListener(MessageListener):
-    """Accepts the connections of a door, from the networks that it allows."""
-
-    __slots__ = ("_allow",)
-
-    def __init__(
-        self,
-        engine: Engine,
-        name: str,
-        dispatcher: Dispatcher,
-        *,
-        tls: object,
-        allow: Sequence[IPv4Network | IPv6Network] | None,
-        idle_s: float,
-    ) -> None:
-        """`allow`: the networks; None: every client that can connect."""
-        super().__init__(
-            engine, name, dispatcher, tls=tls, max_connections=MAX_CONNECTIONS, idle_s=idle_s
-        )
-        self._allow = allow
-
-    def vc_made(self, vc: NetVConnection) -> None:
-        """Refuse a client of another network, before its handshake. See Listener."""
-        super().vc_made(vc)
-        if self._allow is not None and not allowed(vc.peer_address, self._allow):
-            self._warn(vc.engine, "network", f"{vc.peer_address} is not in `allow`: it is refused")
-            vc.excess = True
-
-
 class BusDatagrams(Continuation):
     """Takes the datagrams of a door. Created with its mutex held."""
 
@@ -334,7 +308,7 @@ class BusDatagrams(Continuation):
         mutex: Mutex,
         address: Address,
         dispatcher: Dispatcher,
-        allow: Sequence[IPv4Network | IPv6Network],
+        allowed: AdmittedAddresses,
     ) -> None:
         super().__init__(engine, mutex)
         self._name = f"control at {address.text}"
@@ -342,7 +316,7 @@ class BusDatagrams(Continuation):
             self,
             address,
             dispatcher=dispatcher,
-            admits=lambda sender: allowed(sender[0], allow),
+            admits=lambda sender: sender[0] in allowed,
             name=self._name,
         )
 
@@ -350,12 +324,6 @@ class BusDatagrams(Continuation):
         """Log that the address cannot be bound."""
         if isinstance(data, BindFailed):
             self.engine.log("error", f"{self._name}: cannot listen there: {data.reason}")
-
-
-def allowed(host: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
-    """Whether one of the networks has a host, given by its numeric address."""
-    address = ip_address(host.partition("%")[0])  # without the interface of a link-local address
-    return any(address in network for network in networks)
 
 
 def _refuse(received: ReceivedMessage) -> None:

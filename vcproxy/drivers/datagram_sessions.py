@@ -15,10 +15,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vcproxy.drivers.datagrams import BATCH, LARGEST, DatagramPort, DatagramSocket, SetInterest
+from vcproxy.engine.address import address_of, unmapped
 from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.drop_counter import DropCounter
 
 if TYPE_CHECKING:
+    from vcproxy.admission.admission import Admission
     from vcproxy.engine.blocks import Block
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.listener import Listener
@@ -34,9 +36,10 @@ PeerAddress = Any
 class DatagramSessions:
     """The sessions of one listening address: one VC for each source of datagrams.
 
-    All run on the engine whose driver listens. When the listener has `max_connections` sessions,
-    datagrams from new sources are dropped. When `has_descriptor` returns False, the session that
-    has been idle longest is closed to make room.
+    All run on the engine whose driver listens. Datagrams that the listener's admission refuses are
+    dropped: they reach neither the engine nor a recording. When the listener has `max_connections`
+    sessions, datagrams from new sources are dropped. When `has_descriptor` returns False, the
+    session that has been idle longest is closed to make room.
     """
 
     largest: ClassVar[int] = LARGEST
@@ -70,6 +73,7 @@ class DatagramSessions:
     def on_readable(self) -> None:
         """Read a batch of datagrams, and deliver each to the VC of its source."""
         recvfrom, ports, largest = self.sock.recvfrom, self.ports, self.largest
+        admission = self.listener.admission
         for _ in range(BATCH):
             try:
                 data, peer = recvfrom(largest)
@@ -77,9 +81,22 @@ class DatagramSessions:
                 return
             except OSError:
                 continue  # caused by an earlier send to one peer: read the next datagram
-            port = ports.get(peer) or self._admit(peer)
+            port = ports.get(peer)
+            if admission is not None and self._refuses(admission, port, peer):
+                continue
+            port = port or self._admit(peer)
             if port is not None:
                 port.receive(data)
+
+    def _refuses(self, admission: Admission, port: SessionPort | None, peer: PeerAddress) -> bool:
+        """Return whether a datagram is dropped by the listener's rules; count it then."""
+        engine = self.engine
+        client = address_of(unmapped(self._show(peer))) if port is None else port.vc.peer_address
+        refused = admission.refuses_datagram(client, engine.now, known=port is not None)
+        if refused is None:
+            return False
+        self.listener.count_refusal(engine, refused[0], client, refused[1])
+        return True
 
     def _admit(self, peer: PeerAddress) -> SessionPort | None:
         """Open a session for a new source, if the limits allow it."""

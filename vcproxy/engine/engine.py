@@ -244,7 +244,7 @@ class Engine(EventDispatcher):
             self.delivery = min(self.delivery, 0) - 1  # counts down; `run` counts up
             self.running = vc
             try:
-                cont = listener.refuser(vc) if vc.excess else listener.acceptor(vc)
+                cont = listener.acceptor(vc) if vc.refusal is None else listener.refuser(vc)
                 if cont is not None:
                     self.schedule(cont, Event.ACCEPT, vc)
             except BaseException as mistake:

@@ -19,6 +19,7 @@ from vcproxy.engine.units import show_duration
 from vcproxy.engine.vconnection import VConnection
 
 if TYPE_CHECKING:
+    from vcproxy.admission.refusal import Refusal
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.listener import Listener
@@ -54,7 +55,6 @@ class VCLifecycle(VConnection):
         "alpn",
         "certificate",
         "established_at",
-        "excess",
         "first_at",
         "listener",
         "local",
@@ -65,6 +65,7 @@ class VCLifecycle(VConnection):
         "port",
         "proxied",
         "real_peer_address",
+        "refusal",
         "secure",
         "session",
         "sni",
@@ -99,8 +100,8 @@ class VCLifecycle(VConnection):
         """Whether it was accepted with TLS."""
         self.tls_size = 0
         """Bytes that the TLS of the VC counts in the memory budget at present."""
-        self.excess = False
-        """Whether the client had already `max_per_client` connections when it connected."""
+        self.refusal: Refusal | None = None
+        """Why the client is not served; None: it is."""
         self.session: Continuation | None = None
         """The session that serves this client, also while a tunnel has it; None once closed."""
         self.open = False
@@ -148,7 +149,7 @@ class VCLifecycle(VConnection):
         listener.vc_made(self)  # type: ignore[arg-type]
         if not self.secure:
             self.establish()
-        elif self.excess:  # closed now: a handshake costs more than a refusal
+        elif self.refusal is not None:  # closed now: a handshake costs more than a refusal
             with self.mutex.hold(self.engine):
                 self.do_io_close()
         else:

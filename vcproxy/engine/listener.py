@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from vcproxy.admission.refusal import Refusal
 from vcproxy.engine.address import address_of, unmapped
 from vcproxy.engine.commands import ResumeAccept
 from vcproxy.engine.tcp import TCP, TcpOptions
 
 if TYPE_CHECKING:
+    from vcproxy.admission.admission import Admission
     from vcproxy.engine.connection_record import ConnectionRecord
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.engine import Engine
@@ -36,7 +38,9 @@ class ListenerCounts:
     closed: int = 0
     """Connections that are closed, also those refused."""
     refused: int = 0
-    """Connections that were closed because of `max_per_client`."""
+    """Connections that were closed instead of served: see Refusal."""
+    refusals: dict[Refusal, int] = field(default_factory=dict)
+    """Connections, datagrams and requests that were refused, by the reason."""
     bytes_read: int = 0
     """Bytes that closed connections have read from their clients."""
     bytes_written: int = 0
@@ -71,10 +75,12 @@ class Listener:
     """Seconds for a TLS handshake, 0 for no limit."""
     max_connections: int = 10_000
     max_per_client: int = 0
-    """Connections of one IP address, 0 for no limit. Further ones are closed before their
-    handshake, or passed to `refuser`."""
+    """Connections of one IP address, 0 for no limit."""
+    admission: Admission | None = None
+    """Which clients are served, and how often; None: all."""
     refuser: Callable[[NetVConnection], Continuation | None] = _closed
-    """Called like `acceptor`, with each VC beyond `max_per_client`."""
+    """Called like `acceptor`, with each VC that is refused; with TLS it is closed before its
+    handshake instead."""
     recorder: Callable[[NetVConnection], ConnectionRecord] | None = None
     """Makes the record of each VC in the access log; None: there is none."""
     senders: TrustedSenders | None = None
@@ -89,7 +95,8 @@ class Listener:
     counts: dict[Engine, ListenerCounts] = field(default_factory=dict)
     """What has become of them. Read-only for others; any thread may read it."""
     _paused: bool = False
-    _warned_at: dict[str, float] = field(default_factory=dict)  # by the kind of warning
+    _warned_at: dict[object, float] = field(default_factory=dict)
+    """When a warning of a kind was logged: that the listener is full, or of a refusal."""
 
     @property
     def open(self) -> int:
@@ -106,7 +113,7 @@ class Listener:
     def warn_full(self) -> None:
         """Log that a client waits because `max_connections` is reached, at intervals."""
         text = f"{self.max_connections} connections are open: more wait until some have closed"
-        self._warn(self.engine, "all", text)
+        self._warn(self.engine, "full", text)
 
     def awaits_header(self, peer: str) -> bool:
         """Return whether a connection of this peer begins with a PROXY header, if it is served.
@@ -127,34 +134,60 @@ class Listener:
         """Log that a connection has failed before it was established, as in its TLS handshake."""
         engine.log("info", f"{name}: {error}")
 
-    def _warn(self, engine: Engine, kind: str, text: str) -> None:
-        if engine.now >= self._warned_at.get(kind, -FULL_WARNING_S) + FULL_WARNING_S:
-            self._warned_at[kind] = engine.now
+    def _warn(self, engine: Engine, kind: object, text: str) -> None:
+        if self._warns(engine, kind):
             engine.log("warning", f"{self.name}: {text}")
+
+    def _warns(self, engine: Engine, kind: object) -> bool:
+        """Return whether a warning of a kind may be logged: at intervals of FULL_WARNING_S."""
+        warns = engine.now >= self._warned_at.get(kind, -FULL_WARNING_S) + FULL_WARNING_S
+        if warns:
+            self._warned_at[kind] = engine.now
+        return warns
 
     def count_accepted(self) -> None:
         """Count a connection that the driver of `engine` has accepted, for any engine."""
         self.accepted += 1
 
     def vc_made(self, vc: NetVConnection) -> None:
-        """Count a VC for its client; mark it as excess if the client has `max_per_client`."""
+        """Set the `refusal` of a VC if it is refused; else count it for its client."""
+        admission = self.admission
+        if admission is not None and not vc.message_oriented:  # datagrams: see DatagramSessions
+            refused = admission.refuses(vc.peer_address, vc.engine.now)
+            if refused is not None:
+                self._refuse(vc, *refused)
+                return
         client, most = vc.peer_address, self.max_per_client
         if not client:
             return
         if most and sum(own.get(client, 0) for own in list(self._clients.values())) >= most:
-            vc.excess = True
-            self.counts_of(vc.engine).refused += 1
-            self._warn(vc.engine, "client", f"{client} has {most} connections: more are refused")
+            self._refuse(vc, Refusal.MAX_PER_CLIENT, f"the client has {most} connections already")
             return
         own = self._clients.get(vc.engine)
         if own is None:
             own = self._clients[vc.engine] = {}
         own[client] = own.get(client, 0) + 1
 
+    def _refuse(self, vc: NetVConnection, refusal: Refusal, why: str) -> None:
+        vc.refusal = refusal
+        if vc.record is not None:
+            vc.record.note("P", why, "H")  # a rule of the proxy, before the session
+        self.counts_of(vc.engine).refused += 1
+        self.count_refusal(vc.engine, refusal, vc.peer_address, why)
+
+    def count_refusal(self, engine: Engine, refusal: Refusal, client: str, why: str) -> None:
+        """Count what was refused to a client; log that at intervals."""
+        refusals = self.counts_of(engine).refusals
+        refusals[refusal] = refusals.get(refusal, 0) + 1
+        if self._warns(engine, refusal):
+            count = sum(each.refusals.get(refusal, 0) for each in list(self.counts.values()))
+            text = f"{client or 'a client'} is refused: {why}; {count} refused so far"
+            engine.log("warning", f"{self.name}: {text}")
+
     def vc_gone(self, vc: NetVConnection) -> None:
         """Uncount a VC whose descriptor is closed."""
         client = vc.peer_address
-        if client and not vc.excess:
+        if client and vc.refusal is None:
             own = self._clients[vc.engine]
             own[client] -= 1
             if not own[client]:

@@ -14,6 +14,7 @@ from vcproxy.engine.continuation import OwnedCall
 from vcproxy.engine.event import Event
 from vcproxy.engine.net import NetVConnection
 from vcproxy.listeners.access_logs import AccessLogs, recorder
+from vcproxy.listeners.admissions import admissions
 from vcproxy.listeners.plan import Place, Plan, PlannedListener, plan
 from vcproxy.listeners.upstreams import Upstreams
 from vcproxy.sessions.program import Program, Signal
@@ -24,6 +25,7 @@ from vcproxy.upstream.pool import ConnectionPool
 
 if TYPE_CHECKING:
     from vcproxy.access_log.log import AccessTargets
+    from vcproxy.admission.admission import Admission
     from vcproxy.config.loader import Configuration
     from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
@@ -78,6 +80,8 @@ class Listeners:
         self._write = write
         self._announce = announce
         self._named: dict[str, Listener] = {}
+        self._admissions: dict[str, Admission] = {}
+        """The rules of admission, by the name of the [[listener]], where there are any."""
         self.programs = Programs(self._first, write)
         self.upstreams = Upstreams(engines)
         self._access_logs = AccessLogs(engines, access_targets)
@@ -190,6 +194,7 @@ class Listeners:
         settings = planned.configuration.settings
         self._access_logs.use(settings)
         self.upstreams.apply(settings.upstream, planned.upstream_tls)
+        self._admissions = admissions(planned.listeners, self._admissions)
         before, self._services = self._services, {}
         for each in planned.listeners:
             self._services[each.entry.name] = self._equip(each)
@@ -250,6 +255,7 @@ class Listeners:
                 half_close=entry.half_close,
                 access_log=self._access_logs.log(entry, engine),
                 counts=self._counts.setdefault((entry.name, engine), Counter()),
+                admission=self._admissions.get(entry.name),
                 persistent=self._persistent.setdefault((entry.name, engine), {}),
                 origin=(entry, plugin.code, upstreams),
             )
@@ -267,6 +273,7 @@ class Listeners:
             listener.notes_local = planned.notes_local
             listener.max_connections = entry.limits.max_connections or sys.maxsize
             listener.max_per_client = entry.limits.max_per_client
+            listener.admission = self._admissions.get(entry.name)
             listener.resume()
         return services
 

@@ -15,6 +15,7 @@ from vcproxy.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
     from vcproxy.access_log.log import AccessLog
+    from vcproxy.admission.admission import Admission
 
 T = TypeVar("T")
 
@@ -48,6 +49,8 @@ class Service:
     """Seconds that a connection may last."""
     half_close: bool = True
     """Whether one direction may continue after the other has ended."""
+    admission: Admission | None = None
+    """The listener's rules of admission, for plugins that count requests; None: there are none."""
     draining: bool = False
     """Whether no new session will be started, because the proxy stops or a new configuration is in
     use: clients that are connected should connect again."""

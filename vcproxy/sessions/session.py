@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vcproxy.engine.failures import Exhausted
@@ -111,9 +111,22 @@ class Session(Machine):
         overridden."""
         return {}
 
+    counts_requests: ClassVar[bool] = False
+    """Whether the listener's `rate` is for requests, which the plugin counts itself, with
+    `service.admission`; False: it is for connections."""
+
+    @classmethod
+    def forwards(cls, options: Any) -> Callable[[str], bool] | None:
+        """Return whether a peer is a proxy that names its clients in each request, by its address:
+        then the plugin checks these with `service.admission`. None: no peer is.
+
+        To be overridden with `counts_requests`.
+        """
+        return None
+
     @classmethod
     def refuse(cls, client: NetVConnection, service: Service) -> None:
-        """Close a client whose address has `limits.max_per_client` connections already.
+        """Close a client that is not served; `client.refusal` is the reason: see Refusal.
 
         To be overridden where the protocol has a way to report the reason. It is not called for
         clients at tls://, which are closed before their handshake: the handshake costs too much.

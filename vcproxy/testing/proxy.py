@@ -117,6 +117,9 @@ class SimulatedProxy:
         """Sends messages to methods declared with `on_message`."""
         self.sessions: list[Session] = []
         """One for each accepted client, in order."""
+        self.listeners: list[Listener] = []
+        """Its listener, and those of the addresses in options."""
+        self._plugin = plugin
         self.printed: list[str] = []
         """The lines printed by the program on standard error."""
         self._records: list[bytes] = []
@@ -281,7 +284,15 @@ class SimulatedProxy:
         listener.recorder = self._record
         listener.senders = self._senders
         listener.notes_local = True
+        listener.refuser = self._refuse
+        self.listeners.append(listener)
         return listener
+
+    def _refuse(self, client: NetVConnection) -> None:
+        if issubclass(self._plugin, Session):
+            self._plugin.refuse(client, self.service)
+        else:
+            client.do_io_close()
 
     def _acceptor(self, plugin: type[Session | Program]) -> Acceptor:
         if issubclass(plugin, Program):

@@ -9,6 +9,7 @@ import pytest
 
 from tests.http.direct.twins import SETTINGS, Play, Step, World, both
 from tests.http.proxy.harness import PLAIN, answer, chunks, request
+from vcproxy.admission.rate import Rate
 from vcproxy.http.proxy.options import HttpLimits, HttpTimeouts, Options
 from vcproxy.http.proxy.routing import Answer, Route
 
@@ -92,6 +93,15 @@ def test_no_two_alike() -> None:
         steps.append(send(request("GET", f"/{number}?x", f"X: {number}")))
         steps.append(reply(answer(b"%d" % number, f"ETag: {number}", "Date: x")))
     assert both(steps, ONE) == 8
+
+
+def test_a_rate_counts_requests_of_both_paths() -> None:
+    limited = replace(ONE, rates=[Rate(32, 4, 4.0, 4, "4 per 4s for each client")])
+    four = [*FIRST, *[send(GET), reply(OK)] * 3]
+    assert both([*four, *[send(GET)] * 3], limited) == 3
+    assert both([*four, send(GET), elapse(1.0), *[send(GET), answer_all] * 2], limited) == 4
+    parts = [send(GET), reply(OK[:20]), reply(OK[20:])]
+    both([*FIRST, *parts * 3, *[send(GET)] * 2], limited)
 
 
 @pytest.mark.parametrize("balance", ["round_robin", "weighted", "least_connections", "hash"])

@@ -27,6 +27,7 @@ from tests.http.direct.test_differences import (
 )  # fmt: skip
 from tests.http.direct.twins import SETTINGS, Step, World, both
 from tests.http.proxy.harness import answer, request
+from vcproxy.admission.rate import Rate
 from vcproxy.drivers.sim import seeds
 from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.transaction import Transaction
@@ -45,6 +46,11 @@ class Heads(Filter):
 
 FILTERS = [(Heads,)]
 """With filters every request takes the ordinary path, and most input is received at once."""
+
+RATES = (
+    Rate(32, 4, 2.0, 6, "4 per 2s for each client"),
+    Rate(None, 20, 4.0, 9, "20 per 4s for all clients together"),
+)
 
 SEEDS = list(seeds(300))
 GOOD = answer(b"good", "Date: x")
@@ -86,6 +92,7 @@ def script(seed: int) -> tuple[list[Step], World]:
         ("alpha", "beta")[: random.choice([1, 2])],
         filters=random.choice([(), (), (), *FILTERS]),
         turned=random.random() < 0.5,
+        rates=random.choice([(), (), RATES]),
     )
     steps: list[Step] = [connect] * clients
     for _ in range(30):

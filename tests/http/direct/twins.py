@@ -8,11 +8,13 @@ state of clients, servers, log, counts, connections, pools and timers is noted.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TypeAlias, TypeVar
 
 from tests.http.proxy.harness import PLAIN, Http
+from vcproxy.admission.admission import Admission
+from vcproxy.admission.rate import Rate, RateLimits
 from vcproxy.drivers.sim import Peer
 from vcproxy.drivers.sim.driver import TraceEntry
 from vcproxy.http.proxy.connection import NEXT_REQUEST, HttpProxy
@@ -61,6 +63,8 @@ class World:
     settings: UpstreamSettings = SETTINGS
     servers: Sequence[str] = SERVERS
     filters: Sequence[Callable[[], Phases]] = ()
+    rates: Sequence[Rate] = ()
+    """The limits of requests."""
     turned: bool = False
     """Whether events of one moment are reported in reverse order."""
 
@@ -93,6 +97,10 @@ def play(steps: Sequence[Step], world: World, *, direct: bool) -> tuple[list[obj
         options=world.options, terms=world.settings, servers=world.servers, filters=world.filters
     )
     made.engine.direct = direct
+    if world.rates:
+        admission = Admission()
+        admission.requests = RateLimits(world.rates)
+        made.service = replace(made.service, admission=admission)
     trace: list[TraceEntry] = []
     made.driver._trace = trace
     order = InOrder(0)
@@ -160,8 +168,17 @@ def state(this: Play) -> object:
         "balance": _plain(vars(upstream._servers._balance)),
         "queue": upstream.queue.waiting,
         "memory": proxy.engine.memory.used,
+        "buckets": _buckets(proxy.service.admission),
         "now": now,
     }
+
+
+def _buckets(admission: Admission | None) -> object:
+    """When each bucket will be full; a direct request may give a token back and take it again."""
+    if admission is None or admission.requests is None:
+        return None
+    now = [each._older | each._recent for each in admission.requests._limits]
+    return [{key: round(full, 6) for key, full in each.items()} for each in now]
 
 
 def _of_connection(session: HttpProxy) -> list[HistoryEntry]:

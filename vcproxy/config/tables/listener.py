@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from vcproxy.config.tables.access_log import ListenerAccessLog
+from vcproxy.config.tables.admission import Rates
+from vcproxy.config.tables.network import Network
 from vcproxy.config.tables.proxy_protocol import ListenerProxyProtocol
 from vcproxy.config.tables.tcp import TcpTable
 from vcproxy.config.values import (
@@ -108,6 +110,17 @@ class ListenerTable(Table):
 
     limits: LimitsTable = LimitsTable()
     """How many connections this listener accepts."""
+
+    allow: tuple[Network, ...] | None = None
+    """Networks whose clients are served, as "10.0.0.0/8"; the address is that of a PROXY header, if
+    there is one. Absent: all. A client without an IP address, as at unix://, is always served."""
+
+    deny: tuple[Network, ...] = ()
+    """Networks whose clients are not served, even if they are in `allow`."""
+
+    rate: Rates = ()
+    """How often clients may connect, or send requests or datagrams: a table, or a list of tables,
+    which are all obeyed. Absent: as often as they like."""
 
     timeouts: TimeoutsTable = TimeoutsTable()
     """How long this listener waits."""

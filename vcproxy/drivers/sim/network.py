@@ -172,7 +172,7 @@ class Network(Conditions):
         if scheme == PACKETS:
             return packet_pair(self, scheme, address.path)
         unix = scheme == "unix"
-        local = local or ("unix:" if unix else f"10.0.0.1:{self.free_port()}")
+        local = local or ("unix" if unix else f"10.0.0.1:{self.free_port()}")
         return self.pair(local, address.path if unix else f"{address.host}:{address.port}")
 
     def _find(self, address: Address) -> Acceptor | None:

@@ -11,10 +11,11 @@ of requests. Tested in tests/http/proxy/test_keep_alive.py, test_clients.py and 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from vcproxy.admission.refusal import Refusal
 from vcproxy.engine.continuation import OwnedCall
 from vcproxy.engine.event import Event
 from vcproxy.engine.vio import VIO
@@ -62,6 +63,8 @@ class HttpProxy(Phases, Session):
     options: HttpOptions
     alpn_refused = frozenset({"h2"})  # only HTTP/1.1 and 1.0 are supported
 
+    counts_requests = True
+
     parts = (Exchange,)
 
     __slots__ = ("_head_began_s", "_lingers", "_version", "direct", "exchange", "requests", "side")
@@ -107,9 +110,17 @@ class HttpProxy(Phases, Session):
         self._version = 11  # the version of HTTP in the last request
         self.direct: DirectPath | None = None
         """Passes requests on without an exchange; None: all requests take the ordinary path."""
-        if self.engine.direct and not (self.side.chain.used or self._altered):
+        admission = service.admission
+        permitted = admission is None or admission.permits(client.peer_address)
+        if permitted and self.engine.direct and not (self.side.chain.used or self._altered):
             self.direct = DirectPath(self)
         self._lingers = False  # whether the client may still be sending as the connection is closed
+
+    @classmethod
+    def forwards(cls, options: HttpOptions) -> Callable[[str], bool] | None:
+        """See Session: the proxies in `trusted`, if their fields are used."""
+        named = options.trusted and options.client_from != "connection"
+        return options.trusts if named else None
 
     @classmethod
     def upstreams(cls, options: HttpOptions) -> Mapping[KeyPath, str | None]:
@@ -325,10 +336,15 @@ class HttpProxy(Phases, Session):
 
     @classmethod
     def refuse(cls, client: NetVConnection, service: Service) -> None:
-        """See Session: answer 429 and close."""
-        why = "too many connections from this address"
-        failure = Failure(429, "client", why, "http_request_denied")
-        service.counts["429"] += 1
+        """See Session: answer 403 or 429, and close."""
+        if client.refusal is Refusal.DENIED:
+            from vcproxy.http.proxy.admitting import denial  # most proxies admit all clients
+
+            failure = denial()
+        else:
+            why = "too many connections from this address"
+            failure = Failure(429, "client", why, "http_request_denied")
+        service.counts[str(failure.status)] += 1
         via = service.options.via  # type: ignore[attr-defined]
         response = error_response(failure, via)
         buffer = client.engine.buffer()
@@ -336,8 +352,8 @@ class HttpProxy(Phases, Session):
         context = ListenerContext.of(service, client.engine)
         log = context.follow(client)
         if log is not None:
-            log.excess(why, client.opened_at)
-        context.counts.refused(429)
+            log.excess(failure, client.opened_at)
+        context.counts.refused(failure.status)
         head = context.heads.to_client(
             response, pseudonym=via, version=11, keep=False, body=len(response.content)
         )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vcproxy.http.message.bad_message import BadMessage
     from vcproxy.http.message.messages import Request
     from vcproxy.http.proxy.connection import HttpProxy
+    from vcproxy.http.proxy.failure import Failure
 
 
 class ConnectionLog:
@@ -99,9 +100,10 @@ class ConnectionLog:
         """Write the record of an invalid request, which is answered by the status of `problem`."""
         self.refused(refused_end(problem), problem, problem.status, began_s, number)
 
-    def excess(self, why: str, began_s: float) -> None:
-        """Write the record of a connection that is answered by 429, without a session."""
-        self.refused(End(By.POLICY, Phase.HANDSHAKE), why, 429, began_s, 1)
+    def excess(self, failure: Failure, began_s: float) -> None:
+        """Write the record of a connection that is answered by 403 or 429, without a session."""
+        end = End(By.POLICY, Phase.HANDSHAKE)
+        self.refused(end, failure.why, failure.status, began_s, 1)
 
     def cut(self, error: Exception, began_s: float, number: int) -> None:
         """Write the record of a head inside of which the client's connection has failed."""

@@ -21,6 +21,7 @@ from vcproxy.http.proxy.direct_response import DirectResponse
 from vcproxy.machine.trace import Trace
 
 if TYPE_CHECKING:
+    from vcproxy.admission.rate import Keys
     from vcproxy.engine.blocks import Block
     from vcproxy.engine.iobuffer import Reader
     from vcproxy.engine.net import NetVConnection
@@ -33,8 +34,8 @@ class DirectPath:
 
     __slots__ = (
         "_address", "_client", "_connection", "_deadline", "_engine", "_first_byte_s", "_host",
-        "_host_lines", "_limit", "_mutex", "_output", "_reads", "_requests", "_service",
-        "ready", "response", "sink",
+        "_host_lines", "_keys", "_limit", "_mutex", "_output", "_rates", "_reads", "_requests",
+        "_service", "ready", "response", "sink",
     )  # fmt: skip
 
     sink: NetVConnection
@@ -54,6 +55,9 @@ class DirectPath:
         self._first_byte_s = min(times.first_byte or NEVER, times.active or NEVER)
         self._limit = options.limits.requests - 1  # after the last one the connection is closed
         self._address = client.peer_address
+        admission = connection.service.admission
+        self._rates = rates = None if admission is None else admission.requests
+        self._keys: Keys = () if rates is None else rates.keys(self._address)
         self._host = ""  # of the last request
         self._host_lines = b""  # the lines added to requests for this host
         self.ready = False
@@ -99,7 +103,13 @@ class DirectPath:
                         self._host = host
                         self._host_lines = connection.side.context.fields.lines_of(host) + b"\r\n"
                     assert upstream is not None
+                    rates = self._rates
+                    if rates is not None and rates.take(self._keys, self._engine.now):
+                        self._client.received(data)  # the ordinary path refuses it
+                        return None
                     server = upstream.take_at_once(connection, key or self._address)
+                    if server is None and rates is not None:
+                        rates.give_back(self._keys)  # the ordinary path takes it
                     if server is not None:
                         response = self.response
                         response.request = head

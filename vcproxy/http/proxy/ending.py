@@ -51,17 +51,18 @@ def fail_with(exchange: Exchange, error: Exception, party: Party) -> State:
     return fail(exchange, failure_of(exchange, error, party))
 
 
-def fail(exchange: Exchange, failure: Failure) -> State:
-    """Send an error response: the proxy's own, or that of a filter."""
+def fail(exchange: Exchange, failure: Failure, *, logged: bool = True) -> State:
+    """Send an error response: the proxy's own, or that of a filter. `logged`: with a log line."""
     tx, client = exchange.tx, exchange.client
     tx.failure = failure
     if tx.record is not None:
         tx.record.failed(exchange, failure)
-    exchange.log(f"{failure.status} for {tx!r}{_at_server(exchange)}: {failure}")
+    if logged:
+        exchange.log(f"{failure.status} for {tx!r}{_at_server(exchange)}: {failure}")
     client.service.counts[str(failure.status)] += 1
     if failure.party == "server":
         exchange.server.report_failure(failure.why)
-    if failure.party == "client" and failure.status != 404:
+    if failure.party == "client" and failure.status not in (404, 429):
         exchange.keep_alive = False
     response, by = error_response(failure, client.options.via), OWN
     for step in client.chain.error:

@@ -41,6 +41,8 @@ class Failure:
     """The reason, as it is logged."""
     error: str
     """The error type of RFC 9209, 2.3, as "connection_refused"."""
+    retry_s: int = 0
+    """Seconds after which the client may send the request again, for Retry-After; 0: unknown."""
 
     def __str__(self) -> str:
         return f"{self.party}: {self.why}"

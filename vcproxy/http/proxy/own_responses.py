@@ -30,6 +30,8 @@ def error_response(failure: Failure, pseudonym: str) -> Response:
         "Content-Type": "text/plain; charset=utf-8",
         "Proxy-Status": f'{pseudonym}; error={failure.error}; details="{escaped}"',
     }
+    if failure.retry_s:
+        fields["Retry-After"] = str(failure.retry_s)
     return Response(failure.status, fields, f"{failure.status} {phrase}\n{detail}\n".encode())
 
 

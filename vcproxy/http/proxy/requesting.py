@@ -42,6 +42,13 @@ def begin(exchange: Exchange) -> State | None:
         options = client.options
         found = forwarded_client(request.fields, options.client_from, options.trusts_ip)
         exchange.tx.client = found or exchange.tx.client
+    admission = client.service.admission
+    if admission is not None:
+        from vcproxy.http.proxy.admitting import refuse_excess  # most proxies admit all requests
+
+        refused = refuse_excess(exchange, admission)
+        if refused is not None:
+            return refused
     if b"via" in request.fields.control and client.context.fields.is_looping(request):
         why = "request loop: its Via names this proxy; a server forwards to this proxy"
         return fail_as(exchange, 502, "proxy", why, "proxy_loop_detected")
