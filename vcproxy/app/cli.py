@@ -16,6 +16,7 @@ from vcproxy.app.commands import (
     replay_command,
     signal_command,
     stop_process_command,
+    top_command,
 )
 from vcproxy.app.commands.command_error import CommandError
 from vcproxy.app.standard_output import writes_standard_output
@@ -124,6 +125,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         **log_command.add_to(commands),
         **machine_command.add_to(commands),
         **ctl_command.add_to(commands),
+        **top_command.add_to(commands),
         **signal_command.add_to(commands),
         **stop_process_command.add_to(commands),
         **check_certificate_command.add_to(commands),

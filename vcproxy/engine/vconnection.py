@@ -140,7 +140,10 @@ class VConnection(Continuation, ABC):
     def bytes_written(self) -> int:
         """Bytes written to the peer so far, as they are before TLS. Any thread may read it."""
         vio = self.write_vio
-        return self._written_before + (0 if vio is None else vio.ndone)
+        if vio is None:
+            return self._written_before
+        fan = vio.fan  # it counts what it writes to all its level sinks together
+        return self._written_before + (vio.ndone if fan is None else fan.delivered_to(vio))
 
     # -- methods -----------------------------------------------------------------------------
 

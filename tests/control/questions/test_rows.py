@@ -210,6 +210,8 @@ def test_the_sinks_of_a_relay(tmp_path: Path) -> None:
         tunnel, sink, *rest = rows[1]
         assert (tunnel, rest) == ("ticker", ["up", 8, "disconnect"])
         assert sink.startswith("ticker.subscribers ")
+        moved = proxy.columns("listeners", "listener", "bytes_in", "bytes_out")
+        assert moved == [("ticker", 8, 0), ("ticker.subscribers", 0, 8)]
         assert proxy.columns("sources", "kind", kind="Datagrams") == []
 
 

@@ -39,7 +39,7 @@ def add_to(
         allow_abbrev=False,
     )
     ctl.set_defaults(act=lambda chosen: _usage(ctl))
-    _common(ctl, None)
+    add_proxy_options(ctl, None)
     steps = ctl.add_subparsers(prog="vcproxy ctl", title="commands", metavar="COMMAND")
     parsers = {"ctl": ctl}
 
@@ -52,7 +52,7 @@ def add_to(
             allow_abbrev=False,
         )
         parser.set_defaults(act=act)
-        _common(parser, argparse.SUPPRESS)  # options may also precede the command
+        add_proxy_options(parser, argparse.SUPPRESS)  # options may also precede the command
         parsers[f"ctl {name}"] = parser
         return parser
 
@@ -102,8 +102,8 @@ def add_to(
     return parsers
 
 
-def _common(parser: argparse.ArgumentParser, default: Any) -> None:
-    """Add the options that all commands have."""
+def add_proxy_options(parser: argparse.ArgumentParser, default: Any) -> None:
+    """Add the options about which proxy is meant, and --json. `default`: of all but --json."""
     parser.add_argument(
         "--pid", type=int, default=default, help="the process of the proxy, if several run"
     )
@@ -147,7 +147,7 @@ def _usage(parser: argparse.ArgumentParser) -> int:
     return 2
 
 
-def _client(chosen: argparse.Namespace) -> ControlClient:
+def client_of(chosen: argparse.Namespace) -> ControlClient:
     """Return a client for the proxy that the options mean. Raises CommandError."""
     from vcproxy.app.commands import control_client as clients
 
@@ -179,7 +179,7 @@ def _sending(command: str, *parameters: str) -> Act:
 
 
 def _send(chosen: argparse.Namespace, command: str, parameters: Mapping[str, str]) -> int:
-    answer = _client(chosen).post(command.lower().replace("_", "-"), parameters)
+    answer = client_of(chosen).post(command.lower().replace("_", "-"), parameters)
     if chosen.json:
         print(json.dumps(answer))
         return 0
@@ -205,7 +205,7 @@ def _stop(chosen: argparse.Namespace) -> int:
 
 
 def _dashboard(chosen: argparse.Namespace) -> int:
-    answer = _client(chosen).post("dashboard", {})
+    answer = client_of(chosen).post("dashboard", {})
     if chosen.json:
         print(json.dumps(answer))
     else:
@@ -218,7 +218,7 @@ def _trace(chosen: argparse.Namespace) -> int:
     from vcproxy.printable_text import printable
 
     try:
-        for data in _client(chosen).events(f"trace/{chosen.conn}"):
+        for data in client_of(chosen).events(f"trace/{chosen.conn}"):
             print(data if chosen.json else printable(_traced(data)), flush=True)
     except KeyboardInterrupt:
         return 0
@@ -250,7 +250,7 @@ def _show(chosen: argparse.Namespace) -> int:
         if not equals:
             raise WrongCall(f'"{each}" is no filter: write COLUMN=VALUE, as listener=db')
         query[name] = value
-    answer = _client(chosen).get(f"show/{chosen.question}", query)
+    answer = client_of(chosen).get(f"show/{chosen.question}", query)
     if chosen.json:
         print(json.dumps(answer))
     else:
@@ -264,7 +264,7 @@ def _explain(chosen: argparse.Namespace) -> int:
     """Print the questions, or the columns of one."""
     from vcproxy.app.commands.control_client import WrongCall
 
-    answer = _client(chosen).get("help")
+    answer = client_of(chosen).get("help")
     questions = answer["questions"]
     if chosen.question is not None:
         questions = {name: each for name, each in questions.items() if name == chosen.question}
