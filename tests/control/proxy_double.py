@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from vcproxy.control.changes.change import Changed
 from vcproxy.control.controlled import Result
 from vcproxy.control.questions.answer import Answer
+from vcproxy.engine.log_function import Level
 
 
 class ProxyDouble:
@@ -21,6 +23,8 @@ class ProxyDouble:
         """Name, text and route of each message that was passed to the plugins."""
         self.answers: dict[str, Answer] = {}
         """The answers to questions."""
+        self.changed = Changed(["it was changed"])
+        """The result of changes."""
         self.reply: Callable[[int, str], None] = print
 
     def stop(self) -> None:
@@ -48,6 +52,15 @@ class ProxyDouble:
         self, question: str, arguments: Mapping[str, str], then: Callable[[Answer], None]
     ) -> None:
         then(self.answers.get(question, Answer(error=f"there is no question `{question}`")))
+
+    def change(
+        self, name: str, arguments: Mapping[str, str], then: Callable[[Changed], None]
+    ) -> None:
+        self.told.append(f"{name} {dict(arguments)}")
+        then(self.changed)
+
+    def set_log_level(self, level: Level) -> None:
+        self.told.append(f"log level {level}")
 
     def usages(self, name: str, then: Callable[[Sequence[str]], None]) -> None:
         lines = [f"{command}: About {command}." for command in self.plugins]

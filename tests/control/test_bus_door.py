@@ -76,7 +76,8 @@ def test_the_commands_of_the_bus_are_answered() -> None:
     assert house.ask("ALIVE serial=5;timestamp=3.5").startswith("ABSOLUTELY reply_timestamp=")
     assert "serial=5;timestamp=3.5" in house.ask("ALIVE serial=5;timestamp=3.5")
     assert house.ask("HELP") == (
-        "COMMANDS list=ALIVE,HELP,LOG_ROTATE,QUITTING,RELOAD,RESTART,SHOW,SOURCES,STATUS,STOP"
+        "COMMANDS list=ALIVE,DRAIN,HELP,KILL,LOG_LEVEL,LOG_ROTATE,QUITTING,RELOAD,RESTART,"
+        "SERVER,SHOW,SOURCES,STATUS,STOP"
     )
     assert house.ask("STOP") == "STOPPING"
     assert house.proxy.told == ["stop"]

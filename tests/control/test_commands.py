@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.control.proxy_double import ProxyDouble
 from vcproxy.bus.message import definitions
 from vcproxy.bus.message.bus_message import BusMessage
+from vcproxy.control.changes.change import Changed
 from vcproxy.control.commands import COMMANDS, LISTED, shortened
 from vcproxy.control.questions.answer import Answer
 
@@ -56,7 +57,7 @@ def test_rows_are_shown_as_lines_of_json() -> None:
     assert refused == ["INVALID command=SHOW;message=there is no question `x`"]
 
 
-def asked(proxy: ProxyDouble, command: str, **given: str) -> list[str]:
+def asked(proxy: ProxyDouble, command: str, /, **given: str) -> list[str]:
     """Return the replies to a command with parameters, each as it is defined."""
     replies: list[str] = []
 
@@ -77,6 +78,29 @@ def test_those_that_act_at_once() -> None:
     ):
         asked = Asked(command)
         assert (asked.proxy.told, asked.replies) == ([told], [reply])
+
+
+def test_changes_are_answered_with_what_was_changed() -> None:
+    proxy = ProxyDouble()
+    proxy.changed = Changed(["a", "b"], missing=["net-1: no answer"])
+    given = {"name": "back/a", "state": "drain"}
+    assert asked(proxy, "SERVER", **given) == [r"CHANGED list=a\nb;missing=net-1: no answer"]
+    assert proxy.told == [f"SERVER {given}"]
+    proxy.changed = Changed(refused=["there is no such connection"])
+    assert asked(proxy, "KILL", conn="0-1") == ["NOT_CHANGED reason=there is no such connection"]
+    proxy.changed = Changed(["front: accepts no more connections, until a reload"])
+    assert asked(proxy, "DRAIN") == [
+        "CHANGED list=front: accepts no more connections, until a reload"
+    ]
+
+
+def test_the_log_has_the_levels_that_there_are() -> None:
+    proxy = ProxyDouble()
+    text = "the log has lines of the level debug and above"
+    assert asked(proxy, "LOG_LEVEL", level="debug") == [f"CHANGED list={text}"]
+    assert proxy.told == ["log level debug"]
+    [refused] = asked(proxy, "LOG_LEVEL", level="loud")
+    assert "there is no level `loud`; there are: debug, info, warning, error" in refused
 
 
 def test_a_reload_is_answered_with_its_result() -> None:

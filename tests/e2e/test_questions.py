@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import Starter
-from tests.e2e.running import Running
+from tests.e2e.running import Running, Server, connect, eventually, exactly, free_port
 from tests.e2e.several import listener, served_by, two_workers, workers
 from tests.e2e.test_control import ask, door
 from vcproxy.bus.message.bus_message import BusMessage
@@ -93,3 +96,64 @@ def test_a_worker_that_hangs_is_missing(proxy: Starter, tmp_path: Path) -> None:
         assert missing == "worker 2: no answer within 3s: it is busy"
     finally:
         os.kill(two, signal.SIGCONT)
+
+
+FORWARD = """
+[[listener]]
+name = "front"
+bind = "{bind}"
+plugin = "forward"
+upstream = "back"
+
+[upstream.back]
+servers = ["tcp://127.0.0.1:1", "{address}"]
+balance = "least_connections"
+"""
+
+
+def reaches(front: str, server: Server) -> bool:
+    """Whether a client is connected to the server."""
+    with connect(front) as client:
+        client.sendall(b"ping")
+        with server.next() as connection:
+            return exactly(connection, 4) == b"ping"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_changes_are_made_in_all_workers(proxy: Starter, workers: int) -> None:
+    with Server() as server:
+        head = f"[proxy]\nworkers = {workers}\n" if workers > 1 else ""
+        front = f"tcp://127.0.0.1:{free_port()}"  # a reload binds it again
+        running = proxy(head + FORWARD.format(bind=front, address=server.uri))
+        changed = ask(door(running), "SERVER name=back/tcp://127.0.0.1:1;state=maint")
+        assert changed == "CHANGED list=back/tcp://127.0.0.1:1: state maint"
+        assert all(reaches(front, server) for _ in range(4))
+        states = [each["state"] for each in show(running, "servers")[0]]
+        assert states == ["maint", "ready"] * workers
+        with connect(front) as client, server.next() as connection:
+            [conn], _ = show(running, "conns", kind="client")
+            killed = ask(door(running), f"KILL conn={conn['id']}")
+            assert killed == f"CHANGED list={conn['id']}: {conn['name']}"
+            with pytest.raises(ConnectionResetError):
+                assert client.recv(1)
+            with suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+        assert ask(door(running), f"KILL conn={conn['id']}").startswith("NOT_CHANGED reason=there")
+        if workers > 1:
+            assert ask(door(running), "RESTART") == "RESTARTED"
+            eventually(
+                lambda: (
+                    [each["state"] for each in show(running, "servers", weight="1")[0]]
+                    == ["maint", "ready"] * 2
+                ),
+                "the new workers have the changes",
+            )
+        assert "front: accepts no more" in ask(door(running), "DRAIN listener=front")
+        with pytest.raises(ConnectionRefusedError):
+            connect(front)
+        assert {each["state"] for each in show(running, "listeners")[0]} == {"drained"}
+        assert ask(door(running), "LOG_LEVEL level=error").startswith("CHANGED")
+        log = running.log
+        assert ask(door(running), "RELOAD").startswith("RELOADED")
+        assert running.log.count("INFO") == log.count("INFO")
+        assert reaches(front, server)

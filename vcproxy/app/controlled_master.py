@@ -22,8 +22,10 @@ from vcproxy.workers.questions import LIMIT_S, Answers
 
 if TYPE_CHECKING:
     from vcproxy.app.control_thread import ControlThread
+    from vcproxy.control.changes.change import Changed
     from vcproxy.control.controlled import Result
     from vcproxy.control.questions.answer import Answer, Row
+    from vcproxy.engine.log_function import Level
     from vcproxy.workers.master_process import MasterProcess
 
 ROWS_LIMIT_S: Final = 3.0
@@ -122,6 +124,32 @@ class ControlledMaster:
 
         text = json.dumps(dict(arguments))
         self._ask(Question.ROWS, answered, name=question, text=text, limit_s=ROWS_LIMIT_S)
+
+    def change(
+        self, name: str, arguments: Mapping[str, str], then: Callable[[Changed], None]
+    ) -> None:
+        """See Controlled. A worker that is started later is changed too."""
+        from vcproxy.control.changes.change import Changed  # seldom needed
+
+        text = json.dumps(dict(arguments))
+
+        def answered(answers: Answers) -> None:
+            changed = Changed()
+            for number, found in answers.items():
+                if found is None:
+                    late = show_duration(ROWS_LIMIT_S)
+                    changed.add((), (), [f"worker {number}: no answer within {late}: it is busy"])
+                else:
+                    changed.add(*found)
+            if changed.lines:
+                self._process.changes.made(name, arguments, text)
+            then(changed)
+
+        self._ask(Question.CHANGE, answered, name=name, text=text, limit_s=ROWS_LIMIT_S)
+
+    def set_log_level(self, level: Level) -> None:
+        """See Controlled."""
+        self._process.soon(partial(self._process.changes.set_log_level, level))
 
     # -- plugins -----------------------------------------------------------------------------
 

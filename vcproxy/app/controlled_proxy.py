@@ -17,8 +17,10 @@ from vcproxy.sessions.program import Signal
 if TYPE_CHECKING:
     from vcproxy.app.control_thread import ControlThread
     from vcproxy.app.server import Proxy
+    from vcproxy.control.changes.change import Changed
     from vcproxy.control.controlled import Result
     from vcproxy.control.questions.answer import Answer
+    from vcproxy.engine.log_function import Level
 
 
 class ControlledProxy:
@@ -80,6 +82,20 @@ class ControlledProxy:
 
         feed, after = self._thread.feed, self._thread.after
         ask(question, arguments, RunningProxy(self._proxy), then, feed=feed, after=after)
+
+    def change(
+        self, name: str, arguments: Mapping[str, str], then: Callable[[Changed], None]
+    ) -> None:
+        """See Controlled."""
+        from vcproxy.app.running_proxy import RunningProxy  # seldom needed
+        from vcproxy.control.changes.making import make
+
+        feed, after = self._thread.feed, self._thread.after
+        make(name, arguments, RunningProxy(self._proxy), then, feed=feed, after=after)
+
+    def set_log_level(self, level: Level) -> None:
+        """See Controlled."""
+        self._proxy.log.level = level
 
     # -- plugins -----------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vcproxy.app.line_file import LineFile
 from vcproxy.app.line_writer import LineWriter
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from vcproxy.engine.log_function import Level
 
 STANDARD_ERROR = 2
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+"""The levels, the lowest first."""
 
 
 class LineLog:
@@ -31,6 +34,8 @@ class LineLog:
         `prefix`: what the text of each entry begins with. It shows which of several processes wrote
         an entry.
         """
+        self.level: Level = "info"
+        """The lowest level that is written."""
         self._prefix = prefix
         self._formatted = entry
         self._standard_error = self._log = self._writer(LineFile(STANDARD_ERROR, _ignore))
@@ -42,7 +47,7 @@ class LineLog:
 
     def __call__(self, level: Level, text: str, error: Exception | None = None) -> None:
         """Write an entry. `error`: a programming error, logged with its traceback."""
-        if level != "debug":
+        if LEVELS.index(level) >= LEVELS.index(self.level):
             self._log.write(self._formatted(level, self._prefix + text, error))
 
     def print(self, line: str) -> None:

@@ -64,6 +64,11 @@ class RunningProxy:
         """See Running."""
         return self._proxy.reloads.last.rows()
 
+    def record_change(self, name: str, arguments: Mapping[str, str]) -> None:
+        """See Running."""
+        if self._proxy.recording is not None:
+            self._proxy.recording.changed(name, arguments)
+
     def process(self) -> Mapping[str, Any]:
         """See Running."""
         from importlib.metadata import version  # takes some milliseconds

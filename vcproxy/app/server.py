@@ -79,7 +79,7 @@ class Proxy:
         self.log = open_log(configuration, f"worker {worker}: " if worker else "")
         raise_limit()
         self._offload = Offload()
-        self._recording: Recording | None = None
+        self.recording: Recording | None = None
         engines: list[Engine]
         if record is None:
             token = f"{random.SystemRandom().getrandbits(32):08x}"
@@ -99,11 +99,11 @@ class Proxy:
             from vcproxy.replay.record.recording import Recording
 
             try:
-                self._recording = Recording(configuration, record, self.log)
+                self.recording = Recording(configuration, record, self.log)
             except OSError as error:
                 self.log.close()
                 raise StartError(f"cannot record: {error}") from None
-            engines = [self._recording.engine]
+            engines = [self.recording.engine]
         for number, engine in enumerate(engines):
             engine.place = f"{worker}-{number}" if worker else str(number)
             engine.refused.keep(proxy.refused_messages)
@@ -137,7 +137,7 @@ class Proxy:
         self.pulse(self._service_manager.watchdog_s, self._service_manager.pulsed)
         self._draining = False
         self._stopping = False  # a plugin has requested the stop
-        recording = self._recording
+        recording = self.recording
         host = EpollHost(self._first, {} if inherited is None else inherited)
         listening = host if recording is None else recording.host(host)
         self.access_targets = AccessTargets(self.log)
@@ -189,10 +189,10 @@ class Proxy:
             self.reloads.watch(self._files_watch)
             self._control.start()
             self._first.after(0.0, self._ready)
-        if self._recording is not None:
+        if self.recording is not None:
             from vcproxy.replay.record.recording import FLUSH_S
 
-            self._every(FLUSH_S, self._recording.writer.flush)
+            self._every(FLUSH_S, self.recording.writer.flush)
         garbage.settle()
         if self.listeners.only_stdio and self.worker < 2:
             self._every(DRAIN_TICK_S, self._request_stop_when_idle)
@@ -214,8 +214,8 @@ class Proxy:
 
         `orderly`: the run was stopped and did not fail; the recording contains this.
         """
-        if self._recording is not None:
-            self._recording.close(orderly)
+        if self.recording is not None:
+            self.recording.close(orderly)
         self._control.close()
         self._watchdog.stop()
         self._files_watch.close()
@@ -231,7 +231,7 @@ class Proxy:
     def _list_itself(self, address: Address | None) -> None:
         if address is None:
             return
-        if self._recording is not None:
+        if self.recording is not None:
             self.log("warning", "supervise.bind has no effect while a recording is made")
             return
         from vcproxy.workers.list_server import list_processes
@@ -286,8 +286,8 @@ class Proxy:
 
     def end(self, received: Signal) -> None:
         """Deliver a signal to the programs, then drain."""
-        if self._recording is not None:
-            self._recording.signalled(received)
+        if self.recording is not None:
+            self.recording.signalled(received)
         self.listeners.signalled(received)
         self._first.engine.inbox.feed(self.drain)  # after the programs have received the signal
 

@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Sequence
 from functools import partial
 from signal import SIGTERM
+from typing import TYPE_CHECKING, cast
 
 from vcproxy.app import garbage
 from vcproxy.app.serve import start_trace
@@ -31,6 +32,9 @@ from vcproxy.workers.channel import Channel, close_all
 from vcproxy.workers.content import unpacked
 from vcproxy.workers.messages import Message, Question, Verb
 from vcproxy.workers.stacks import write_when_asked
+
+if TYPE_CHECKING:
+    from vcproxy.engine.log_function import Level
 
 TRACEBACK = 32 * 1024
 """Characters of a traceback that are reported: its end, which shows the exception. Those of a
@@ -153,6 +157,8 @@ class Worker:
                 proxy.stop()
             case Verb.REOPEN:
                 proxy.reopen_logs()
+            case Verb.LOG_LEVEL:
+                proxy.log.level = cast("Level", message.text)
             case Verb.RENEW:
                 proxy.reloads.renew()
             case Verb.ASK:
@@ -188,6 +194,10 @@ class Worker:
                 command = BusMessage.parse(asked.text).command
                 text, route, name = asked.text, asked.route, asked.name
                 answer(proxy.bus.deliver(command, text, route=route, name=name))
+            case Question.CHANGE:
+                from vcproxy.app.worker_rows import make_change
+
+                make_change(proxy, asked.name, json.loads(asked.text), answer)
             case Question.ROWS:
                 from vcproxy.app.worker_rows import collect_rows
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vcproxy.app.server import Proxy
+    from vcproxy.control.changes.change import Changed
 
 
 def collect_rows(
@@ -45,8 +46,29 @@ def collect_rows(
     proxy.reloads.load(_import, None, imported)
 
 
+def make_change(
+    proxy: Proxy, name: str, arguments: Mapping[str, str], then: Callable[[object], None]
+) -> None:
+    """Make one of CHANGES in all net threads; `then` gets its result. See `collect_rows`."""
+
+    def imported(value: object, error: Exception | None) -> None:
+        from vcproxy.app.running_proxy import RunningProxy
+        from vcproxy.control.changes.making import make
+
+        if error is not None:
+            raise error
+
+        def made(changed: Changed) -> None:
+            then([changed.lines, changed.refused, changed.missing])
+
+        make(name, arguments, RunningProxy(proxy), made, feed=proxy.soon, after=proxy.after)
+
+    proxy.reloads.load(_import, None, imported)
+
+
 def _import(_: object) -> None:
     import vcproxy.app.running_proxy
+    import vcproxy.control.changes.making
     import vcproxy.control.questions.asking  # noqa: F401
 
 

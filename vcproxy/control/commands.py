@@ -9,13 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
 
 if TYPE_CHECKING:
+    from vcproxy.control.changes.change import Changed
     from vcproxy.control.controlled import Controlled
     from vcproxy.control.questions.answer import Answer
+    from vcproxy.engine.log_function import Level
 
 Parameters: TypeAlias = Mapping[str, str]
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+"""The levels of the log, the lowest first."""
 
 LISTED: Final = 24 * 1024
 """Bytes of a list in a reply. Escaped, and with all else that a message has, they are less than its
@@ -67,6 +72,32 @@ def _show(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:
         reply("ROWS", count=len(lines), list=shortened(lines, "\n"), **missing)
 
     proxy.ask(question, arguments, answered)
+
+
+def _change(name: str) -> Callable[[Controlled, Parameters, CommandReply], None]:
+    """Return what makes one of CHANGES and replies with its result."""
+
+    def run(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:
+        def made(changed: Changed) -> None:
+            if changed.error:
+                reply("NOT_CHANGED", reason=shortened([changed.error], "\n"))
+                return
+            missing = {"missing": shortened(changed.missing, "\n")} if changed.missing else {}
+            reply("CHANGED", list=shortened(changed.lines, "\n"), **missing)
+
+        proxy.change(name, given, made)
+
+    return run
+
+
+def _log_level(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:
+    level = given.get("level", "")
+    if level not in LEVELS:
+        text = f"there is no level `{level[:20]}`; there are: {', '.join(LEVELS)}"
+        reply("INVALID", command="LOG_LEVEL", message=text)
+        return
+    proxy.set_log_level(cast("Level", level))
+    reply("CHANGED", list=f"the log has lines of the level {level} and above")
 
 
 def _log_rotate(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:
@@ -137,6 +168,8 @@ COMMANDS: Final[Mapping[str, Command]] = {
         Command("STATUS", _status, public=True),
         Command("SOURCES", _sources),
         Command("SHOW", _show),
+        *(Command(name, _change(name), changes=True) for name in ("SERVER", "KILL", "DRAIN")),
+        Command("LOG_LEVEL", _log_level, changes=True),
         Command("LOG_ROTATE", _log_rotate, changes=True),
         Command("RELOAD", _reload, changes=True),
         Command("RESTART", _restart, changes=True),

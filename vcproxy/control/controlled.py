@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from vcproxy.control.changes.change import Changed
     from vcproxy.control.questions.answer import Answer
+    from vcproxy.engine.log_function import Level
 
 Result: TypeAlias = Callable[[str], None]
 """Called with why a command was not carried out; "": it was."""
@@ -58,6 +60,14 @@ class Controlled(Protocol):
         `arguments`: those of the question, "limit", and columns with the value that is wanted; with
         "*" at its end, what it begins with. A net thread may take two seconds.
         """
+
+    def change(
+        self, name: str, arguments: Mapping[str, str], then: Callable[[Changed], None]
+    ) -> None:
+        """Make one of CHANGES in all net threads of all workers."""
+
+    def set_log_level(self, level: Level) -> None:
+        """Write log lines of this level and above."""
 
     # -- plugins -----------------------------------------------------------------------------
 

@@ -55,6 +55,10 @@ class UntrustedSender(HeaderRefused):
     """A connection of a peer that may not send PROXY headers, where all others must."""
 
 
+class Killed(ConnectionAbortedError):
+    """An operator has ended a connection."""
+
+
 _KINDS: dict[int | None, type[OSError]] = {
     errno.ECONNREFUSED: ConnectionRefusedError,
     errno.ECONNRESET: ConnectionResetError,

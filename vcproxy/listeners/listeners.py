@@ -126,6 +126,18 @@ class Listeners:
         for listener in self._named.values():
             self._host.unlisten(listener)
 
+    def drain(self, name: str) -> None:
+        """Stop accepting for a [[listener]], and drain its sessions. The next reload binds its
+        addresses again."""
+        plans = () if self.planned is None else self.planned.listeners
+        names = next((each.names for each in plans if each.entry.name == name), ())
+        for place, bound in list(self._bound.items()):
+            if bound.listener.name in names:
+                self._host.unlisten(bound.listener, bound.address)
+                del self._bound[place]
+        if name in self._services:
+            self._retire([self._services[name]])
+
     def signalled(self, signal: Signal) -> None:
         """Prepare to end the proxy: deliver the signal to programs, drain sessions, close
         upstreams and idle connections."""

@@ -85,7 +85,8 @@ class ConfiguredProxy:
         faults = faults or NetworkFaults()
         self._path = record
         self._access_targets = access_targets
-        self._recording: Recording | None = None
+        self.recording: Recording | None = None
+        """What records the run; None: it is not recorded."""
         if record is None:
             self.sim = Simulation(seed, faults, process_faults=process_faults)
             settings = configuration.settings
@@ -97,15 +98,15 @@ class ConfiguredProxy:
         self.sim = Simulation(seed, unlocked, process_faults=process_faults)
         recorded = configuration.recorded_to(record).settings.record
         assert recorded is not None
-        self._recording = Recording(configuration, recorded, self.sim.record_log, seed)
-        self._path = self._recording.writer.path
-        self._serve(configuration, SimHost(self.sim.attach(self._recording.engine)))
+        self.recording = Recording(configuration, recorded, self.sim.record_log, seed)
+        self._path = self.recording.writer.path
+        self._serve(configuration, SimHost(self.sim.attach(self.recording.engine)))
 
     def _serve(self, configuration: Configuration, host: SimHost) -> None:
         self.engine, self.driver = host.engine, host.driver
         self.printed: list[str] = []
         """The lines on standard error: addresses of the listeners, and output of programs."""
-        recorded = host if self._recording is None else self._recording.host(host)
+        recorded = host if self.recording is None else self.recording.host(host)
         self._places = host.places
         self.listeners = Listeners(
             recorded, [self.engine], self.printed.append, access_targets=self._access_targets
@@ -113,10 +114,10 @@ class ConfiguredProxy:
         self._apply(configuration)
 
     def _apply(self, configuration: Configuration) -> None:
-        if self._recording is None:
+        if self.recording is None:
             self.listeners.apply(configuration)
         else:
-            with self._recording.serving(configuration):
+            with self.recording.serving(configuration):
                 self.listeners.apply(configuration)
 
     def reload(self, configuration: Configuration) -> None:
@@ -136,8 +137,8 @@ class ConfiguredProxy:
         traceback: TracebackType | None,
     ) -> None:
         self.sim.__exit__(kind, error, traceback)
-        if self._recording is not None:
-            self._recording.close(orderly=error is None)
+        if self.recording is not None:
+            self.recording.close(orderly=error is None)
             if error is not None:
                 error.add_note(f"recorded: `vcproxy replay {self._path}` repeats the run")
 

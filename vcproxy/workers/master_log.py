@@ -13,6 +13,9 @@ from vcproxy.engine.log_function import Level
 class MasterLog(Protocol):
     """The log of the master process."""
 
+    level: Level
+    """The lowest level that is written."""
+
     def __call__(self, level: Level, text: str, error: Exception | None = None) -> None:
         """See LogFunction."""
 

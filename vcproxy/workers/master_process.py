@@ -35,6 +35,7 @@ from vcproxy.supervise.actions import Log
 from vcproxy.supervise.intensity import Intensity
 from vcproxy.workers import actions as do
 from vcproxy.workers.content import packed
+from vcproxy.workers.kept_changes import KeptChanges
 from vcproxy.workers.loaded import Loaded, load_again
 from vcproxy.workers.master import Master
 from vcproxy.workers.master_log import MasterLog
@@ -96,6 +97,13 @@ class MasterProcess:
         self.reloads, self.restarts = Outcomes(), Outcomes()
         self.questions = Questions(
             self._processes.try_send, feed=self._driver.engine.inbox.feed, after=self._driver.after
+        )
+        self.changes = KeptChanges(
+            self.questions.ask,
+            self._processes.try_send,
+            lambda: self.pids,
+            self._sockets.drain,
+            partial(setattr, log, "level"),
         )
         self.on_bus_reply: Callable[[int, str], None] = lambda route, text: None
         """Called with the route and the text of each reply of a plugin to a bus message."""
@@ -202,6 +210,8 @@ class MasterProcess:
             self.perform(self.master.received(number, message, now))
         elif role is Role.SUCCESSOR:
             self.perform(self.master.successor_received(message, now))
+        if message.verb is Verb.SERVING:
+            self.changes.serves(number)
 
     def _ended(self, number: int, role: Role, how: str) -> None:
         """Pass on the end of a process of a worker."""
@@ -319,6 +329,7 @@ class MasterProcess:
 
     def _spawn(self, number: int, generation: int, role: Role = Role.WORKER) -> None:
         content, sockets = self._current.content, self._sockets.of(number)
+        self.changes.started(number)
         try:
             self._processes.start(number, role, generation, content, sockets)
         except OSError as error:
@@ -383,6 +394,7 @@ class MasterProcess:
         self._announce()
         assert self._replaced is not None
         self.last_reload.used(new)
+        self.changes.reloaded()
         self._log_single(only_in_worker_1(self._replaced))
         for text in restart_needed(self._replaced, new):
             self._log("warning", text)

@@ -30,6 +30,8 @@ class Verb(StrEnum):
     """To a worker: end at once."""
     REOPEN = "reopen"
     """To a worker: reopen the log file."""
+    LOG_LEVEL = "log level"
+    """To a worker: write log lines of the level `text` and above."""
     RENEW = "renew"
     """To a worker: make the TLS contexts again whose files have changed."""
     ASK = "ask"
@@ -72,6 +74,9 @@ class Question(StrEnum):
     DELIVER = "deliver"
     """To pass the bus message `text` to the plugins that take it, those of `name` or, without that,
     all: their number. `route` is for their replies."""
+    CHANGE = "change"
+    """To make one of the CHANGES of the control, by `name`, with its arguments as JSON in `text`: a
+    list of the lines, the refusals and what is missing."""
     ROWS = "rows"
     """One of the QUESTIONS of the control, by `name`, with its arguments as JSON in `text`: its
     rows, and a list of what is missing."""

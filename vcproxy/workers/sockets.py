@@ -189,6 +189,12 @@ class ListeningSockets:
             if not group.real.subscribed:
                 _close(self._groups.pop(place))
 
+    def drain(self, name: str) -> None:
+        """Close the sockets of streams of a [[listener]], "": of all, until the next `prepare`."""
+        for place, group in list(self._groups.items()):
+            if not group.real.subscribed and name in ("", group.name.partition(".")[0]):
+                _close(self._groups.pop(place))
+
     def close(self) -> None:
         """Close all sockets."""
         while self._groups:

@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Any
 
 from vcproxy.config.loader import Configuration, load
+from vcproxy.control.changes.change import Changed
+from vcproxy.control.changes.making import make
 from vcproxy.control.questions.answer import Answer
 from vcproxy.control.questions.asking import ask
 from vcproxy.control.questions.table import QUESTIONS
@@ -48,6 +50,11 @@ class AskedProxy:
     def reload_rows(self) -> list[dict[str, Any]]:
         return []
 
+    def record_change(self, name: str, arguments: Mapping[str, str]) -> None:
+        recording = self.proxy.recording
+        if recording is not None:
+            recording.changed(name, arguments)
+
     def process(self) -> Mapping[str, Any]:
         return {each.name: None for each in QUESTIONS["process"].columns}
 
@@ -76,7 +83,22 @@ class AskedProxy:
         self.sim.server(Address.parse(address), connections.append)
         return connections
 
-    def ask(self, question: str, **arguments: str) -> list[dict[str, Any]]:
+    def change(self, change: str, /, **arguments: str) -> Changed:
+        """Make a change; return its result."""
+        results: list[Changed] = []
+        make(
+            change,
+            arguments,
+            self,
+            results.append,
+            feed=lambda call: call(),
+            after=lambda seconds, call: None,
+        )
+        self.sim.run(lambda: bool(results), limit=1.0)
+        [changed] = results
+        return changed
+
+    def ask(self, question: str, /, **arguments: str) -> list[dict[str, Any]]:
         """Return the rows of a question. Each has the columns that are documented."""
         answers: list[Answer] = []
         ask(

@@ -14,6 +14,7 @@ from vcproxy.engine.listener import ListenerCounts
 if TYPE_CHECKING:
     from vcproxy.control.questions.answer import Row
     from vcproxy.control.questions.question import Asked
+    from vcproxy.listeners.plan import PlannedListener
 
 _NONE: Final = ListenerCounts()
 
@@ -43,7 +44,7 @@ def _rows(asked: Asked) -> Iterator[Row | None]:
             "listener": name,
             "addresses": bound.get(name, []),
             "plugin": "" if plan is None else plan.entry.plugin,
-            "state": "draining" if asked.running.ending else "open" if plan else "removed",
+            "state": _state(asked, name in bound, plan),
             "open": opened[name],
             "accepted": listener.accepted if asked.first else 0,
             "refused": counts[name].refused,
@@ -55,6 +56,14 @@ def _rows(asked: Asked) -> Iterator[Row | None]:
         }
 
 
+def _state(asked: Asked, bound: bool, plan: PlannedListener | None) -> str:
+    if asked.running.ending:
+        return "draining"
+    if plan is None:
+        return "removed"
+    return "drained" if plan.entry.bind and not bound else "open"
+
+
 LISTENERS: Final = Question(
     "listeners",
     "Each listener: its addresses, and how much comes in there.",
@@ -62,7 +71,9 @@ LISTENERS: Final = Question(
         Column("listener", "Its name."),
         Column("addresses", "Where it listens."),
         Column("plugin", "The plugin that serves it."),
-        Column("state", '"open", "draining" or "removed" by a reload.'),
+        Column(
+            "state", '"open"; "drained": it accepts no more; "draining"; "removed" by a reload.'
+        ),
         Column("open", "Open connections, or sessions of datagrams.", merged=Merged.SUM),
         Column("accepted", "Connections accepted since the start.", merged=Merged.SUM),
         Column("refused", "Of these: closed because of `max_per_client`.", merged=Merged.SUM),

@@ -321,6 +321,14 @@ class HappenedEntry(NamedTuple):
     """A DataclassValue."""
 
 
+class ChangedEntry(NamedTuple):
+    """An operator has made one of CHANGES: see `vcproxy.control.changes`."""
+
+    name: str
+    arguments: Value
+    """A dict of texts."""
+
+
 Entry: TypeAlias = (
     ClockEntry
     | RunEntry
@@ -357,6 +365,7 @@ Entry: TypeAlias = (
     | MovedEntry
     | HappenedEntry
     | IntroducedEntry
+    | ChangedEntry
 )
 
 KINDS: tuple[type[Entry], ...] = Entry.__args__

@@ -100,6 +100,7 @@ class RunHistory:
         self.answers: dict[str, deque[e.CalledEntry]] = {}
         """The results of calls, in order, by the text of the call."""
         self.signals: list[tuple[float, e.SignalledEntry]] = []
+        self.changes: list[tuple[float, e.ChangedEntry]] = []
         self.sources: dict[int, list[tuple[float, DataclassValue]]] = {}
         """What happened at each source, and when, by its number."""
         self.seconds: list[tuple[float, int]] = []
@@ -161,6 +162,8 @@ class RunHistory:
                 self.sources.setdefault(source, []).append((self.end, event))
             case e.SignalledEntry():
                 self.signals.append((self.end, entry))
+            case e.ChangedEntry():
+                self.changes.append((self.end, entry))
             case e.MovedEntry(moves):
                 for vc, client in moves:
                     if vc in self._current:

@@ -22,7 +22,14 @@ Progress = Callable[[], None]
 """Called for each entry, to update a progress bar."""
 
 RUN_WIDE = frozenset(
-    {e.ClockEntry, e.TimeOfDayEntry, e.ServeEntry, e.SignalledEntry, e.StoppedEntry}
+    {
+        e.ClockEntry,
+        e.TimeOfDayEntry,
+        e.ServeEntry,
+        e.SignalledEntry,
+        e.ChangedEntry,
+        e.StoppedEntry,
+    }
 )
 """Entries that belong to all conversations."""
 

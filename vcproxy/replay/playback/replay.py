@@ -20,7 +20,7 @@ from vcproxy.engine.listener import Listener
 from vcproxy.listeners.listeners import Listeners
 from vcproxy.machine.trace import Trace, unknown_machine
 from vcproxy.output_files import Exists, written
-from vcproxy.replay.format.entries import Listening, ServeEntry, SignalledEntry
+from vcproxy.replay.format.entries import ChangedEntry, Listening, ServeEntry, SignalledEntry
 from vcproxy.replay.format.reader import LogError, RecordingLog
 from vcproxy.replay.format.values import FailureValue
 from vcproxy.replay.format.writer import Writer
@@ -132,6 +132,14 @@ class Replay:
     def signalled(self, entry: SignalledEntry) -> None:
         """Notify programs of a recorded signal."""
         self._listeners.signalled(Signal(entry.number, entry.pid))
+
+    def changed(self, entry: ChangedEntry) -> None:
+        """Make a recorded change."""
+        from vcproxy.control.changes.change import applied  # few recordings have any
+        from vcproxy.control.changes.table import CHANGES
+
+        assert isinstance(entry.arguments, dict)
+        applied(CHANGES[entry.name], self.engine, self._listeners, entry.arguments)
 
     def _configuration(self, text: str, sources: object) -> Configuration:
         assert isinstance(sources, dict)

@@ -37,6 +37,9 @@ class ReplayedProxy(Protocol):
     def signalled(self, entry: e.SignalledEntry) -> None:
         """Notify programs of a signal."""
 
+    def changed(self, entry: e.ChangedEntry) -> None:
+        """Make a change of an operator."""
+
 
 class ReplayDriver:
     """Makes the calls of a log, one at each `step`. Nothing else calls the engine."""
@@ -66,6 +69,7 @@ class ReplayDriver:
             e.CommandsEntry: lambda _: engine.take_commands(),
             e.ServeEntry: lambda entry: engine.record(proxy.serve(entry)),
             e.SignalledEntry: self._signalled,
+            e.ChangedEntry: self._changed,
             e.StoppedEntry: engine.record,
             e.MovedEntry: lambda _: RecordingEngine.record_moves(engine),
             e.AdmitsEntry: lambda entry: self._listener(entry).admits(),
@@ -189,6 +193,11 @@ class ReplayDriver:
         self.engine.record(entry)
         self.engine.write_ahead()
         self._proxy.signalled(entry)
+
+    def _changed(self, entry: e.ChangedEntry) -> None:
+        self.engine.record(entry)
+        self.engine.write_ahead()
+        self._proxy.changed(entry)
 
     def _accepted(self, entry: e.AcceptedEntry) -> None:
         self.engine.accepted(

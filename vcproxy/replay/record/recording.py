@@ -15,14 +15,14 @@ from importlib.metadata import version
 from itertools import count
 from typing import TYPE_CHECKING
 
-from vcproxy.replay.format.entries import ServeEntry, SignalledEntry, StoppedEntry
+from vcproxy.replay.format.entries import ChangedEntry, ServeEntry, SignalledEntry, StoppedEntry
 from vcproxy.replay.format.header import Header
 from vcproxy.replay.format.writer import Writer
 from vcproxy.replay.hosts import RecordedHost
 from vcproxy.replay.record.recorder import RecordingEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from vcproxy.config.loader import Configuration
     from vcproxy.config.tables.process import RecordTable
@@ -117,6 +117,11 @@ class Recording:
     def signalled(self, signal: Signal) -> None:
         """Record a signal, before programs are notified of it."""
         self.engine.record(SignalledEntry(signal.number, signal.pid))
+        self.engine.write_ahead()
+
+    def changed(self, name: str, arguments: Mapping[str, str]) -> None:
+        """Record a change of an operator, before it is made."""
+        self.engine.record(ChangedEntry(name, dict(arguments)))
         self.engine.write_ahead()
 
     def close(self, orderly: bool) -> None:

@@ -21,7 +21,7 @@ from vcproxy.drivers.sim import DatagramPeer, Peer, Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.net import NetVConnection
 from vcproxy.listeners.listeners import Listeners
-from vcproxy.replay.format.entries import HEALTH_CHECK
+from vcproxy.replay.format.entries import HEALTH_CHECK, ChangedEntry
 from vcproxy.replay.format.peer_history import PeerHistory, RunHistory
 from vcproxy.replay.format.values import DataclassValue
 from vcproxy.replay.record.recorder import call_text
@@ -108,6 +108,9 @@ class WhatIfRun:
         for at, entry in recorded.signals:
             signal = Signal(entry.number, entry.pid)
             self.sim.clock.at(at, partial(self._listeners.signalled, signal))
+        for at, change in recorded.changes:
+            if change.name != "KILL":  # the numbers of connections may be others
+                self.sim.clock.at(at, partial(self._change, change))
 
     def run(self) -> Iterator[float]:
         """Run to the end; yield the simulated time after each step. Raises Stuck."""
@@ -119,6 +122,13 @@ class WhatIfRun:
                 break
             yield sim.now
         sim.elapse(SETTLE_S)
+
+    def _change(self, entry: ChangedEntry) -> None:
+        from vcproxy.control.changes.change import applied  # few recordings have any
+        from vcproxy.control.changes.table import CHANGES
+
+        assert isinstance(entry.arguments, dict)
+        applied(CHANGES[entry.name], self.engine, self._listeners, entry.arguments)
 
     # -- for the driver ----------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""Tests of the changes that an operator makes in a running proxy."""

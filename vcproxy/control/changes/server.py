@@ -1,0 +1,56 @@
+"""The change SERVER: the state and the weight of a server of an upstream.
+
+Tested in tests/control/changes/test_changes.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, cast
+
+from vcproxy.control.changes.change import Change
+
+if TYPE_CHECKING:
+    from vcproxy.engine.engine import Engine
+    from vcproxy.listeners.listeners import Listeners
+    from vcproxy.upstream.server import ServerState
+    from vcproxy.upstream.upstream import Upstream
+
+
+def _apply(engine: Engine, listeners: Listeners, given: Mapping[str, str]) -> Sequence[str]:
+    name, state, weight = given.get("name", ""), given.get("state"), given.get("weight")
+    if state is None and weight is None:
+        raise ValueError("give a state or a weight: state=drain, weight=0")
+    if weight is not None and not (weight.isascii() and weight.isdigit() and len(weight) < 5):
+        raise ValueError(f"weight: `{weight[:20]}` is not a number from 0 to 256")
+    number = None if weight is None else int(weight)
+    upstreams = {each.name: each for each in listeners.upstreams.of(engine)}
+    upstream, server = _find(upstreams, name)
+    upstream.set_server(server, state=cast("ServerState | None", state), weight=number)
+    parts = [f"state {state}"] if state is not None else []
+    parts += [f"weight {number}"] if number is not None else []
+    return [f"{upstream.name}/{server}: {', '.join(parts)}"]
+
+
+def _find(upstreams: Mapping[str, Upstream], name: str) -> tuple[Upstream, str]:
+    """Return the upstream and the server that a name stands for. Raises LookupError."""
+    first, _, rest = name.partition("/")
+    if first in upstreams and rest:
+        return upstreams[first], rest
+    having = [
+        each
+        for each in upstreams.values()
+        if name in {text for one in each.servers for text in (one.name, str(one.address))}
+    ]
+    if len(having) == 1:
+        return having[0], name
+    if having:
+        names = " or ".join(f"{each.name}/{name}" for each in having)
+        raise LookupError(f"`{name}` is a server of several upstreams: write {names}")
+    known = [f"{each.name}/{server.name}" for each in upstreams.values() for server in each.servers]
+    there_are = ", ".join(known[:20]) or "none"
+    raise LookupError(f"there is no server `{name[:80]}`; there are: {there_are}")
+
+
+SERVER: Final = Change("SERVER", _apply, "there is no upstream")
+"""The change."""
