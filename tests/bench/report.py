@@ -117,6 +117,11 @@ GOALS = (
     # permanent connections: all are back 1 s after the longest pause, and never at once
     *(Goal(f"bus-return-{count}", PAUSE_S + 1, peer="vcproxy-bus") for count in (1000, 200)),
     *(Goal(f"bus-crowd-{count}", 3, peer="vcproxy-bus") for count in (1000, 200)),
+    *(
+        Goal(work, 1.2, f"{path}-unlogged", peer=f"{path}-json")
+        for work in ("access-log-http", "access-log-http-unlike")
+        for path in ("direct", "ordinary")
+    ),
     Goal("http", 0.5, "before-http", peer="vcproxy-http"),
     *(
         Goal("http", limit, against, peer="vcproxy-http")

@@ -78,14 +78,6 @@ class Pattern:
         """How the value of each of `names` is encoded."""
         return tuple(each.encode for each in self._slots)
 
-    @property
-    def keyed_template(self) -> bytes:
-        """A template of the operator %, for a mapping of `names`, as bytes, to encoded values."""
-        return b"".join(
-            b"%%(%b)b" % each.name.encode() if isinstance(each, Slot) else each.replace(b"%", b"%%")
-            for each in self._pieces
-        )
-
     def filled(self, values: Mapping[str, object]) -> Pattern:
         """Return a pattern that has the values of these fields already."""
         return Pattern(

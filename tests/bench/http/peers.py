@@ -1,7 +1,8 @@
 """The reverse proxies, and the server behind them.
 
-Each runs on one core, writes no access log, has no cache, and keeps its connections to clients and
-to the server open. In the workload with slow clients the time limit for a head is HEAD_S seconds.
+Each runs on one core, writes no access log (but see ACCESS_LOGS), has no cache, and keeps its
+connections to clients and to the server open. In the workload with slow clients the time limit for
+a head is HEAD_S seconds.
 """
 
 import sys
@@ -206,6 +207,31 @@ OURS = (
     vcproxy("vcproxy-tls", TLS, tls=True),
 )
 
+ORDINARY = "\n[http]\ndirect = false\n"
+ACCESS_LOG = """
+[access_log]
+file = "$scratch/access.log"
+format = "{form}"
+"""
+LOGGED = ("access-log-http", "access-log-http-unlike")
+
+
+def vcproxy_logging(name: str, form: str = "", more: str = "") -> Peer:
+    """A proxy with an access log in this format, in a file; without a format it has none."""
+    ours = vcproxy(name, LOGGED)
+    log = ACCESS_LOG.replace("{form}", form) if form else ""
+    return replace(ours, config=ours.config + more + log)
+
+
+ACCESS_LOGS = (
+    vcproxy_logging("direct-unlogged"),
+    vcproxy_logging("direct-json", "json"),
+    vcproxy_logging("direct-line", "line"),
+    vcproxy_logging("ordinary-unlogged", more=ORDINARY),
+    vcproxy_logging("ordinary-json", "json", ORDINARY),
+    vcproxy_logging("ordinary-line", "line", ORDINARY),
+)
+
 WORKERS = replace(
     vcproxy("vcproxy-workers", ("http", "workers", "kills")),
     config=OURS[0].config.replace("[proxy]\n", "[proxy]\nworkers = 2\n"),
@@ -216,6 +242,7 @@ HTTP_PEERS = {
     peer.name: peer
     for peer in (
         *OURS,
+        *ACCESS_LOGS,
         WORKERS,
         *(
             # Sessions of revision 1fe49d4 cannot be resumed.

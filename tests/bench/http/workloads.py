@@ -230,6 +230,16 @@ def workloads(seconds: float, idle: int) -> dict[str, Workload]:
     every: tuple[Workload, ...] = (
         gets("http", "GET of 1 KiB, 64 kept connections"),
         Gets("http-unlike", "no two alike", 64, "small", SMALL, seconds, unlike=UNLIKE),
+        gets("access-log-http", "the same, with access logs"),
+        Gets(
+            "access-log-http-unlike",
+            "no two alike, with access logs",
+            64,
+            "small",
+            SMALL,
+            seconds,
+            unlike=UNLIKE,
+        ),
         gets("http-tls", "the same behind TLS", "https"),
         Gets("http-1m", "GET of 1 MiB, 8 kept connections", 8, "large", LARGE, seconds),
         Handshakes("tls-full", "new TLS connection, one GET", "handshakes", seconds),

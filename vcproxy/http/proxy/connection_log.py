@@ -16,13 +16,13 @@ from vcproxy.http.proxy.request_record import RequestRecord
 
 if TYPE_CHECKING:
     from vcproxy.access_log.log import AccessLog
-    from vcproxy.access_log.pattern import Pattern
     from vcproxy.engine.connection_record import ByLetter, PhaseLetter
     from vcproxy.engine.net import NetVConnection
     from vcproxy.http.message.bad_message import BadMessage
     from vcproxy.http.message.messages import Request
     from vcproxy.http.proxy.connection import HttpProxy
     from vcproxy.http.proxy.failure import Failure
+    from vcproxy.http.proxy.record_templates import RecordTemplates, Template
 
 
 class ConnectionLog:
@@ -30,18 +30,18 @@ class ConnectionLog:
     calls."""
 
     __slots__ = (
-        "_broken", "_connection", "_noted", "_pattern", "connection_id", "dropped", "encoded",
-        "extra", "id_form", "log", "values",
+        "_broken", "_connection", "_noted", "connection_id", "dropped", "encoded",
+        "extra", "id_form", "log", "place", "template", "templates", "values",
     )  # fmt: skip
 
     id_form: bytes
     """A template of the operator %, for the number of a request: its encoded identifier."""
 
-    def __init__(self, log: AccessLog, pattern: Pattern, client: NetVConnection) -> None:
-        """`pattern`: that of the log, with the values of the listener."""
+    def __init__(self, log: AccessLog, templates: RecordTemplates, client: NetVConnection) -> None:
         tls, cipher = client.tls_parameters()
         self.log = log
-        self._pattern = pattern
+        self.templates = templates
+        """Those of the listener."""
         self._connection: HttpProxy | None = None
         self._broken: Exception | None = None
         self._noted: tuple[By, object] | None = None
@@ -58,8 +58,12 @@ class ConnectionLog:
             "certificate": client.certificate,
         }
         """What all its records have, by field."""
-        self.encoded: dict[bytes, bytes] | None = None
-        """`values` as DirectRecords encodes them; None: not yet."""
+        self.encoded: dict[str, bytes] | None = None
+        """`values` as RecordTemplates encodes them; None: not yet."""
+        self.place: tuple[bytes, str, bytes] | None = None
+        """The last request on the direct path, its server, and the status."""
+        self.template: Template | None = None
+        """For such requests, once there were two of them in succession."""
         self.extra: dict[str, object] | None = None
         """The session's own fields, in all its records."""
 
@@ -112,7 +116,7 @@ class ConnectionLog:
 
     def write(self, values: dict[str, object]) -> None:
         """Write a record with these values."""
-        self.log.write(self._pattern.line(values))
+        self.log.write(self.templates.pattern.line(values))
 
     # -- called by the engine and by tunnels -------------------------------------------------
 

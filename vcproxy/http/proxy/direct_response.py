@@ -133,9 +133,7 @@ class DirectResponse:
             deadline.when_s = now + idle_s
         try:
             if log is not None:
-                records = self._listener.direct_records
-                assert records is not None
-                records.write(
+                log.templates.write_direct(
                     log, request, self.upstream.name, server.name, message, self.began_s,
                     connection.requests,
                 )  # fmt: skip

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
     from vcproxy.http.proxy.connection_log import ConnectionLog
-    from vcproxy.http.proxy.direct_records import DirectRecords
     from vcproxy.http.proxy.options import Options
+    from vcproxy.http.proxy.record_templates import RecordTemplates
     from vcproxy.sessions.service import Service
 
 MAX_CLIENTS = 1024
@@ -34,9 +34,21 @@ class ListenerContext:
     """Created by the listener's first session, and shared by all later ones."""
 
     __slots__ = (
-        "_access_log", "_clients", "_engine", "_mark", "_options", "_upstreams", "chain", "counts",
-        "direct_heads", "direct_records", "direct_requests", "filters", "heads", "mirror",
+        "_access_log",
+        "_clients",
+        "_engine",
+        "_mark",
+        "_options",
+        "_upstreams",
+        "chain",
+        "counts",
+        "direct_heads",
+        "direct_requests",
+        "filters",
+        "heads",
+        "mirror",
         "origins",
+        "record_templates",
     )  # fmt: skip
 
     def __init__(self, service: Service, engine: Engine) -> None:
@@ -63,8 +75,8 @@ class ListenerContext:
         self.direct_requests = DirectRequests(service, self.direct_heads, self.heads)
         """The requests that may be passed on directly, and where they go."""
         self._access_log = service.access_log
-        self.direct_records: DirectRecords | None = None
-        """The records of direct requests in the access log; None: not yet, or there is none."""
+        self.record_templates: RecordTemplates | None = None
+        """Write the records of requests in the access log; None: not yet, or there is none."""
         self.origins = Origins(engine)
         """Servers addressed by forward-proxy and CONNECT requests."""
         self.mirror = RequestMirror(engine, options.limits, service.counts)
@@ -84,10 +96,10 @@ class ListenerContext:
         if log is None or record is None:
             return None
         from vcproxy.http.proxy.connection_log import ConnectionLog  # most proxies need none
-        from vcproxy.http.proxy.direct_records import DirectRecords
+        from vcproxy.http.proxy.record_templates import RecordTemplates
 
-        records = self.direct_records
-        if records is None:
+        templates = self.record_templates
+        if templates is None:
             assert client.listener is not None
             values = {
                 "kind": "http",
@@ -95,8 +107,10 @@ class ListenerContext:
                 "plugin": getattr(record, "plugin", None),
             }
             pattern = log.pattern("http").filled(values)
-            records = self.direct_records = DirectRecords(log, pattern, self.heads, self._options)
-        client.record = made = ConnectionLog(log, records.pattern, client)
+            templates = self.record_templates = RecordTemplates(
+                log, pattern, self.heads, self._options
+            )
+        client.record = made = ConnectionLog(log, templates, client)
         return made
 
     def client(self, address: str, secure: bool) -> TransactionContext:

@@ -1,7 +1,7 @@
 """RequestRecord: follows one request, and writes its record in the access log.
 
 It is made with the exchange of the request, and exists only where there is an access log. Requests
-that take the direct path have none: see DirectRecords, which writes the same lines. Tested in
+that take the direct path have none: `RecordTemplates.write_direct` writes the same lines. Tested in
 tests/http/proxy/test_access_log.py.
 """
 
@@ -9,77 +9,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vcproxy.access_log.ending import NORMAL_END, By, End
+from vcproxy.access_log.ending import By, End
 from vcproxy.engine.lifecycle import NOT_YET
+from vcproxy.http.proxy.record_templates import NORMAL
 from vcproxy.http.proxy.request_ending import request_end, request_phase
 
 if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.http.message.fields import Fields
     from vcproxy.http.message.messages import Request
     from vcproxy.http.proxy.connection_log import ConnectionLog
     from vcproxy.http.proxy.exchange import Exchange
     from vcproxy.http.proxy.failure import Failure
     from vcproxy.http.proxy.server_side import ServerSide
 
-VERSIONS = {10: "HTTP/1.0", 11: "HTTP/1.1"}
-
-
-def request_values(request: Request) -> dict[str, object]:
-    """Return the values of a request's head, by the names of their fields in a record."""
-    fields = request.fields
-    return {
-        "method": request.method,
-        "host": request.host or None,
-        "target": request.target,
-        "version": VERSIONS[request.version],
-        "referer": _text(fields, "Referer"),
-        "user_agent": _text(fields, "User-Agent"),
-        "request_id": _text(fields, "X-Request-Id"),
-    }
-
-
-def _text(fields: Fields, name: str) -> str | bytes | None:
-    """Return the value of a field, as bytes if it is not ASCII: most likely it is UTF-8 then."""
-    value = fields.get(name)
-    return value if value is None or value.isascii() else value.encode("latin-1")
-
 
 class RequestRecord:
     """The record of one request. The steps of its exchange note what happens."""
 
     __slots__ = (
-        "_end",
-        "_log",
-        "_reason",
-        "_values",
-        "_written",
-        "answered_by",
-        "began_s",
-        "bytes_down",
-        "bytes_up",
-        "connect_s",
-        "down_from",
-        "extra",
-        "first_at",
-        "id",
-        "queue_s",
-        "responding",
-        "selected",
-        "status",
-        "tried",
-        "up_from",
+        "_asked", "_end", "_log", "_number", "_reason", "_target", "_written", "answered_by",
+        "began_s", "bytes_down", "bytes_up", "connect_s", "down_from", "extra", "first_at",
+        "queue_s", "responding", "selected", "status", "tried", "up_from",
     )  # fmt: skip
 
     def __init__(self, log: ConnectionLog, request: Request, began_s: float, number: int) -> None:
         """`number`: of the request on its connection, from 1."""
         self._log = log
-        self._values = request_values(request)  # before a filter changes it
+        # As it was received: a filter may change it.
+        self._asked = request.method, request.host, request.version, request.fields.block
+        self._target = request.target
         self._written = False
         self._end: End | None = None
         self._reason: str | None = None
-        self.id = f"{log.connection_id}-{number}"
-        """Its identifier."""
+        self._number = number
         self.began_s = began_s
         """The engine's time at which its head was complete."""
         self.answered_by: str | None = None
@@ -174,42 +136,48 @@ class RequestRecord:
         if self._written:
             return
         self._written = True
-        log, tx = self._log, exchange.tx
-        end = self._end or NORMAL_END
-        if not log.log.takes(tx.failure is None and self._reason is None):
+        log, tx, reason = self._log, exchange.tx, self._reason
+        if not log.log.takes(tx.failure is None and reason is None):
             return
-        if self.up_from is not None:
-            self.bytes_up += self.up_from.bytes_read
-        if self.down_from is not None:
-            self.bytes_down += self.down_from.bytes_written
-        if exchange.upload is not None:
-            self.bytes_up += exchange.upload.received
-        began_s, first_at = self.began_s, self.first_at
-        upstream, route = tx.upstream, tx.route
-        extra = self.extra
+        upstream, route, extra = tx.upstream, tx.route, self.extra
         if log.extra:
             extra = log.extra | (extra or {})
-        log.write(
-            log.values
-            | self._values
-            | {
-                "time": log.log.time(began_s),
-                "id": self.id,
-                "forwarded_for": None if tx.client == tx.peer_address else tx.client,
-                "status": tx.status or self.status,
-                "answered_by": self.answered_by,
-                "route": None if route is None else route.label,
-                "upstream": None if upstream is None else upstream.name,
-                "server": tx.server or None,
-                "tried": self.tried,
-                "bytes_up": self.bytes_up,
-                "bytes_down": max(self.bytes_down, 0),
-                "time_queue": self.queue_s,
-                "time_connect": self.connect_s,
-                "time_first_byte": None if first_at is None else first_at - began_s,
-                "time_total": exchange.engine.now - began_s,
-                "end": str(end),
-                "reason": self._reason,
-                "extra": extra,
-            }
+        more: dict[str, object] | None = None
+        if reason or extra or self.tried:
+            more = {"reason": reason, "extra": extra, "tried": self.tried}
+        form = (
+            *self._asked,
+            tx.status or self.status or 0,
+            self.answered_by,
+            None if route is None else route.label,
+            None if upstream is None else upstream.name,
+            tx.server,
+            NORMAL if self._end is None else str(self._end),
         )
+        log.templates.write(form, self._values(exchange), more)
+
+    def _values(self, exchange: Exchange) -> dict[str, bytes]:
+        """Return the encoded values of the client, and of this request alone."""
+        log, tx, began_s, first_at = self._log, exchange.tx, self.began_s, self.first_at
+        up, down = self.bytes_up, self.bytes_down
+        if self.up_from is not None:
+            up += self.up_from.bytes_read
+        if exchange.upload is not None:
+            up += exchange.upload.received
+        if self.down_from is not None:
+            down += self.down_from.bytes_written
+        templates = log.templates
+        time = templates.encode_time
+        values = templates.values(log, began_s, self._number)
+        values["target"] = templates.encode_target(self._target)
+        values["bytes_down"] = templates.encode_size(max(down, 0))
+        values["time_first_byte"] = time(None if first_at is None else first_at - began_s)
+        if up:
+            values["bytes_up"] = templates.encode_size(up)
+        if self.queue_s != 0.0:
+            values["time_queue"] = time(self.queue_s)
+        if self.connect_s is not None:
+            values["time_connect"] = time(self.connect_s)
+        if tx.client != tx.peer_address:
+            values["forwarded_for"] = templates.encoded_address(tx.client)
+        return values

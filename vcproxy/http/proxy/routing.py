@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
@@ -129,7 +130,7 @@ class Route:
     max_body: Size | None = None
     """The largest request body. Left out: `limits.body`. "0B": no limit."""
 
-    @property
+    @cached_property
     def label(self) -> str:
         """Its host and path, as "shop.example/api"; "*": any host."""
         return f"{self.host or '*'}{self.path}"
