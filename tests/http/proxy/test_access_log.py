@@ -23,7 +23,7 @@ from vcproxy.access_log.log import AccessLog, AccessLogSettings
 from vcproxy.http.message.messages import Request, Response
 from vcproxy.http.proxy.access_list import AccessEntry
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
+from vcproxy.http.proxy.filters import Filter, PhaseResult, Subrequests, Wait
 from vcproxy.http.proxy.options import AllowedDestinations, HttpLimits, HttpTimeouts
 from vcproxy.http.proxy.routing import Answer, Route
 from vcproxy.http.proxy.transaction import Transaction
@@ -673,3 +673,63 @@ def test_the_record_is_of_the_request_as_it_was_received() -> None:
         proxy.go()
         record = one(proxy)
     assert (record["method"], record["target"], record["user_agent"]) == ("GET", "/mine", "mine")
+
+
+# -- requests of the proxy's own -----------------------------------------------------------------
+
+
+class Asking(Filter):
+    """Mirrors each request, and asks two other servers about it."""
+
+    def request_head(self, tx: Transaction) -> PhaseResult:
+        tx.mirror(tx.upstreams["mirror"], b"copy")
+        asked = (Request("GET", path, {"Host": "auth"}) for path in ("/allowed", "/quota"))
+        return Subrequests(asked, then=self.decided, upstream=tx.upstreams["auth"], timeout="3s")
+
+    def decided(self, tx: Transaction, responses: list[Response]) -> PhaseResult:
+        return Response(403) if any(each.status != 200 for each in responses) else None
+
+
+def test_subrequests_and_copies_have_records_of_their_own() -> None:
+    with Http(filters=[Asking]) as proxy:
+        proxy.upstream("auth", lambda peer, data: peer.send(OK))
+        proxy.upstream("mirror", lambda peer, data: peer.send(OK))
+        proxy.send(request("GET", "/a"))
+        proxy.elapse(1.0)
+        proxy.server().send(OK)
+        proxy.go()
+        records = proxy.access_log
+    *own, record = records
+    assert record["target"] == "/a"
+    assert record["parent"] is None
+    assert {each["parent"] for each in own} == {record["id"]}
+    assert {each["id"] for each in own} == {f"{record['id']}.{number}" for number in (1, 2, 3)}
+    found = {
+        (each["target"], each["host"], each["upstream"], each["status"], each["end"])
+        for each in own
+    }
+    assert found == {
+        ("/a", "a", "mirror", 200, "--"),
+        ("/allowed", "auth", "auth", 200, "--"),
+        ("/quota", "auth", "auth", 200, "--"),
+    }
+    copy = next(each for each in own if each["upstream"] == "mirror")
+    assert (copy["bytes_up"], copy["bytes_down"], copy["client"]) == (4, 3, None)
+    assert copy["server"] == "tcp://mirror:1"
+
+
+def test_subrequests_and_copies_that_fail() -> None:
+    with Http(filters=[Asking]) as proxy:
+        proxy.upstream("auth", lambda peer, data: peer.reset())
+        proxy.upstream("mirror", lambda peer, data: None)
+        proxy.send(request("GET", "/a"))
+        proxy.elapse(31.0)
+        *own, copy = proxy.access_log
+        proxy.elapse(10.0)
+    assert sorted((each["target"], each["status"], each["end"]) for each in own) == [
+        ("/a", 403, "LR"),
+        ("/allowed", 502, "SW"),
+        ("/quota", 502, "SW"),
+    ]
+    assert (copy["target"], copy["status"], copy["end"]) == ("/a", 504, "MW")
+    assert copy["time_total"] == 30_000.0

@@ -51,6 +51,7 @@ class ConnectionLog:
         """The identifier of the connection: those of its requests begin with it."""
         self.values: dict[str, object] = {
             "client": client.peer,
+            "proxied_by": client.real_peer_address if client.proxied is not None else None,
             "tls": tls,
             "cipher": cipher,
             "sni": client.sni,

@@ -127,8 +127,9 @@ def _begin_wait(exchange: Exchange, step: Step, result: object) -> Action | Subr
         if upstream is None:
             raise ValueError("Subrequests without an upstream: pass upstream=")
         group = SubrequestGroup(
-            cont, upstream, result.requests, client.limits, client.context.fields, result.timeout_s
-        )
+            cont, upstream, result.requests, client.limits, client.context.fields, result.timeout_s,
+            parent=exchange.tx.record,
+        )  # fmt: skip
         group.start()
         return group
     phase = getattr(step, "__qualname__", "a phase")

@@ -33,6 +33,9 @@ CHANGING = (
 )  # fmt: skip
 """Fields of a request that are not in a template, besides those of the client."""
 
+ALWAYS = 500
+"""The lowest status of responses that no sample leaves out."""
+
 PASSED_ON = ("time", "id", "bytes_down", "time_first_byte", "time_total")
 """Of these, the fields that differ where a client sends a request again."""
 
@@ -172,7 +175,7 @@ class RecordTemplates:
         `request` is its head as it was received, `number` its number on the connection.
         """
         log = self._log
-        if not (self._all or log.takes(True)):
+        if not (self._all or log.takes(int(message[9:12]) < ALWAYS)):
             return
         now = log.engine.now
         if began_s != self._began_s or now != self._now:  # many requests have the same times

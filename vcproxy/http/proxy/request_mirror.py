@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vcproxy.http.message.client_fields import ClientFields
     from vcproxy.http.message.limits import MessageLimits
     from vcproxy.http.message.messages import Request
+    from vcproxy.http.proxy.request_record import RequestRecord
     from vcproxy.upstream.upstream import Upstream
 
 MAX_COPIES = 256
@@ -40,17 +41,24 @@ class RequestMirror(Continuation):
         self._in_flight = 0
 
     def send(
-        self, upstream: Upstream, request: Request, body: bytes, client_fields: ClientFields
+        self,
+        upstream: Upstream,
+        request: Request,
+        body: bytes,
+        client_fields: ClientFields,
+        record: RequestRecord | None,
     ) -> None:
-        """Send a copy of a request. While MAX_COPIES are in flight, it is dropped and counted."""
+        """Send a copy of a request. While MAX_COPIES are in flight, it is dropped and counted.
+        `record`: that of the request in the access log."""
         if self._in_flight >= MAX_COPIES:
             self._counts["unmirrored"] += 1
             return
         copy = request.copy()
         copy.content = body
         group = SubrequestGroup(
-            self, upstream, (copy,), self._limits, client_fields, COPY_TIMEOUT_S
-        )
+            self, upstream, (copy,), self._limits, client_fields, COPY_TIMEOUT_S,
+            parent=record, mirror=True,
+        )  # fmt: skip
         self._in_flight += 1
         with self.mutex.hold(self.engine):
             group.start()

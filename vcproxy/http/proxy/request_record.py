@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.access_log.ending import By, End
 from vcproxy.engine.lifecycle import NOT_YET
-from vcproxy.http.proxy.record_templates import NORMAL
+from vcproxy.http.proxy.record_templates import ALWAYS, NORMAL
 from vcproxy.http.proxy.request_ending import request_end, request_phase
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ class RequestRecord:
     """The record of one request. The steps of its exchange note what happens."""
 
     __slots__ = (
-        "_asked", "_end", "_log", "_number", "_reason", "_target", "_written", "answered_by",
-        "began_s", "bytes_down", "bytes_up", "connect_s", "down_from", "extra", "first_at",
-        "queue_s", "responding", "selected", "status", "tried", "up_from",
+        "_asked", "_children", "_end", "_log", "_number", "_reason", "_target", "_written",
+        "answered_by", "began_s", "bytes_down", "bytes_up", "connect_s", "down_from", "extra",
+        "first_at", "queue_s", "responding", "selected", "status", "tried", "up_from",
     )  # fmt: skip
 
     def __init__(self, log: ConnectionLog, request: Request, began_s: float, number: int) -> None:
@@ -42,6 +42,7 @@ class RequestRecord:
         self._end: End | None = None
         self._reason: str | None = None
         self._number = number
+        self._children = 0
         self.began_s = began_s
         """The engine's time at which its head was complete."""
         self.answered_by: str | None = None
@@ -70,6 +71,31 @@ class RequestRecord:
         """The client's connection, if what is written to it is added at the end."""
         self.extra: dict[str, object] | None = None
         """The fields of filters."""
+
+    @property
+    def id(self) -> str:
+        """Its identifier."""
+        return f"{self._log.connection_id}-{self._number}"
+
+    @property
+    def now(self) -> float:
+        """The engine's time."""
+        return self._log.log.engine.now
+
+    # -- requests of the proxy's own ---------------------------------------------------------
+
+    def next_child(self) -> str:
+        """Return an identifier for a request that the proxy sends because of this one."""
+        self._children += 1
+        return f"{self.id}.{self._children}"
+
+    def write_child(self, orderly: bool, values: dict[str, object], began_s: float) -> None:
+        """Write the record of such a request, which may end after this one."""
+        log = self._log.log
+        if log.takes(orderly):
+            values["time"] = log.time(began_s)
+            values["time_total"] = log.engine.now - began_s
+            self._log.write(values)
 
     # -- what happens ------------------------------------------------------------------------
 
@@ -137,7 +163,8 @@ class RequestRecord:
             return
         self._written = True
         log, tx, reason = self._log, exchange.tx, self._reason
-        if not log.log.takes(tx.failure is None and reason is None):
+        status = tx.status or self.status or 0
+        if not log.log.takes(self._end is None and status < ALWAYS):
             return
         upstream, route, extra = tx.upstream, tx.route, self.extra
         if log.extra:
@@ -147,7 +174,7 @@ class RequestRecord:
             more = {"reason": reason, "extra": extra, "tried": self.tried}
         form = (
             *self._asked,
-            tx.status or self.status or 0,
+            status,
             self.answered_by,
             None if route is None else route.label,
             None if upstream is None else upstream.name,

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.scheduler import Action
     from vcproxy.http.message.limits import MessageLimits
+    from vcproxy.http.proxy.request_record import RequestRecord
+    from vcproxy.http.proxy.subrequest_record import SubrequestRecord
     from vcproxy.upstream.upstream import Upstream
 
 BODY_LIMIT = 1 << 20
@@ -51,8 +53,8 @@ class Subrequest(Machine):
     """Sends one request to an upstream and reads the complete response."""
 
     __slots__ = (
-        "_body_buffer", "_group", "_keep", "_message", "_method", "_number", "_response", "_server",
-        "_timer", "_wire",
+        "_body_buffer", "_group", "_keep", "_message", "_method", "_number", "_record", "_response",
+        "_server", "_timer", "_wire",
     )  # fmt: skip
 
     CONNECTING = State(initial=True)
@@ -75,6 +77,16 @@ class Subrequest(Machine):
         self._body_buffer: BodyBuffer | None = None
         self._response: Response | None = None
         self._timer: Action | None = None
+        self._record: SubrequestRecord | None = None
+        if group.parent is not None:
+            from vcproxy.http.proxy.subrequest_record import SubrequestRecord
+
+            self._record = SubrequestRecord(group.parent, request, group.mirror)
+
+    @property
+    def upstream(self) -> Upstream:
+        """Where it is sent."""
+        return self._group.upstream
 
     @CONNECTING.enter
     def connect(self) -> None:
@@ -86,6 +98,8 @@ class Subrequest(Machine):
     @CONNECTING.on(Event.CONNECTED, to=AWAITING_RESPONSE)
     def connected(self, server: NetVConnection) -> None:
         """Send the request."""
+        if self._record is not None:
+            self._record.connected(server)
         self._wire.attach(server)
         self._wire.send_first(self._message)
         self._message = b""
@@ -94,6 +108,8 @@ class Subrequest(Machine):
     @CONNECTING.on(Event.ERROR, to=FINISHED)
     def connect_failed(self, server: NetVConnection) -> None:
         """End with a 504 after a connect timeout, else with a 502."""
+        if self._record is not None:
+            self._record.failed(server.error, server)
         self._response = Response(504 if isinstance(server.error, TimeoutError) else 502)
 
     @AWAITING_RESPONSE.on(Event.READ_READY, Event.EOS, Event.ERROR, to=(FINISHED,))
@@ -103,6 +119,8 @@ class Subrequest(Machine):
         try:
             while self._body_buffer is None:
                 data = wire.take()
+                if data and self._record is not None:
+                    self._record.received()
                 end = head_end(data, self._group.limits)
                 if end < 0:
                     wire.pending = data
@@ -116,7 +134,9 @@ class Subrequest(Machine):
                     reader = body_reader(head.body, self._group.limits, 502)
                     self._body_buffer = BodyBuffer(self, reader, BODY_LIMIT, 502)
             body = self._body_buffer.take(wire)
-        except BadMessage:
+        except BadMessage as problem:
+            if self._record is not None:
+                self._record.failed(vio.error or problem)
             self._response = Response(502)
             return self.FINISHED
         if body is None:
@@ -134,6 +154,9 @@ class Subrequest(Machine):
     @AWAITING_RESPONSE.on(LATE, to=FINISHED)
     def timed_out(self, _: object) -> None:
         """End with a 504 as the response."""
+        if self._record is not None:
+            server = self._server if self.state is self.CONNECTING else None
+            self._record.failed(TimeoutError("there was no response in time"), server)
         self._response = Response(504)
 
     @AWAITING_RESPONSE.on(Event.WRITE_READY)
@@ -150,6 +173,8 @@ class Subrequest(Machine):
             self._server.do_io_close()
         self._wire.close()
         assert self._response is not None
+        if self._record is not None:
+            self._record.write(self, self._response)
         self._group.finished(self._number, self._response)
 
 
@@ -169,13 +194,20 @@ class SubrequestGroup:
         limits: MessageLimits,
         client_fields: ClientFields,
         timeout_s: float,
+        *,
+        parent: RequestRecord | None = None,
+        mirror: bool = False,
     ) -> None:
+        """`parent`: the record, in the access log, of the request that they are sent for; None:
+        there is no access log. `mirror`: they are mirrored copies."""
         self.engine, self.mutex = owner.engine, owner.mutex
         self.name = "subrequest"
         self.upstream = upstream
         self.limits = limits
         self.client_fields = client_fields
         self.timeout_s = timeout_s
+        self.parent = parent
+        self.mirror = mirror
         self._owner = owner
         self._responses: list[Response | None] = [None] * len(requests)
         self._subrequests = [Subrequest(self, number, each) for number, each in enumerate(requests)]

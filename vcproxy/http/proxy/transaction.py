@@ -129,7 +129,7 @@ class Transaction:
 
         While too many copies are in flight, the copy is dropped and counted as `unmirrored`.
         """
-        self._context.mirror.send(upstream, self.request, body, self._context.fields)
+        self._context.mirror.send(upstream, self.request, body, self._context.fields, self.record)
 
     def __repr__(self) -> str:
         request = self.request
