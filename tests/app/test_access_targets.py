@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from vcproxy.app import access_targets
 from vcproxy.app.access_targets import AccessTargets
 from vcproxy.app.log import LineLog
 from vcproxy.testing.running import eventually
@@ -80,3 +82,67 @@ def test_what_a_reload_leaves_out_is_closed_after_its_lines(tmp_path: Path, log:
     eventually(lambda: old.read_bytes() == b"last\n", "the last line")
     targets.close()
     program.close()
+
+
+def test_a_folder_that_has_vanished_is_reported_and_the_open_file_stays_in_use(
+    tmp_path: Path, log: Path
+) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    program, file = LineLog(log), folder / "a.log"
+    targets = AccessTargets(program)
+    targets.open(frozenset([file]))
+    folder.rename(tmp_path / "moved")
+    targets.reopen()
+    targets.sink(file)(b"line\n")
+    targets.close()
+    program.close()
+    assert (tmp_path / "moved" / "a.log").read_bytes() == b"line\n"
+    (line,) = log.read_text().splitlines()
+    assert line.endswith(
+        f"WARNING access log {file}: cannot reopen the log {file}: no such file or directory; "
+        "the open file stays in use"
+    )
+
+
+def test_a_reader_that_has_gone_is_reported_and_so_is_the_number_of_lines(
+    tmp_path: Path, log: Path
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    program = LineLog(log)
+    targets = AccessTargets(program)
+    targets.open(frozenset([fifo]))
+    sink = targets.sink(fifo)
+    os.close(reader)
+    sink(b"one\n")
+    eventually(lambda: targets.dropped == 1, "one is dropped")
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    sink(b"two\n")
+    targets.close()
+    program.close()
+    assert os.read(reader, 100) == b"two\n"
+    os.close(reader)
+    broken, counted = log.read_text().splitlines()
+    assert f"cannot write the access log to {fifo}: broken pipe; its lines are dropped" in broken
+    assert counted.endswith(f"access log {fifo}: 1 line was dropped from the log: broken pipe")
+
+
+def test_more_lines_than_the_queue_holds_are_counted(
+    tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_targets, "QUEUE", 1000)
+    monkeypatch.setattr(access_targets, "EVERY_S", 3600.0)  # until the end
+    program, file = LineLog(log), tmp_path / "a.log"
+    targets = AccessTargets(program)
+    targets.open(frozenset([file]))
+    sink = targets.sink(file)
+    for _ in range(3000):
+        sink(b"x" * 99 + b"\n")
+    targets.close()
+    program.close()
+    written = file.read_bytes().count(b"\n")
+    assert written + targets.dropped == 3000
+    assert targets.dropped
+    assert "dropped from the log: the queue was full, as the target was too slow" in log.read_text()

@@ -9,6 +9,8 @@ import pytest
 
 from tests.config.conftest import Accept, Complain
 from vcproxy.access_log.log import AccessLogSettings
+from vcproxy.config.effective import effective
+from vcproxy.config.loader import load
 from vcproxy.config.log_target import SyslogServer
 from vcproxy.config.tables.access_log import settings_of
 
@@ -80,3 +82,22 @@ def test_a_log_server(accepted: Accept) -> None:
     assert common is not None
     assert isinstance(common.file, SyslogServer)
     assert common.file.facility == "local0"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[access_log]\nfile = "a.log"\nsample = "1/4"\nformat = "{{ {client} }}"\n' + SOUND,
+        SOUND + "access_log = false\n",
+        SOUND + 'access_log = { file = "stderr", format = "line" }\n',
+        '[access_log]\nfile = "syslog:udp://127.0.0.1:514?facility=local0"\n' + SOUND,
+        "[access_log]\n" + SOUND + "access_log = true\n",
+    ],
+)
+def test_what_is_printed_is_the_same_configuration(
+    text: str, folder: Path, accepted: Accept
+) -> None:
+    configuration = accepted(text)
+    printed = folder / "printed.toml"
+    printed.write_text(effective(configuration))
+    assert load(printed).settings == configuration.settings

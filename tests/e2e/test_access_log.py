@@ -7,11 +7,21 @@ import shutil
 import signal
 import socket
 import ssl
+import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
 from tests.e2e.conftest import Certificates, Starter
-from tests.e2e.running import ECHO, Server, all_of, eventually
+from tests.e2e.running import (
+    ECHO,
+    VCPROXY,
+    Server,
+    all_of,
+    eventually,
+    exactly,
+    forward,
+)
 from tests.e2e.several import two_workers, who
 from vcproxy.testing.running import Running
 
@@ -192,3 +202,37 @@ def test_a_request_that_is_in_progress_when_the_proxy_stops(proxy: Starter, tmp_
     (record,) = records(tmp_path / "access.log")
     assert (record["kind"], record["target"], record["status"]) == ("http", "/slow", None)
     assert (record["end"], record["reason"]) == ("KW", "the proxy was stopped")
+
+
+def test_bulk_data_that_the_kernel_moves_are_counted(proxy: Starter, tmp_path: Path) -> None:
+    size = 32 << 20
+    with Server() as server:
+        running = proxy('[access_log]\nfile = "access.log"\n' + forward(server.uri))
+        with running.connect("in") as client, server.next() as upstream:
+            sending = threading.Thread(target=client.sendall, args=(bytes(size),))
+            sending.start()
+            exactly(upstream, size)
+            sending.join()
+            upstream.sendall(b"done")
+            exactly(client, 4)
+    running.stop()
+    (record,) = records(tmp_path / "access.log")
+    assert (record["bytes_up"], record["bytes_down"], record["end"]) == (size, 4, "--")
+    assert 0 < record["time_first_byte"] <= record["time_total"]
+
+
+def test_a_run_with_an_access_log_is_recorded_and_replayed(proxy: Starter, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    running = proxy(
+        f'[access_log]\nfile = "access.log"\nsample = 0.5\n{ECHO}\n[record]\nfile = "{log}"\n'
+    )
+    for _ in range(4):
+        exchange(running, b"abc")
+    running.stop()
+    assert len(records(tmp_path / "access.log")) == 2
+    done = subprocess.run(
+        [*VCPROXY, "replay", str(log)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "all as recorded" in done.stdout
+    assert len(records(tmp_path / "access.log")) == 2  # a replay writes none

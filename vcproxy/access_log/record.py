@@ -135,7 +135,7 @@ class SessionRecord(_Record):
         tls, cipher = vc.tls_parameters()
         values: dict[str, object] = {
             "listener": vc.listener.name if vc.listener is not None else None,
-            "client": vc.peer,
+            "client": vc.peer or None,
             "proxied_by": vc.real_peer_address if vc.proxied is not None else None,
             "tls": tls,
             "cipher": cipher,
@@ -167,6 +167,8 @@ class SessionRecord(_Record):
             self.note("c", "connection timed out")
         elif server is not None and server.error is not None:
             self.note(cause_of(server.error, "S", "s"), server.error)
+        elif not vc.open:
+            self.note("P", "refused before the session")
         elif vc.error is not None:  # closed with a reset
             by: ByLetter = "P" if isinstance(vc.error, OSError) else "I"
             self.note(cause_of(vc.error, by, by), vc.error)

@@ -42,8 +42,9 @@ class AccessTargets:
         for target in targets:
             if target not in self._writers and target != STDERR:
                 try:
-                    opened[target] = self._opened(target)
-                except (OSError, ValueError) as error:
+                    writer = opened[target] = self._opened(target)
+                    writer.start()  # a record is written while a connection closes: no time to fail
+                except (OSError, RuntimeError, ValueError) as error:
                     for writer in opened.values():
                         writer.close()
                     reason = getattr(error, "strerror", None) or str(error)

@@ -91,6 +91,11 @@ class LineWriter:
         self._lost = 0  # lines dropped and not yet reported
         self._reason = ""  # why the last of these lines was dropped
 
+    def start(self) -> None:
+        """Start the thread, if it does not run: RuntimeError now, rather than at the first line."""
+        with self._changed:
+            self._start()
+
     def write(self, line: str) -> None:
         """Queue a line; a newline is added."""
         self.put(_line(line))
@@ -131,14 +136,20 @@ class LineWriter:
     def _append(self, octets: bytes) -> None:
         self._queue.append(octets)
         self._bytes += len(octets)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, daemon=True, name="vcproxy log")
-            # The thread inherits the signal mask: block all signals for it.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-            self._thread.start()
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._start()
         if not self._collecting or 2 * self._bytes > self._limit:
             self._changed.notify()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, daemon=True, name="vcproxy log")
+            # The thread inherits the signal mask: block all signals for it.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            try:
+                thread.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            self._thread = thread
 
     # -- in the writer's thread --------------------------------------------------------------
 
