@@ -115,6 +115,11 @@ class Page:
         """Return the card with an id."""
         return self.find(f'[data-id="{name}"]')
 
+    def choose(self, name: str) -> None:
+        """Click a card, and wait for all its details."""
+        self.card(name).click()
+        self.until(lambda: self.all("#details dd"), "its details")
+
     def text(self, selector: str) -> str:
         """Return the text of an element, also of one that cannot be seen."""
         return str(self.eval("document.querySelector(arguments[0])?.textContent ?? ''", selector))

@@ -115,8 +115,10 @@ def test_nothing_is_cut_off(page: Page, address: Address, width: int, height: in
                 || each.getBoundingClientRect().left < -0.5).length"""
     )
     assert over == 0
-    page.eval("document.querySelector('[data-id=\"server api tcp://10.0.1.1:8080\"]').click()")
-    page.pictures(1)
+    page.driver.execute_script(
+        "document.querySelector('[data-id=\"server api tcp://10.0.1.1:8080\"]').click()"
+    )
+    page.until(lambda: page.all("#details dd"), "its details")
     assert page.eval("document.documentElement.scrollWidth") <= width
     small = page.eval(
         """[...document.querySelectorAll('button')].filter((each) => each.offsetParent
@@ -227,7 +229,7 @@ def test_it_can_be_used_without_a_mouse(page: Page, address: Address) -> None:
 
 def test_the_details_of_a_sink(page: Page, address: Address) -> None:
     page.open(address())
-    page.card("sink quotes 10.0.3.9:40112").click()
+    page.choose("sink quotes 10.0.3.9:40112")
     facts = page.eval(
         """Object.fromEntries([...document.querySelectorAll('#details dt')].map(
             (each) => [each.textContent, each.nextElementSibling.textContent]))"""
@@ -245,7 +247,7 @@ def test_a_problem_leads_to_what_it_is_about(page: Page, address: Address) -> No
     assert page.text("#details h2 span") == "10.0.1.3:8080"
     page.find("#process").click()
     assert page.text("#details h2 span") == "vcproxy"
-    assert "/etc/vcproxy/proxy.toml" in page.text("#details dl")
+    page.until(lambda: "/etc/vcproxy/proxy.toml" in page.text("#details dl"), "its details")
 
 
 def test_a_change_that_ends_connections_takes_two_clicks(
@@ -253,6 +255,7 @@ def test_a_change_that_ends_connections_takes_two_clicks(
 ) -> None:
     page.open(address())
     page.find("#process").click()
+    page.until(lambda: page.all(".actions button"), "its buttons")
     [reload] = [each for each in page.all(".actions button") if each.text == "reload"]
     reload.click()
     page.until(lambda: busy.results, "the proxy is told")
@@ -260,6 +263,7 @@ def test_a_change_that_ends_connections_takes_two_clicks(
     page.until(lambda: page.text(".result") == "reload: proxy.toml:3:1: unknown key", "refused")
     page.complaints()  # the browser logs the status 409
     page.card("server api tcp://10.0.1.1:8080").click()
+    page.until(lambda: "maint" in page.text(".actions"), "its buttons")
     [maint] = [each for each in page.all(".actions button") if each.text == "maint"]
     maint.click()
     assert maint.text == "maint: sure?"

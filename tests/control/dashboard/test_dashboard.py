@@ -130,7 +130,7 @@ def test_without_an_address_of_tcp_there_is_none_for_a_browser() -> None:
     assert 'http = ["unix", "tcp://127.0.0.1:8421"]' in answer(refused)["error"]
 
 
-@pytest.mark.parametrize("what", ["", "main.js", "events", "session", "connections?listener=web"])
+@pytest.mark.parametrize("what", ["", "main.js", "events", "session", "details", "connections?x=y"])
 @pytest.mark.parametrize("cookie", [(), ("Cookie: vcproxy_dashboard_8421=guess",)])
 def test_without_a_cookie_nothing_is_seen(what: str, cookie: tuple[str, ...]) -> None:
     site = Site()
@@ -216,6 +216,17 @@ def test_a_page_that_does_not_read_is_closed() -> None:
     asked = len(site.proxy.questions)
     site.sim.elapse(60.0)
     assert len(site.proxy.questions) == asked
+
+
+def test_the_details_of_a_node() -> None:
+    site = Site()
+    cookie = site.cookie()
+    assert status(site.send("GET /dashboard/details?node=process", cookie)) == 404, "no picture yet"
+    site.send("GET /dashboard/events", cookie)
+    site.sim.elapse(1.0)
+    node = answer(site.send("GET /dashboard/details?node=process", cookie))
+    assert (node["kind"], node["connections"]) == ("proxy", None)
+    assert status(site.send("GET /dashboard/details?node=listener+x", cookie)) == 404
 
 
 def test_the_connections_of_a_listener() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 from tests.control.dashboard.example import busy, flow, listener, process, server, sink
 from tests.control.questions.asked_proxy import AskedProxy
 from tests.control.questions.test_rows import FORWARD, HTTP, MIRROR, RELAY, SPLIT
-from vcproxy.control.dashboard.nodes import MOST, Link, Node
+from vcproxy.control.dashboard.listener_nodes import MOST_LISTENERS
+from vcproxy.control.dashboard.nodes import DETAILS, LEAST, MOST, MOST_TARGETS, Link, Node
 from vcproxy.control.dashboard.picture import MOST_PROBLEMS, Picture, picture
 from vcproxy.control.dashboard.samples import QUESTIONS, Sample
+from vcproxy.control.web.web_reply import STREAM_LIMIT
 
 
 def shown(seconds: float = 2.0, **answers: Sequence[Sequence[dict[str, Any]]]) -> Picture:
@@ -148,6 +151,23 @@ def test_many_sinks_are_one_node_but_for_the_worst_and_busiest() -> None:
     assert (rest.name, rest.level) == (f"{1000 - MOST + 1} more", "good")
     assert sum(each.rate or 0.0 for each in sinks) == pytest.approx(999 * 1000 / 2.0)
     assert link(drawn, "plugin quotes", rest.id).rate == rest.rate
+
+
+def test_a_picture_of_a_large_proxy_is_bounded() -> None:
+    names = [f"l{number}" for number in range(200)]
+    servers = [server(f"u{one}", f"s{two}") for one in range(100) for two in range(20)]
+    flows = [flow(name, upstream=f"u{number % 100}") for number, name in enumerate(names)]
+    sinks = [sink(name, f"s{number}") for name in names[:20] for number in range(500)]
+    drawn = shown(
+        listeners=[[listener(name, "relay") for name in names]],
+        servers=[servers],
+        flows=[flows],
+        sinks=[sinks],
+    )
+    columns = Counter(each.column for each in drawn.nodes)
+    assert (columns[0], columns[1]) == (MOST_LISTENERS, MOST_LISTENERS - 1)
+    assert columns[2] <= max(MOST_TARGETS, LEAST * 120)
+    assert len(json.dumps(drawn.to_json(DETAILS))) < STREAM_LIMIT
 
 
 def test_many_problems_are_counted() -> None:

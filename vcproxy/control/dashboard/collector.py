@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from vcproxy.control.dashboard.nodes import DETAILS
 from vcproxy.control.dashboard.picture import picture
 from vcproxy.control.dashboard.samples import QUESTIONS, Row, Sample
 from vcproxy.control.web.web_reply import event_text
@@ -24,6 +25,8 @@ from vcproxy.machine.state import State
 
 if TYPE_CHECKING:
     from vcproxy.control.controlled import Controlled
+    from vcproxy.control.dashboard.nodes import Node
+    from vcproxy.control.dashboard.picture import Picture
     from vcproxy.control.questions.answer import Answer
     from vcproxy.control.web.web_reply import WebStream
     from vcproxy.engine.engine import Engine
@@ -47,7 +50,16 @@ ENDED: Final = "ENDED"
 class Collector(Machine):
     """One for each proxy, on the engine of its control."""
 
-    __slots__ = ("_before", "_missing", "_number", "_proxy", "_rows", "_shown", "_streams")
+    __slots__ = (
+        "_before",
+        "_missing",
+        "_number",
+        "_picture",
+        "_proxy",
+        "_rows",
+        "_shown",
+        "_streams",
+    )
 
     OPEN = State()
     IDLE = State(parent=OPEN, initial=True)
@@ -70,6 +82,7 @@ class Collector(Machine):
         self._missing: list[str] = []
         self._before: Sample | None = None
         self._shown = ""  # the last event that was sent
+        self._picture: Picture | None = None
 
     # -- for the dashboard: on the thread of the engine -----------------------------------------
 
@@ -89,6 +102,13 @@ class Collector(Machine):
         if self._streams.pop(stream, self) is None and not self._streams:
             self.engine.schedule(self, LEFT, None)
 
+    def node(self, name: str) -> Node | None:
+        """Return a node of the last picture; None: it has no such node."""
+        if self._picture is None:
+            return None
+        nodes = (self._picture.process, *self._picture.nodes)
+        return next((node for node in nodes if node.id == name), None)
+
     def close(self) -> None:
         """End all streams."""
         for stream in list(self._streams):
@@ -101,7 +121,7 @@ class Collector(Machine):
     def forget(self) -> None:
         """Forget what was shown: whoever opens a page later wants the present."""
         self._number += 1
-        self._before, self._shown, self._rows = None, "", {}
+        self._before, self._picture, self._shown, self._rows = None, None, "", {}
 
     @ASKING.enter
     def ask(self) -> None:
@@ -137,9 +157,10 @@ class Collector(Machine):
 
     def _show(self) -> None:
         sample = Sample(self.engine.now, self._rows, tuple(dict.fromkeys(self._missing)))
-        shown = picture(self._before, sample).to_json()
+        self._picture = picture(self._before, sample)
         self._before = sample
-        self._shown = event_text(json.dumps(shown, separators=(",", ":")), "picture")
+        shown = json.dumps(self._picture.to_json(DETAILS), separators=(",", ":"))
+        self._shown = event_text(shown, "picture")
         for stream in list(self._streams):
             stream.send(self._shown)
 

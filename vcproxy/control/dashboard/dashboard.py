@@ -3,6 +3,7 @@
     GET  /dashboard/enter?token=T    exchanges a one-time token for a cookie
     GET  /dashboard/                 the page; and its files beside it
     GET  /dashboard/events           a picture each second, as server-sent events
+    GET  /dashboard/details?node=N   one node of the last picture, with all its fields
     GET  /dashboard/connections      rows of the question `conns`; its arguments are the query
     GET  /dashboard/session          whether the cookie is valid
     POST /dashboard/change/COMMAND   a command, from the page itself only
@@ -119,6 +120,7 @@ class Dashboard:
         return [
             WebRoute("GET", PATH + "enter", self._enter),
             WebRoute("GET", PATH + "events", self._events, self._signed_in),
+            WebRoute("GET", PATH + "details", self._details, self._signed_in),
             WebRoute("GET", PATH + "connections", self._connections, self._signed_in),
             WebRoute("GET", PATH + "session", self._session, self._signed_in),
             WebRoute("POST", PATH + "change/*", self._command, self._may_change),
@@ -206,6 +208,14 @@ class Dashboard:
             return
         stream = reply.stream(fields=FIELDS, closed=lambda: self._collector.remove(stream))
         self._collector.add(stream)
+
+    def _details(self, request: WebRequest, reply: WebReply) -> None:
+        name = request.query.get("node", "")
+        node = self._collector.node(name)
+        if node is None:
+            reply.error(404, f"there is no {name[:80]} in the picture")
+            return
+        reply.send(200, json.dumps(plain(node)).encode() + b"\n")
 
     def _connections(self, request: WebRequest, reply: WebReply) -> None:
         arguments = {**request.query, "limit": str(CONNECTIONS)}

@@ -5,79 +5,86 @@ Tested in tests/control/dashboard/test_picture.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from vcproxy.control.dashboard.nodes import Figure, Link, Node
+from vcproxy.control.dashboard.nodes import Link, Node
 
 if TYPE_CHECKING:
-    from vcproxy.control.dashboard.samples import Rates, Sample
+    from vcproxy.control.dashboard.samples import Row, Sample
 
-MOST_STATES = 4
+SPLITS: Final = {
+    "open": "open requests",
+    "waiting_sources": "sources that wait",
+    "orphans": "requests without a client",
+}
+"""Columns of the question `splits`, and what they are in the picture."""
+
+MOST_STATES: Final = 4
 """States of a plugin's machines that are shown; the last one is "other" if there are more."""
 
 
-def plugin_nodes(now: Sample, rates: Rates, listeners: Sequence[Node]) -> list[Node]:
+def plugin_nodes(now: Sample, listeners: Sequence[Node]) -> list[Node]:
     """Return a node for the plugin of each listener."""
+    flows: dict[str, list[Row]] = {}
+    for row in now.of("flows"):
+        flows.setdefault(row["listener"], []).append(row)
+    plugins = {row["listener"]: row["plugin"] for row in now.of("listeners")}
+    splits = {
+        label: now.sums("splits", ("listener",), (column,)) for column, label in SPLITS.items()
+    }
     nodes = []
-    names = {listener.name for listener in listeners}
     for listener in listeners:
         name = listener.name
+        if listener.kind != "listener":
+            continue
         owner = name.rpartition(".")[0]
-        if owner in names:  # where the subscribers of a relay connect: they are its sinks
+        if owner in plugins:  # where the subscribers of a relay connect: they are its sinks
             listener.row = owner
             continue
-        plugin = next(str(value) for label, value, _ in listener.facts if label == "plugin")
         listener.row = name
-        flows = [row for row in now.of("flows") if row["listener"] == name]
-        bridged = sum(row["bridged"] for row in flows)
-        tunnels = sorted({row["tunnel"] for row in flows if row["tunnel"]})
-        facts: list[Figure] = [
-            ("listener", name, ""),
-            ("conversations", sum(row["connections"] for row in flows), ""),
-            ("moved by the kernel", bridged, ""),
-            ("tunnels", ", ".join(tunnels), ""),
-            *_splits(now, name),
+        node = _plugin_node(listener, plugins[name], flows.get(name, ()))
+        node.facts += [
+            (label, counts[(name,)], "") for label, counts in splits.items() if (name,) in counts
         ]
-        nodes.append(
-            Node(
-                id=f"plugin {name}",
-                kind="plugin",
-                column=1,
-                name=plugin,
-                level="good" if listener.level in ("good", "warn") else listener.level,
-                note=", ".join(tunnels),
-                figures=[("bridged", bridged, "")] if bridged else [],
-                parts=_states(now, name),
-                facts=facts,
-                row=name,
-            )
-        )
+        nodes.append(node)
     return nodes
 
 
-def _states(now: Sample, listener: str) -> list[tuple[str, int]]:
-    """Return how many machines of a listener are in which state, the most frequent first."""
-    counts: dict[str, int] = {}
-    for row in now.of("flows"):
-        if row["listener"] == listener and row["state"]:
-            counts[row["state"]] = counts.get(row["state"], 0) + row["connections"]
+def _plugin_node(listener: Node, plugin: str, flows: Sequence[Row]) -> Node:
+    bridged = sum(row["bridged"] for row in flows)
+    tunnels = ", ".join(sorted({row["tunnel"] for row in flows if row["tunnel"]}))
+    return Node(
+        id=f"plugin {listener.name}",
+        kind="plugin",
+        column=1,
+        name=plugin,
+        level="good" if listener.level in ("good", "warn") else listener.level,
+        note=tunnels,
+        figures=[("bridged", bridged, "")] if bridged else [],
+        parts=_states(flows),
+        facts=[
+            ("listener", listener.name, ""),
+            ("conversations", sum(row["connections"] for row in flows), ""),
+            ("moved by the kernel", bridged, ""),
+            ("tunnels", tunnels, ""),
+        ],
+        row=listener.name,
+    )
+
+
+def _states(flows: Sequence[Row]) -> list[tuple[str, int]]:
+    """Return how many machines are in which state, the most frequent first."""
+    counts: Counter[str] = Counter()
+    for row in flows:
+        if row["state"]:
+            counts[row["state"]] += row["connections"]
     ranked = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     if len(ranked) > MOST_STATES:
         other = sum(count for _, count in ranked[MOST_STATES - 1 :])
         ranked = [*ranked[: MOST_STATES - 1], ("other", other)]
     return [each for each in ranked if each[1]]
-
-
-def _splits(now: Sample, listener: str) -> Iterator[Figure]:
-    for column, label in (
-        ("open", "open requests"),
-        ("waiting_sources", "sources that wait"),
-        ("orphans", "requests without a client"),
-    ):
-        total = now.sums("splits", ("listener",), (column,)).get((listener,))
-        if total is not None:
-            yield label, total, ""
 
 
 def links_of(now: Sample, nodes: Sequence[Node]) -> list[Link]:
@@ -86,7 +93,7 @@ def links_of(now: Sample, nodes: Sequence[Node]) -> list[Link]:
     links = [
         Link(node.id, f"plugin {node.name}", node.rate or 0.0, node.level)
         for node in nodes
-        if node.column == 0
+        if node.kind == "listener"
     ]
     links += _to_servers(now, known)
     for node in nodes:

@@ -5,14 +5,18 @@ Tested in tests/control/dashboard/test_picture.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
-from vcproxy.control.dashboard.nodes import Action, Level, Meter, Node, brief
+from vcproxy.control.dashboard.nodes import Action, Level, Meter, Node, bounded, brief, worst
 
 if TYPE_CHECKING:
     from vcproxy.control.dashboard.samples import Rates, Row, Sample
 
-FULL = 0.9
+MOST_LISTENERS: Final = 60
+"""Listeners that have a node each."""
+
+FULL: Final = 0.9
 """The part of `max_connections` from which a listener is shown as limited."""
 
 
@@ -25,6 +29,8 @@ def listener_nodes(now: Sample, rates: Rates) -> list[Node]:
     accepted = rates.of("listeners", key, "accepted")
     refused = rates.of("listeners", key, "refused")
     opened = now.sums("listeners", key, ("open",))
+    accepted_ever = now.sums("listeners", key, ("accepted",))
+    refused_ever = now.sums("listeners", key, ("refused",))
     first: dict[str, Row] = {}
     for row in now.of("listeners"):
         first.setdefault(row["listener"], row)
@@ -54,8 +60,8 @@ def listener_nodes(now: Sample, rates: Rates) -> list[Node]:
                     ("from clients", incoming[this], "B/s"),
                     ("to clients", outgoing[this], "B/s"),
                     ("refused", refused[this], "/s"),
-                    ("accepted in all", now.sums("listeners", key, ("accepted",))[this], ""),
-                    ("refused in all", now.sums("listeners", key, ("refused",))[this], ""),
+                    ("accepted in all", accepted_ever[this], ""),
+                    ("refused in all", refused_ever[this], ""),
                     ("TLS", "yes" if row["tls"] else "no", ""),
                 ],
                 problem=problem,
@@ -63,7 +69,21 @@ def listener_nodes(now: Sample, rates: Rates) -> list[Node]:
                 connections={"listener": name},
             )
         )
-    return nodes
+    return bounded(nodes, _rest, MOST_LISTENERS)
+
+
+def _rest(nodes: Sequence[Node]) -> Node:
+    """Return one node for those that have no place of their own."""
+    return Node(
+        id="listeners others",
+        kind="listeners",
+        column=0,
+        name=f"{len(nodes)} more",
+        level=worst(node.level for node in nodes),
+        note="all others together",
+        rate=sum(node.rate or 0.0 for node in nodes),
+        facts=[("with problems", sum(bool(node.problem) for node in nodes), "")],
+    )
 
 
 def _judged(

@@ -6,7 +6,7 @@ Tested in tests/control/dashboard/test_picture.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 Level: TypeAlias = Literal["good", "idle", "off", "warn", "bad"]
@@ -24,6 +24,13 @@ Figure: TypeAlias = tuple[str, "int | float | str | None", Unit]
 MOST: Final = 24
 """Nodes of one group, for example the sinks of a relay. More are one node together: a picture of a
 thousand shows nothing, and would be sent every second."""
+
+MOST_TARGETS: Final = 240
+"""Nodes of all groups together: with them a picture has less than 150 KB, and what may wait for a
+page is 256 KiB."""
+
+LEAST: Final = 3
+"""Nodes of one group, however many groups there are: the two worst or busiest, and the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +118,28 @@ def brief(address: str) -> str:
     return address.removeprefix("tcp://")
 
 
-def plain(value: Any) -> Any:
-    """Return a part of the picture as values of JSON."""
+DETAILS: Final = frozenset({"facts", "actions", "connections"})
+"""What a page needs of the one node only whose details it shows."""
+
+
+def plain(value: Any, without: frozenset[str] = frozenset()) -> Any:
+    """Return a part of the picture as values of JSON. `without`: fields that are left out."""
+    if isinstance(value, float):
+        return round(value, 3)
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    names = getattr(type(value), "__slots__", None)
-    if names is None:
-        return round(value, 3) if isinstance(value, float) else value
-    return {name: plain(getattr(value, name)) for name in names}
+        return [plain(each, without) for each in value]
+    if is_dataclass(value):
+        return {
+            name: plain(getattr(value, name), without)
+            for name in value.__dataclass_fields__
+            if name not in without
+        }
+    return value
+
+
+def most_of_group(groups: int, targets: int) -> int:
+    """Return how many nodes one of so many groups may have, with so many nodes in all."""
+    return MOST if targets <= MOST_TARGETS else max(LEAST, min(MOST, MOST_TARGETS // groups))
 
 
 def bounded(

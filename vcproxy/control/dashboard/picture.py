@@ -5,13 +5,23 @@ Levels, and what is wrong, are decided here, in one place for the page and for `
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from vcproxy.control.dashboard.flow import links_of, place, plugin_nodes
 from vcproxy.control.dashboard.listener_nodes import listener_nodes
-from vcproxy.control.dashboard.nodes import SEVERITY, Level, Link, Node, Unit, plain
+from vcproxy.control.dashboard.nodes import (
+    MOST,
+    SEVERITY,
+    Level,
+    Link,
+    Node,
+    Unit,
+    most_of_group,
+    plain,
+)
 from vcproxy.control.dashboard.process_node import process_node, process_problems
 from vcproxy.control.dashboard.samples import Rates, Row, Sample
 from vcproxy.control.dashboard.server_nodes import server_nodes
@@ -61,14 +71,14 @@ class Picture:
     refusals: list[dict[str, Any]]
     """The last refused messages, the newest first."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as values of JSON."""
+    def to_json(self, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """Return it as values of JSON. `without`: fields of nodes that are left out."""
         return {
             "seconds": round(self.seconds, 3),
-            "process": plain(self.process),
+            "process": plain(self.process, without),
             "totals": plain(self.totals),
             "problems": plain(self.problems),
-            "nodes": plain(self.nodes),
+            "nodes": plain(self.nodes, without),
             "links": plain(self.links),
             "refusals": self.refusals,
         }
@@ -78,8 +88,9 @@ def picture(before: Sample | None, now: Sample) -> Picture:
     """Return what a sample shows; rates are since the one before it."""
     rates = Rates(before, now)
     listeners = listener_nodes(now, rates)
-    plugins = plugin_nodes(now, rates, listeners)
-    targets = [*server_nodes(now, rates), *sink_nodes(now, rates)]
+    plugins = plugin_nodes(now, listeners)
+    most = _most(now)
+    targets = [*server_nodes(now, rates, most), *sink_nodes(now, rates, most)]
     nodes = [*listeners, *plugins, *targets]
     links = links_of(now, nodes)
     place(nodes, links)
@@ -92,6 +103,20 @@ def picture(before: Sample | None, now: Sample) -> Picture:
         links=links,
         refusals=[_refusal(row) for row in _newest(now.of("errors"))],
     )
+
+
+def _most(now: Sample) -> int:
+    """Return how many nodes a group may have."""
+    groups: Counter[tuple[str, str]] = Counter()
+    for question, of, name in (
+        ("servers", "upstream", "server"),
+        ("sinks", "tunnel", "sink"),
+        ("mirrors", "listener", "mirror"),
+    ):
+        things = {(row[of], row[name]) for row in now.of(question)}
+        groups.update((question, group) for group, _ in things)
+    targets = sum(min(count, MOST) for count in groups.values())
+    return most_of_group(len(groups), targets)
 
 
 def _totals(now: Sample, rates: Rates) -> list[Total]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vcproxy.control.dashboard.nodes import Action, Group, Level, Node, bounded, brief, worst
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 KEY = ("upstream", "server")
 
 
-def server_nodes(now: Sample, rates: Rates) -> list[Node]:
-    """Return a node for each server, those of an upstream in one group."""
+def server_nodes(now: Sample, rates: Rates, most: int) -> list[Node]:
+    """Return a node for each server, those of an upstream in one group. `most`: see `bounded`."""
     found: dict[str, dict[str, list[Row]]] = {}
     for row in now.of("servers"):
         found.setdefault(row["upstream"], {}).setdefault(row["server"], []).append(row)
@@ -23,7 +24,7 @@ def server_nodes(now: Sample, rates: Rates) -> list[Node]:
     nodes: list[Node] = []
     for upstream, servers in found.items():
         made = [
-            _node(upstream, server, rows, moved[(upstream, server)], now)
+            _node(upstream, server, rows, moved[(upstream, server)])
             for server, rows in servers.items()
         ]
         usable = sum(node.level in ("good", "idle") for node in made)
@@ -33,14 +34,12 @@ def server_nodes(now: Sample, rates: Rates) -> list[Node]:
         group = Group(f"upstream {upstream}", upstream, note)
         for node in made:
             node.group = group
-        nodes += bounded(made, lambda rest, group=group: _rest(rest, group))  # type: ignore[misc]
+        nodes += bounded(made, partial(_rest, group), most)
     return nodes
 
 
-def _node(upstream: str, server: str, rows: Sequence[Row], moved: float, now: Sample) -> Node:
-    sums = now.sums("servers", KEY, ("connections",)), now.sums("servers", KEY, ("idle",))
-    this = (upstream, server)
-    connections, idle = sums[0][this], sums[1][this]
+def _node(upstream: str, server: str, rows: Sequence[Row], moved: float) -> Node:
+    connections, idle = sum(row["connections"] for row in rows), sum(row["idle"] for row in rows)
     level, state, problem = _judged(upstream, server, rows)
     if level == "good" and not moved:
         level = "idle"
@@ -95,7 +94,7 @@ def _set(upstream: str, server: str, state: str, about: str, *, sure: bool = Fal
     return Action(state, about, "SERVER", {"name": name, "state": state}, sure)
 
 
-def _rest(nodes: Sequence[Node], group: Group) -> Node:
+def _rest(group: Group, nodes: Sequence[Node]) -> Node:
     """Return one node for those that have no place of their own."""
     return Node(
         id=f"{group.id} others",

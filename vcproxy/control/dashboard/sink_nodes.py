@@ -5,7 +5,7 @@ Tested in tests/control/dashboard/test_picture.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from vcproxy.control.dashboard.samples import Rates, Row, Sample
 
 
-def sink_nodes(now: Sample, rates: Rates) -> list[Node]:
+def sink_nodes(now: Sample, rates: Rates, most: int) -> list[Node]:
     """Return a node for each sink of a relay, and for each mirror, those of a listener in a group.
 
-    Tunnels with several sinks that are no relays are left out: each session may have one.
+    `most`: see `bounded`. Tunnels with several sinks that are no relays are left out: each session
+    may have one.
     """
     listeners = {row["listener"] for row in now.of("listeners")}
     sent = rates.of("sinks", ("tunnel", "sink"), "sent")
@@ -30,13 +31,13 @@ def sink_nodes(now: Sample, rates: Rates) -> list[Node]:
                 _sink(relay, name, rows, sent[(relay, name)], drops[(relay, name)])
                 for name, rows in sinks.items()
             ]
-            nodes += _group("sinks", relay, made)
+            nodes += _group("sinks", relay, made, most)
     lost = rates.of("mirrors", ("listener", "mirror"), "lost", "dropped")
     for listener, mirrors in _grouped(now, "mirrors", "listener", "mirror").items():
         made = [
             _mirror(listener, name, rows, lost[(listener, name)]) for name, rows in mirrors.items()
         ]
-        nodes += _group("mirrors", listener, made)
+        nodes += _group("mirrors", listener, made, most)
     return nodes
 
 
@@ -47,14 +48,13 @@ def _grouped(now: Sample, question: str, of: str, name: str) -> dict[str, dict[s
     return found
 
 
-def _group(kind: str, listener: str, nodes: Sequence[Node]) -> list[Node]:
+def _group(kind: str, listener: str, nodes: Sequence[Node], most: int) -> list[Node]:
     behind = sum(node.level in ("warn", "bad") for node in nodes)
     note = f"{len(nodes)} · " + (f"{behind} late or gone" if behind else "all in time")
     group = Group(f"{kind} {listener}", f"{kind} of {listener}", note)
     for node in nodes:
         node.group = group
-    rest: Callable[[Sequence[Node]], Node] = partial(_rest, kind, group)
-    return bounded(nodes, rest)
+    return bounded(nodes, partial(_rest, kind, group), most)
 
 
 def _sink(relay: str, name: str, rows: Sequence[Row], sent: float, dropping: float) -> Node:

@@ -10,6 +10,7 @@ export class Details {
   #panel = document.getElementById("details");
   #main = document.querySelector("main");
   #id = null;
+  #filled = null;  // the node whose buttons are shown
 
   constructor(closed) {
     this.closed = closed;
@@ -19,8 +20,10 @@ export class Details {
     return this.#id;
   }
 
+  /** Show the panel: what the picture has at once, and the rest when it has come. */
   open(node, values) {
     this.#id = node.id;
+    this.#filled = null;
     this.glyph = glyph(node.level);
     this.title = html("span");
     this.note = html("p", "muted");
@@ -36,8 +39,7 @@ export class Details {
     close.setAttribute("aria-label", "Close the details");
     close.addEventListener("click", () => this.close());
     this.axis = html("p", "axis", html("span", "", `${KEPT / 60} minutes`), this.highest, html("span", "", "now"));
-    this.actions = html("div", "actions", ...node.actions.map((action) => this.#button(action)));
-    if (node.connections) this.actions.append(this.#rowsButton(node.connections));
+    this.actions = html("div", "actions");
     this.#panel.replaceChildren(html("h2", "", this.glyph, this.title, close), this.note, this.problem,
       this.spark, this.axis,
       this.actions, this.result, this.facts, this.rows);
@@ -58,6 +60,21 @@ export class Details {
     setAttribute(this.axis, "class", node.rate === null ? "axis none" : "axis");
     drawSpark(this.spark, values, KEPT);
     setText(this.highest, `highest ${amount(Math.max(0, ...values), "B/s")}`);
+    this.#ask(node.id);
+  }
+
+  async #ask(id) {
+    const response = await fetch(`details?${new URLSearchParams({ node: id })}`).catch(() => null);
+    if (response?.ok && this.#id === id) this.#fill(await response.json());
+  }
+
+  #fill(node) {
+    if (this.#id !== node.id) return;
+    if (this.#filled !== node.id) {
+      this.#filled = node.id;
+      this.actions.replaceChildren(...node.actions.map((action) => this.#button(action)));
+      if (node.connections) this.actions.append(this.#rowsButton(node.connections));
+    }
     const texts = [["both directions", node.rate, "B/s"], ...node.facts].filter(([, value]) => value !== null && value !== "");
     while (this.facts.children.length > texts.length * 2) this.facts.lastChild.remove();
     texts.forEach(([label, value, unit], index) => {
