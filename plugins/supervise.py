@@ -20,6 +20,7 @@ from vcproxy.api import (
     ChildProcess,
     ChildSpec,
     ChildStopped,
+    Counter,
     Duration,
     FilePath,
     Intensity,
@@ -108,6 +109,7 @@ class Supervise(Program):
     Options = Options
     needs_upstream = False
     one_worker = "each supervised program runs once"
+    started = Counter("supervised_starts", "Starts of a supervised program.", labels=("child",))
 
     @classmethod
     def needs_bind(cls, options: Any) -> bool:
@@ -189,6 +191,7 @@ class Supervise(Program):
     def start_child(self, name: str) -> None:
         """Launch a program."""
         self._starts[name] += 1
+        self.started.add(child=name)
         self._processes[name] = ChildProcess(self, name, self._launches[name])
 
     def stop_child(self, name: str) -> None:

@@ -199,6 +199,14 @@ class ControlledMaster:
             }
         elif question == "reloads":
             yield from ({"worker": 0, **row} for row in self._process.last_reload.rows())
+        elif question == "metrics":
+            from vcproxy.control.metrics.table import RESTARTS, WORKERS
+            from vcproxy.control.questions.metrics import metric_row
+
+            process = self._process
+            restarts = process.master.supervisor.restarts
+            for metric, value in ((WORKERS, len(process.pids)), (RESTARTS, restarts)):
+                yield {"worker": 0, "thread": "", **metric_row(metric.name, (), value)}
 
     # -- in the thread of the master -----------------------------------------------------------
 

@@ -34,7 +34,8 @@ class MetricsControl:
         """See ControlDoor. Import what is needed too: it takes a tenth of a second, in which the
         net threads would wait if they served already."""
         if self._addresses:
-            import vcproxy.control.metrics_pages  # noqa: F401
+            import vcproxy.control.metrics_pages
+            import vcproxy.control.questions.asking  # noqa: F401
 
             self.sockets.bind(self._addresses)
 

@@ -326,6 +326,7 @@ class Engine(EventDispatcher):
 
         After 20 ms if descriptors are short and an idle connection was closed to free one.
         """
+        listener.counts_of(self).accept_failures += 1
         resume = partial(self.command, ResumeAccept(listener))
         if isinstance(error, Exhausted) and self.shortage.make_room():
             self.schedule_in(ROOM_S, OwnTimer(self, resume), Event.TIMEOUT, None)

@@ -285,6 +285,8 @@ class VCLifecycle(VConnection):
         if self.outgoing is not None:
             self.outgoing.notify(Event.ERROR)
         else:
+            if self.listener is not None:
+                self.listener.counts_of(self.engine).failed += 1
             # An orderly close, not a reset: a TLS alert with the reason is still being sent.
             if isinstance(error, HeaderRefused) and self.listener is not None:
                 self.listener.warn_refused(self.engine, self.peer, error)

@@ -41,6 +41,10 @@ class ListenerCounts:
     """Connections that were closed instead of served: see Refusal."""
     refusals: dict[Refusal, int] = field(default_factory=dict)
     """Connections, datagrams and requests that were refused, by the reason."""
+    failed: int = 0
+    """Connections that failed before they could be used: TLS handshakes, PROXY headers."""
+    accept_failures: int = 0
+    """Failed accepts, for example because no file descriptor is left."""
     bytes_read: int = 0
     """Bytes that closed connections have read from their clients."""
     bytes_written: int = 0

@@ -100,7 +100,7 @@ class Supervisor:
 
     __slots__ = (
         "_children", "_escalation", "_history", "_intensity", "_noun", "_over", "_random",
-        "_stopping", "_strategy", "_together", "deadline",
+        "_stopping", "_strategy", "_together", "deadline", "restarts",
     )  # fmt: skip
 
     def __init__(
@@ -139,6 +139,8 @@ class Supervisor:
         self._over = False
         self.deadline: float | None = None
         """When `elapsed` must be called; None: it need not be called."""
+        self.restarts = 0
+        """How often children were started again after a failure: see the rule above."""
 
     def life(self, name: str) -> Life:
         """Return what a child does. Raises KeyError for an unknown name."""
@@ -263,6 +265,7 @@ class Supervisor:
             return self._give_up(what, now)
         if not self._history.add(now):
             return self._give_up(f"{what}, after more than {self._intensity}", now)
+        self.restarts += 1
         delay_s = 0.0
         if child.backoff is None:
             child.backoff = Backoff(self._random)

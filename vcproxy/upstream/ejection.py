@@ -134,6 +134,7 @@ class Ejection(Continuation):
         seconds = min(settings.time * 2**server.ejections, max(MAX_S, settings.time))
         server.ejected = True
         server.ejections += 1
+        server.times_ejected += 1
         server.ejected_until = self.engine.now + seconds
         self.engine.schedule_at(server.ejected_until, self, TIME_OVER, server)
         self._changed(server, f"{why}; it is tried again in {show_duration(seconds)}")

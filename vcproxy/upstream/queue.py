@@ -51,7 +51,7 @@ class ConnectRequest:
 class Queue(Continuation):
     """The waiting requests. All have the same timeout, so one timer, for the first, is enough."""
 
-    __slots__ = ("_settings", "_timer_set", "waiting")
+    __slots__ = ("_settings", "_timer_set", "added", "refused", "timed_out", "waiting")
 
     def __init__(self, engine: Engine, settings: QueueSettings) -> None:
         super().__init__(engine, Mutex())
@@ -59,13 +59,17 @@ class Queue(Continuation):
         self._timer_set = False
         self.waiting: dict[NetVConnection, ConnectRequest] = {}
         """The oldest first."""
+        self.added = self.refused = self.timed_out = 0
+        """Requests so far that had to wait; that found the queue full; that waited for too long."""
 
     def add(self, request: ConnectRequest) -> None:
         """Append a request. Its VC fails with QueueFull now, or with QueueTimeout later."""
         settings, vc = self._settings, request.outgoing.vc
         if len(self.waiting) >= settings.size:
+            self.refused += 1
             vc.fail(QueueFull(f"no server has room, and {settings.size} connections wait already"))
             return
+        self.added += 1
         self.waiting[vc] = request
         if settings.timeout and not self._timer_set:
             self._set_timer(self.engine.now + settings.timeout)
@@ -104,6 +108,7 @@ class Queue(Continuation):
                 self._set_timer(until)
                 return
             del self.waiting[vc]
+            self.timed_out += 1
             text = f"timed out: no server had room within {show_duration(limit)}"
             vc.fail(QueueTimeout(text))
 

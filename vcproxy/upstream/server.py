@@ -42,10 +42,11 @@ class Server:
     """
 
     __slots__ = (
-        "address", "backup", "bytes_read", "bytes_written", "configured", "connections", "ejected",
-        "ejected_until", "ejections", "failures", "healthy", "host", "idle", "keep_alive",
-        "last_check", "name", "position", "refusals", "serves", "share", "state", "suspect", "tls",
-        "trial", "up_since", "weight",
+        "address", "answered", "backup", "bytes_read", "bytes_written", "configured",
+        "connect_failures", "connections", "connects", "ejected", "ejected_until", "ejections",
+        "failures", "healthy", "host", "idle", "keep_alive", "last_check", "name", "position",
+        "refusals", "request_failures", "serves", "share", "state", "suspect", "times_ejected",
+        "tls", "trial", "up_since", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +74,12 @@ class Server:
         """Connections that are being made, in use or idle."""
         self.bytes_read = self.bytes_written = 0
         """What its closed connections have moved."""
+        self.connects = self.connect_failures = 0
+        """Connections that were begun so far, and those that could not be made."""
+        self.answered = self.request_failures = 0
+        """Requests that were answered so far, and those that failed."""
+        self.times_ejected = 0
+        """Ejections so far."""
         self.idle: dict[NetVConnection, float] = {}
         """The server's connections in the pool, the longest idle first, with the time each became
         idle."""

@@ -188,6 +188,7 @@ class Upstream:
             and self.pool.give_at_once(server, vc)
         ):
             server.failures = 0
+            server.answered += 1
             return
         self.succeeded(vc)
         self.give(vc)
@@ -245,6 +246,7 @@ class Upstream:
         """Record that a request on this connection was answered."""
         server = self._connected_to.get(vc)
         if server is not None:
+            server.answered += 1
             server.failures = 0
             self._servers.ejection.passed(server, vc, "requests")
 
@@ -255,6 +257,7 @@ class Upstream:
         """
         server = self._connected_to.get(vc)
         if server is not None:
+            server.request_failures += 1
             server.failures += 1
             self._failed(server, vc, server.failures, "requests", why)
 
@@ -305,6 +308,7 @@ class Upstream:
             server.refusals = 0
             self._servers.ejection.passed(server, vc, "connections")
         else:
+            server.connect_failures += 1
             server.refusals += 1
             self._failed(server, vc, server.refusals, "connections", vc.error)
 
@@ -386,6 +390,7 @@ class Upstream:
         server = self._servers.pick(servers, request.key, again=again)
         self._servers.picked(server, servers, again=again)
         server.connections += 1
+        server.connects += 1
         self._connected_to[outgoing.vc] = server
         self._servers.connecting(server, outgoing.vc)
         announcement = self.settings.announcement

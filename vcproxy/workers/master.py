@@ -77,7 +77,7 @@ class Master:
         self.rolling = RollingRestart()
         # Their ends are limited by the phase, and their starts as their silence is.
         children = [ChildSpec(str(each), shutdown_s=None, start_s=None) for each in self._states]
-        self._supervisor = Supervisor(
+        self.supervisor = Supervisor(
             children, Strategy.ONE_FOR_ONE, intensity, random, noun="worker"
         )
         self._status = 0
@@ -87,12 +87,12 @@ class Master:
         """When `elapsed` must be called; None: it need not be called."""
         times = [self._deadline, self.rolling.deadline]
         if not self._ending:
-            times += [self._supervisor.deadline, self._silence.deadline]
+            times += [self.supervisor.deadline, self._silence.deadline]
         return min((time for time in times if time is not None), default=None)
 
     def start(self, now: float) -> list[Action]:
         """Start the workers. To be called once, before any event."""
-        return self._supervise(self._supervisor.start(now), now)
+        return self._supervise(self.supervisor.start(now), now)
 
     # -- events ------------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ class Master:
         if message.verb is Verb.SERVING:
             self._states[worker] = State.SERVING
             self._replacing.discard(worker)
-            self._supervisor.started(str(worker), now)  # its health counts from now on
+            self.supervisor.started(str(worker), now)  # its health counts from now on
             return self._advance(now)
         self._states[worker] = State.PREPARED
         if worker in self._replacing:
@@ -149,8 +149,8 @@ class Master:
             reason = f"worker {worker} {how} while it loaded the configuration"
             actions += self._roll_back(reason, now)
         text = f"{how}: its connections are lost"
-        actions += self._supervise(self._supervisor.ended(str(worker), False, text, now), now)
-        if self._supervisor.stopping:
+        actions += self._supervise(self.supervisor.ended(str(worker), False, text, now), now)
+        if self.supervisor.stopping:
             self._status = EXHAUSTED_STATUS
             actions += self._drain(SIGTERM, 0, now)
         return actions
@@ -252,7 +252,7 @@ class Master:
             else:
                 late = next(each for each, at in self._states.items() if at is State.PREPARING)
                 actions += self._roll_back(f"worker {late} {NOT_LOADED}", now)
-        actions += self._supervise(self._supervisor.elapsed(now), now)
+        actions += self._supervise(self.supervisor.elapsed(now), now)
         for worker in self._silence.late(now):
             actions += self._silent(worker, now)
         return actions
@@ -308,7 +308,7 @@ class Master:
             match each:
                 case StartChild(name):
                     actions.append(self._spawn(int(name), now))
-                    actions += self._supervise(self._supervisor.started(name, now), now)
+                    actions += self._supervise(self.supervisor.started(name, now), now)
                 case KillChild(name):
                     actions.append(do.Kill(int(name)))
                 case Log():
@@ -341,7 +341,7 @@ class Master:
             text = NOT_LOADED
         if self.phase is Phase.STARTING:
             return self._give_up(1, f"worker {worker} {text}")
-        return self._supervise(self._supervisor.hung(str(worker), text, now), now)
+        return self._supervise(self.supervisor.hung(str(worker), text, now), now)
 
     def _not_ended(self, now: float) -> list[Action]:
         """Ask workers that have not ended in time for their stacks; then kill them."""

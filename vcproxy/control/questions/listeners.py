@@ -28,9 +28,10 @@ def _rows(asked: Asked) -> Iterator[Row | None]:
     opened = dict.fromkeys(named, 0)
     for vc in list(engine.vcs):
         yield None
-        if vc.listener is not None and vc.listener.name in opened and vc in engine.vcs:
+        if vc.listener is not None and vc.listener.name in opened:
             name = vc.listener.name
-            opened[name] += 1
+            opened[name] += vc in engine.vcs
+            # Of one that has closed meanwhile too: else the sum would fall.
             bytes_in[name] += vc.bytes_read
             bytes_out[name] += vc.bytes_written
     bound: dict[str, list[str]] = {}
@@ -48,6 +49,8 @@ def _rows(asked: Asked) -> Iterator[Row | None]:
             "open": opened[name],
             "accepted": listener.accepted if asked.first else 0,
             "refused": counts[name].refused,
+            "failed": counts[name].failed,
+            "accept_failures": counts[name].accept_failures,
             "bytes_in": bytes_in[name],
             "bytes_out": bytes_out[name],
             "max_connections": 0 if plan is None else plan.entry.limits.max_connections or 0,
@@ -77,6 +80,8 @@ LISTENERS: Final = Question(
         Column("open", "Open connections, or sessions of datagrams.", merged=Merged.SUM),
         Column("accepted", "Connections accepted since the start.", merged=Merged.SUM),
         Column("refused", "Of these: closed because of `max_per_client`.", merged=Merged.SUM),
+        Column("failed", "Of these: failed TLS handshakes or PROXY headers.", merged=Merged.SUM),
+        Column("accept_failures", "Accepts that failed so far.", merged=Merged.SUM),
         Column("bytes_in", "Read from its clients since the start.", "bytes", Merged.SUM),
         Column("bytes_out", "Written to its clients since the start.", "bytes", Merged.SUM),
         Column("max_connections", "The most open connections; 0: no limit."),

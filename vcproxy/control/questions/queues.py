@@ -26,6 +26,9 @@ def _rows(asked: Asked) -> Iterator[Row]:
             "longest": 0.0 if first is None else round(now - first.outgoing.created_at, 3),
             "size": settings.size,
             "timeout": settings.timeout,
+            "added": queue.added,
+            "refused": queue.refused,
+            "timed_out": queue.timed_out,
         }
 
 
@@ -38,6 +41,9 @@ QUEUES: Final = Question(
         Column("longest", "How long the first of them waits.", "s", Merged.MOST),
         Column("size", "The most that may wait in each net thread."),
         Column("timeout", "How long one may wait; 0: no limit.", "s"),
+        Column("added", "Connections that had to wait so far.", merged=Merged.SUM),
+        Column("refused", "Connections that found the queue full.", merged=Merged.SUM),
+        Column("timed_out", "Connections that waited for too long.", merged=Merged.SUM),
     ),
     _rows,
     key=("upstream",),

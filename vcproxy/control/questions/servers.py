@@ -44,6 +44,11 @@ def _rows(asked: Asked) -> Iterator[Row | None]:
                 "failures": max(server.failures, server.refusals),
                 "ejected": round(max(server.ejected_until - now, 0.0), 3) if server.ejected else 0,
                 "check": server.last_check,
+                "connects": server.connects,
+                "connect_failures": server.connect_failures,
+                "answered": server.answered,
+                "request_failures": server.request_failures,
+                "times_ejected": server.times_ejected,
             }
 
 
@@ -74,6 +79,11 @@ SERVERS: Final = Question(
         Column("failures", "Connections or requests in a row that failed.", merged=Merged.MOST),
         Column("ejected", "How long it is still ejected; 0: it is not.", "s", Merged.MOST),
         Column("check", "The last result of its health check; empty: there was none."),
+        Column("connects", "Connections that were begun so far.", merged=Merged.SUM),
+        Column("connect_failures", "Of these: could not be made.", merged=Merged.SUM),
+        Column("answered", "Requests that it has answered.", merged=Merged.SUM),
+        Column("request_failures", "Requests that failed.", merged=Merged.SUM),
+        Column("times_ejected", "How often it was ejected.", merged=Merged.SUM),
     ),
     _rows,
     key=("upstream", "server"),
