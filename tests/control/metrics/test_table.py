@@ -7,12 +7,12 @@ import re
 from vcproxy.control.metrics.table import COLUMNS, METRICS
 from vcproxy.control.questions.metrics import SOURCES
 
-OF_RELAYS = {"relays", "relay states", "relay targets"}
+NO_QUESTIONS = {"relays", "relay states", "relay targets", "refusals"}
 
 
 def test_each_is_a_column_of_its_question() -> None:
     questions = {question.name: question for question in SOURCES}
-    assert set(questions) == COLUMNS.keys() - OF_RELAYS
+    assert set(questions) == COLUMNS.keys() - NO_QUESTIONS
     for name in questions:
         known = questions[name].column_names
         for each in COLUMNS[name]:

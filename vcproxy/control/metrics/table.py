@@ -31,6 +31,7 @@ def _any(value: Any) -> float:
 _MOST, _LEAST = Combined.MOST, Combined.LEAST
 
 _listener = Rows({"listener": "listener"})
+_reason = Rows({"listener": "listener", "reason": "reason"})
 _upstream = Rows({"upstream": "upstream"})
 _server = Rows({"upstream": "upstream", "server": "server"})
 _server_state = Rows({"upstream": "upstream", "server": "server", "state": "state"})
@@ -58,7 +59,7 @@ COLUMNS: Final[Mapping[str, tuple[ColumnMetric, ...]]] = {
     "listeners": (
         _listener.counter("vcproxy_listener_accepted", "accepted", "Connections accepted."),
         _listener.counter(
-            "vcproxy_listener_refused", "refused", "Connections closed because of `max_per_client`."
+            "vcproxy_listener_refused", "refused", "Connections that were closed, not served."
         ),
         _listener.counter(
             "vcproxy_listener_failed",
@@ -81,6 +82,13 @@ COLUMNS: Final[Mapping[str, tuple[ColumnMetric, ...]]] = {
             "vcproxy_listener_max_connections",
             "max_connections",
             "The limit of open connections; 0: only the descriptors limit them.",
+        ),
+    ),
+    "refusals": (
+        _reason.counter(
+            "vcproxy_listener_refusals",
+            "count",
+            "Connections, datagrams and requests refused: max_per_client, denied, rate.",
         ),
     ),
     "upstreams": (
@@ -335,8 +343,8 @@ COLUMNS: Final[Mapping[str, tuple[ColumnMetric, ...]]] = {
         ),
     ),
 }
-"""The metrics that are columns, by the name of the question. Those of relays are no questions of
-their own: see vcproxy/control/questions/metrics.py."""
+"""The metrics that are columns, by the name of the question. Those of relays and refusals are no questions
+of their own: see vcproxy/control/questions/metrics.py."""
 
 WORKERS: Final = Metric("vcproxy_workers", "gauge", "Processes of workers; none without workers.")
 

@@ -79,7 +79,7 @@ LISTENERS: Final = Question(
         ),
         Column("open", "Open connections, or sessions of datagrams.", merged=Merged.SUM),
         Column("accepted", "Connections accepted since the start.", merged=Merged.SUM),
-        Column("refused", "Of these: closed because of `max_per_client`.", merged=Merged.SUM),
+        Column("refused", "Of these: closed instead of served.", merged=Merged.SUM),
         Column("failed", "Of these: failed TLS handshakes or PROXY headers.", merged=Merged.SUM),
         Column("accept_failures", "Accepts that failed so far.", merged=Merged.SUM),
         Column("bytes_in", "Read from its clients since the start.", "bytes", Merged.SUM),

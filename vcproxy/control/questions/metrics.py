@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from vcproxy.admission.refusal import Refusal
 from vcproxy.control.metrics.table import COLUMNS, EVENTS, METRICS
 from vcproxy.control.questions.listeners import LISTENERS
 from vcproxy.control.questions.machines import MACHINES
@@ -45,6 +46,7 @@ def _rows(asked: Asked) -> Iterator[Row | None]:
                     yield None
                 else:
                     yield from _of(metrics, row | {"worker": asked.running.worker})
+    yield from _refusals(asked)
     if asked.first:
         yield from _relays(asked)
     for listener, service in asked.running.listeners.services_of(asked.engine):
@@ -56,6 +58,16 @@ def _rows(asked: Asked) -> Iterator[Row | None]:
             if values.listener:
                 texts.insert(0, f"listener={values.listener}")
             yield metric_row(values.instrument.name, texts, sample, values.instrument)
+
+
+def _refusals(asked: Asked) -> Iterator[Row]:
+    for name, listener in asked.running.listeners.named.items():
+        counts = listener.counts.get(asked.engine)
+        refusals = {} if counts is None else counts.refusals
+        for reason in Refusal:
+            count = refusals.get(reason, 0)
+            row = {"listener": name, "reason": reason.value, "count": count}
+            yield from _of(COLUMNS["refusals"], row)
 
 
 def _relays(asked: Asked) -> Iterator[Row | None]:
