@@ -343,8 +343,8 @@ COLUMNS: Final[Mapping[str, tuple[ColumnMetric, ...]]] = {
         ),
     ),
 }
-"""The metrics that are columns, by the name of the question. Those of relays and refusals are no questions
-of their own: see vcproxy/control/questions/metrics.py."""
+"""The metrics that are columns, by the name of the question. Relays and refusals are none: see
+vcproxy/control/questions/metrics.py."""
 
 WORKERS: Final = Metric("vcproxy_workers", "gauge", "Processes of workers; none without workers.")
 
