@@ -9,6 +9,7 @@ import pytest
 
 from vcproxy.access_log.ending import By, Phase
 from vcproxy.config.options import read_options
+from vcproxy.engine.failures import Killed
 from vcproxy.framing.framing import lines
 from vcproxy.messages.validator import Validator
 from vcproxy.messages.verdict import Accept, Reject, Resend, Verdict
@@ -284,6 +285,31 @@ def test_the_clients_of_a_splitter() -> None:
         proxy.run()
         records = proxy.access_log
     assert [(each["upstream"], each["end"]) for each in records] == [("upstream", "--")]
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_an_operator_ends_a_connection(side: str) -> None:
+    with SimulatedProxy(Forward) as proxy:
+        proxy.client()
+        proxy.server()
+        proxy.run()
+        client, server = proxy.engine.vcs
+        (client if side == "client" else server).fail(Killed("ended by an operator"))
+        proxy.run()
+        (record,) = proxy.access_log
+    assert (record["end"], record["reason"]) == ("KD", "ended by an operator")
+
+
+def test_memory_is_used_up() -> None:
+    with SimulatedProxy(Forward) as proxy:
+        proxy.client()
+        proxy.server()
+        proxy.run()
+        client, _ = proxy.engine.vcs
+        client.fail(MemoryError("the memory budget is used up"))
+        proxy.run()
+        (record,) = proxy.access_log
+    assert record["end"] == "RD"
 
 
 def test_every_letter_has_a_line() -> None:

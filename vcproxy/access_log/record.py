@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vcproxy.access_log.ending import NORMAL_END, By, End, Phase
-from vcproxy.engine.failures import Exhausted, NoRoom, UntrustedSender
+from vcproxy.engine.failures import Exhausted, Killed, NoRoom, UntrustedSender
 from vcproxy.engine.lifecycle import NOT_YET
 
 if TYPE_CHECKING:
@@ -240,6 +240,8 @@ def cause_of(error: Exception, by: ByLetter, timeout: ByLetter) -> ByLetter:
         return "P"
     if isinstance(error, Exhausted | NoRoom | MemoryError):
         return "R"
+    if isinstance(error, Killed):
+        return "K"
     return timeout if isinstance(error, TimeoutError) else by
 
 
