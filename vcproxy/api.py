@@ -118,6 +118,9 @@ if TYPE_CHECKING:
     from vcproxy.messages.validator import Validator
     from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict
     from vcproxy.mirror.mirroring import Mirroring, Reply
+    from vcproxy.proxy_protocol.encoder import encode_header
+    from vcproxy.proxy_protocol.header import ProxyHeader
+    from vcproxy.proxy_protocol.tlv import TlsFacts, Tlv
     from vcproxy.relay.options import RelayOptions
     from vcproxy.relay.relay import Relay
     from vcproxy.relay.status import RelayStatus, SinkStatus
@@ -277,6 +280,12 @@ else:
         "vcproxy.messages.validator": ("Validator",),
         "vcproxy.messages.verdict": ("Accept", "Defer", "Reject", "Resend", "Verdict"),
         "vcproxy.mirror.mirroring": ("Mirroring", "Reply"),
+        "vcproxy.proxy_protocol.encoder": ("encode_header",),
+        "vcproxy.proxy_protocol.header": ("ProxyHeader",),
+        "vcproxy.proxy_protocol.tlv": (
+            "TlsFacts",
+            "Tlv",
+        ),
         "vcproxy.relay.options": ("RelayOptions",),
         "vcproxy.relay.relay": ("Relay",),
         "vcproxy.relay.status": ("RelayStatus", "SinkStatus"),
@@ -434,6 +443,7 @@ __all__ = [
     "Profile",
     "Program",
     "ProgramCommand",
+    "ProxyHeader",
     "Reason",
     "Receive",
     "ReceivedMessage",
@@ -482,6 +492,8 @@ __all__ = [
     "ThreadWork",
     "Tick",
     "Ticks",
+    "TlsFacts",
+    "Tlv",
     "Transaction",
     "Transform",
     "Transmit",
@@ -499,6 +511,7 @@ __all__ = [
     "broadcast",
     "content_digest",
     "delimiter",
+    "encode_header",
     "fixed",
     "json_lines",
     "length_prefix",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from tests.proxy_protocol.headers import V4, V6, facts, field, headers, is_numeric, v2
-from vcproxy.proxy_protocol.encoder import LOCAL, UNKNOWN, encode_v1, encode_v2
+from vcproxy.proxy_protocol.encoder import LOCAL, UNKNOWN, encode_header, encode_v1, encode_v2
 from vcproxy.proxy_protocol.header import ProxyHeader
 from vcproxy.proxy_protocol.parser import parse
 from vcproxy.proxy_protocol.tlv import CRC32C, TlsFacts, Tlv, read_tls, write_tls
@@ -50,6 +50,11 @@ def test_the_bytes_of_each_version() -> None:
     assert encode_v1(V4) == b"PROXY TCP4 203.0.113.7 192.0.2.1 40000 443\r\n"
     assert encode_v1(V6) == b"PROXY TCP6 2001:db8::7 2001:db8::1 40000 443\r\n"
     assert encode_v2(V4) == v2(0x21, 0x11, bytes.fromhex("cb007107 c0000201 9c40 01bb"))
+
+
+def test_a_header_is_encoded_by_its_version() -> None:
+    assert encode_header(V4) == encode_v2(V4)
+    assert encode_header(V4._replace(version=1)) == encode_v1(V4)
 
 
 def test_addresses_of_two_families_are_written_as_ipv6() -> None:

@@ -21,6 +21,11 @@ _BYTES = {"tcp4": b"\x11", "udp4": b"\x12", "tcp6": b"\x21", "udp6": b"\x22"}
 _UNIX = {"unix": b"\x31", "unixgram": b"\x32"}
 
 
+def encode_header(header: ProxyHeader) -> bytes:
+    """Return a header in the form of its version, without a checksum: see `encode_v2`."""
+    return encode_v1(header) if header.version == 1 else encode_v2(header)
+
+
 def encode_v1(header: ProxyHeader) -> bytes:
     """Return a header as a line of version 1: addresses of TCP, or UNKNOWN.
 
