@@ -1,9 +1,9 @@
 """The load: servers and clients, each a process of its own, minimal so that two cores suffice.
 
-    python -m tests.bench.load echo | sink
-    python -m tests.bench.load bulk | trips | lines | churn | idle  PORT TUNNELS AMOUNT
-    python -m tests.bench.load sinks | readers                      PORT SINKS BYTES
-    python -m tests.bench.load pour | tick                          PORT LINES_A_SECOND BYTES
+    python -m tests.bench.load echo | unproxied | sink
+    python -m tests.bench.load bulk | trips | lines | churn | proxied | idle  PORT TUNNELS AMOUNT
+    python -m tests.bench.load sinks | readers                                PORT SINKS BYTES
+    python -m tests.bench.load pour | tick                                    PORT LINES_A_S BYTES
 
 A server prints its port. A client prepares, prints `ready`, waits for a line on standard input,
 works, prints its figures as JSON, and keeps its connections open until standard input ends: the
@@ -28,6 +28,8 @@ LOOPBACK = "127.0.0.1"
 MESSAGE = bytes(64)
 LINE = b'{"id": 1, "op": "put", "text": "%s"}\n' % bytes(165).replace(b"\0", b"x")  # 200 bytes
 CHUNK = 256 * 1024
+# PROXY protocol, version 2: from 203.0.113.7:40000 to 192.0.2.1:443
+PROXIED = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes.fromhex("cb007107 c0000201 9c4001bb")
 HEADER = struct.Struct("!Q")  # the length of a bulk stream: no half-close is needed
 STAMPED = b'{"at": %020d, "text": "%s"}\n'  # the time in nanoseconds, always at STAMP
 STAMP = slice(7, 27)
@@ -46,8 +48,9 @@ def listening() -> socket.socket:
     return listener
 
 
-def echo() -> NoReturn:
-    """Send back whatever comes."""
+def echo(skip: int = 0) -> NoReturn:
+    """Send back whatever comes, after the first `skip` bytes of each connection."""
+    skips: dict[int, int] = {}
     listener = listening()
     listener.setblocking(False)
     ears = listener.fileno()
@@ -62,16 +65,30 @@ def echo() -> NoReturn:
                 except BlockingIOError:
                     continue
                 accepted.setblocking(False)
-                epoll.register(accepted.detach(), select.EPOLLIN)
+                fd = accepted.detach()
+                epoll.register(fd, select.EPOLLIN)
+                if skip:
+                    skips[fd] = skip
                 continue
             try:
                 data = read(fd, CHUNK)
+                if data and fd in skips:
+                    left = skips.pop(fd)
+                    if len(data) <= left:
+                        skips[fd] = left - len(data)
+                        continue
+                    data = data[left:]
                 if data:
                     write(fd, data)
                 else:
                     close(fd)
             except ConnectionError:
                 close(fd)
+
+
+def unproxied() -> NoReturn:
+    """As `echo`, without the PROXY header that each connection begins with."""
+    echo(len(PROXIED))
 
 
 def sink() -> NoReturn:
@@ -186,7 +203,12 @@ def lines(port: int, tunnels: int, seconds: float) -> None:
     trips(port, tunnels, seconds, LINE)
 
 
-def churn(port: int, tunnels: int, seconds: float) -> None:
+def proxied(port: int, tunnels: int, seconds: float) -> None:
+    """As `churn`, with a PROXY header before the message, in one segment."""
+    churn(port, tunnels, seconds, PROXIED + MESSAGE)
+
+
+def churn(port: int, tunnels: int, seconds: float, message: bytes = MESSAGE) -> None:
     """Connect, make one round trip, close; `tunnels` at a time. Reports connections."""
     epoll = select.epoll()
     poll, close, take, now = epoll.poll, os.close, echoed, perf_counter
@@ -195,7 +217,7 @@ def churn(port: int, tunnels: int, seconds: float) -> None:
     def begin_one() -> None:
         begin = now()
         fd = connect(port)  # loopback: the kernel answers at once, the proxy accepts later
-        os.write(fd, MESSAGE)
+        os.write(fd, message)
         epoll.register(fd, select.EPOLLIN)
         began[fd] = begin
 
@@ -336,12 +358,13 @@ def tick(port: int, pace: int, size: float) -> None:
                 due += 1 / pace
 
 
-SERVERS: dict[str, Callable[[], NoReturn]] = {"echo": echo, "sink": sink}
+SERVERS: dict[str, Callable[[], NoReturn]] = {"echo": echo, "unproxied": unproxied, "sink": sink}
 CLIENTS: dict[str, Callable[[int, int, float], None]] = {
     "bulk": bulk,
     "trips": trips,
     "lines": lines,
     "churn": churn,
+    "proxied": proxied,
     "idle": idle,
     "sinks": sinks,
     "readers": readers,

@@ -99,6 +99,7 @@ ACCESS_LOG = """\
 file = "$scratch/access.log"
 """
 
+PROXIED = ("proxy-protocol",)
 LOGGED = ("access-log-tcp",)
 UNRECORDED = ("bulk", "trips-50")
 RECORDED = (*UNRECORDED, "replay", "replay-bulk")
@@ -129,6 +130,21 @@ def service(plugin: str, options: str) -> tuple[Peer, Peer]:
 def vcproxy_recording(name: str, only: tuple[str, ...]) -> Peer:
     ours = vcproxy(name, "false", only)
     return replace(ours, config=ours.config + RECORD)
+
+
+def vcproxy_proxied(name: str) -> Peer:
+    """A proxy that reads the client's PROXY header, and sends one."""
+    ours = vcproxy(name, "true", PROXIED)
+    reads = 'plugin = "forward"\nproxy_protocol = { from = "127.0.0.1" }'
+    config = ours.config.replace('plugin = "forward"', reads)
+    return replace(ours, config=config + 'proxy_protocol = "v2"\n')
+
+
+def haproxy_proxied(name: str) -> Peer:
+    """HAProxy, doing the same."""
+    theirs = haproxy(name, only=PROXIED)
+    config = theirs.config.replace("$listen", "$listen accept-proxy")
+    return replace(theirs, config=config.replace("$server", "$server send-proxy-v2"))
 
 
 def vcproxy_logging(name: str) -> Peer:
@@ -246,6 +262,10 @@ TUNNEL_PEERS = {
         vcproxy("vcproxy-copy", "false", UNRECORDED),
         vcproxy("vcproxy-unlogged", "true", LOGGED),
         vcproxy_logging("vcproxy-access-log"),
+        vcproxy("vcproxy-unproxied", "true", PROXIED),
+        vcproxy_proxied("vcproxy-proxied"),
+        haproxy("haproxy-unproxied", only=PROXIED),
+        haproxy_proxied("haproxy-proxied"),
         vcproxy_recording("vcproxy-recording", RECORDED),
         before(vcproxy_recording("vcproxy-recording", RECORDED)),
         haproxy("haproxy"),

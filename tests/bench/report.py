@@ -79,6 +79,7 @@ GOALS = (
     Goal("churn", 0.62, "before"),
     Goal("churn", 2.2, "haproxy"),
     Goal("churn", 0.9, "uvloop-streams"),
+    Goal("proxy-protocol", 1.1, "vcproxy-unproxied", peer="vcproxy-proxied"),
     Goal("access-log-tcp", 1.2, "vcproxy-unlogged", peer="vcproxy-access-log"),
     Goal("idle", 5),
     Goal("start", 150),

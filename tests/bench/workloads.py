@@ -65,7 +65,7 @@ class Traffic:
     scale: float = 1e6
 
     def suits(self, peer: Peer) -> bool:
-        special = self.client == "lines" or self.name.startswith("access-log")
+        special = self.client in ("lines", "proxied") or self.name.startswith("access-log")
         meant = self.name in peer.only if peer.only else not special
         return meant and self.tunnels_of(peer) <= peer.most_tunnels
 
@@ -256,6 +256,10 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
         lines("validate"),
         lines("split"),
         Traffic("churn", "connect, echo, close", "us", "/s", "echo", "churn", 8, seconds),
+        Traffic(
+            *("proxy-protocol", "churn with PROXY v2 in and out", "us", "/s"),
+            *("unproxied", "proxied", 8, seconds),
+        ),
         Traffic("access-log-tcp", "churn with access log", "us", "/s", "echo", "churn", 8, seconds),
         Traffic(
             "idle", "idle tunnel", "KiB", "opened/s", "echo", "idle", idle, 0, resident_kib, scale=1
