@@ -13,7 +13,8 @@ HEAD = """\
 What `/metrics` of `[metrics] bind` contains, beside the [metrics of
 plugins](../how-to/metrics.md#your-own-in-two-lines). Each value is the sum over all net threads and
 workers, except where "most" or "least" is written: then it is the largest or the smallest of them.
-Counters never fall before the proxy ends: what a worker has counted stays after it was replaced.
+What a worker has counted stays after it was replaced; a reload keeps all counts but those of an
+upstream that it changes.
 
 | name | type | labels | what it is |
 |---|---|---|---|
