@@ -80,7 +80,8 @@ class LineWriter:
         self._collecting = False  # the thread waits for more lines, unless they are very many
         self.dropped = 0
         """Number of lines dropped so far."""
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()  # held directly where each call of a function counts
+        self._changed = threading.Condition(self._lock)
         self._queue: list[bytes] = []
         self._bytes = 0  # bytes in the queue
         self._overflow = 0  # lines dropped by a full queue since it was last emptied
@@ -102,22 +103,28 @@ class LineWriter:
 
     def put(self, octets: bytes) -> None:
         """Queue a line with its newline."""
-        with self._changed:
-            full = self._queue and self._bytes + len(octets) > self._limit
+        with self._lock:
+            size = self._bytes + len(octets)
+            full = size > self._limit and self._queue
             if self._overflow or full:  # until the queue is empty: one gap, not several
                 self._overflow += 1
                 self.dropped += 1
-            else:
-                self._unwritten += 1
-                self._append(octets)
+                return
+            self._unwritten += 1
+            self._queue.append(octets)
+            self._bytes = size
+            if not self._collecting or 2 * size > self._limit:
+                self._wake()
 
     def reopen(self) -> None:
         """Write the lines queued so far, then reopen the target: a file has been moved away.
 
         If this fails, the old one stays in use, and the reason is written to it.
         """
-        with self._changed:
-            self._append(_REOPEN)
+        with self._lock:
+            self._queue.append(_REOPEN)
+            if not self._collecting:
+                self._wake()
 
     def close(self, timeout_s: float = FLUSH_S) -> int:
         """Write the queued lines, for at most `timeout_s` seconds. Do not call `write` after it.
@@ -133,12 +140,9 @@ class LineWriter:
             self._thread.join(timeout_s)
         return self._unwritten
 
-    def _append(self, octets: bytes) -> None:
-        self._queue.append(octets)
-        self._bytes += len(octets)
+    def _wake(self) -> None:
         self._start()
-        if not self._collecting or 2 * self._bytes > self._limit:
-            self._changed.notify()
+        self._changed.notify()
 
     def _start(self) -> None:
         if self._thread is None:
