@@ -12,6 +12,7 @@ from random import Random
 
 import pytest
 
+from tests.proxy_protocol.headers import V4
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.epoll.descriptor_port import NONE, DescriptorPort
 from vcproxy.drivers.epoll.stdio import StdioPort
@@ -21,6 +22,7 @@ from vcproxy.engine.engine import Engine
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.mutex import current
 from vcproxy.engine.net import NetVConnection
+from vcproxy.proxy_protocol.encoder import encode_v1, encode_v2
 from vcproxy.testing.conformance import Law, Pair, Run, Trait, end, laws
 
 from .conftest import Contexts
@@ -72,8 +74,10 @@ def drivers() -> Iterator[Drivers]:
 
 
 @contextmanager
-def connected(address: str, server: object = None, client: object = None) -> Iterator[Pair]:
-    """Two VCs connected at an address."""
+def connected(
+    address: str, server: object = None, client: object = None, header: bytes = b""
+) -> Iterator[Pair]:
+    """Two VCs connected at an address, with a PROXY header if there is one."""
     with drivers() as both:
         yield meet(
             lambda listener: both.home.listen(Address.parse(address), listener),
@@ -82,6 +86,7 @@ def connected(address: str, server: object = None, client: object = None) -> Ite
             both.run,
             server,
             client,
+            header,
         )
 
 
@@ -162,6 +167,25 @@ def test_tls(law: Law, contexts: Contexts) -> None:
 @pytest.mark.parametrize("law", laws(), ids=str)
 def test_the_accepted_end_of_tls(law: Law, contexts: Contexts) -> None:
     with connected("tls://127.0.0.1:0", contexts.server, ClientTls(contexts.client)) as pair:
+        law(Pair(pair.b, pair.a, pair.run))
+
+
+@pytest.mark.parametrize("law", laws(), ids=str)
+def test_tcp_after_a_proxy_header(law: Law) -> None:
+    with connected("tcp://127.0.0.1:0", header=encode_v2(V4)) as pair:
+        law(Pair(pair.b, pair.a, pair.run))
+
+
+@pytest.mark.parametrize("law", laws(lacking=(Trait.RESET,)), ids=str)
+def test_unix_after_a_proxy_header(law: Law, tmp_path: Path) -> None:
+    with connected(f"unix:{tmp_path}/socket", header=encode_v1(V4)) as pair:
+        law(pair)
+
+
+@pytest.mark.parametrize("law", laws(), ids=str)
+def test_tls_after_a_proxy_header(law: Law, contexts: Contexts) -> None:
+    tls = contexts.server, ClientTls(contexts.client)
+    with connected("tls://127.0.0.1:0", *tls, encode_v2(V4, checksum=True)) as pair:
         law(Pair(pair.b, pair.a, pair.run))
 
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from tests.proxy_protocol.headers import V4
 from vcproxy.drivers.sim import NetworkFaults, Simulation
 from vcproxy.engine.address import Address
+from vcproxy.proxy_protocol.encoder import encode_v2
 from vcproxy.testing.conformance import Crash, Law, Pair, laws
 
 from .conftest import Contexts
@@ -18,7 +20,9 @@ ROUGH = replace(NetworkFaults.all(), reset=0, refuse=0, accept_error=0)
 
 
 @contextmanager
-def simulated(faults: NetworkFaults, contexts: Contexts | None = None) -> Iterator[Pair]:
+def simulated(
+    faults: NetworkFaults, contexts: Contexts | None = None, header: bytes = b""
+) -> Iterator[Pair]:
     """Two VCs on two engines, connected over a network in memory."""
     with Simulation(1, faults) as simulation:
         home, away = simulation.driver("home"), simulation.driver("away")
@@ -37,6 +41,7 @@ def simulated(faults: NetworkFaults, contexts: Contexts | None = None) -> Iterat
             run,
             server,
             client,
+            header,
         )
         simulation.run()
         assert not home.engine.vcs
@@ -65,4 +70,16 @@ def test_tls(law: Law, contexts: Contexts) -> None:
 @pytest.mark.parametrize("law", laws(), ids=str)
 def test_tls_on_a_rough_network(law: Law, contexts: Contexts) -> None:
     with simulated(ROUGH, contexts) as pair:
+        law(pair)
+
+
+@pytest.mark.parametrize("law", laws(), ids=str)
+def test_tcp_after_a_proxy_header_on_a_rough_network(law: Law) -> None:
+    with simulated(ROUGH, header=encode_v2(V4)) as pair:
+        law(Pair(pair.b, pair.a, pair.run))
+
+
+@pytest.mark.parametrize("law", laws(), ids=str)
+def test_tls_after_a_proxy_header_on_a_rough_network(law: Law, contexts: Contexts) -> None:
+    with simulated(ROUGH, contexts, encode_v2(V4)) as pair:
         law(pair)

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -21,6 +22,9 @@ import pytest
 from tests.e2e.conftest import Certificates, Starter, Tools
 from tests.e2e.running import ECHO, PATIENCE_S, VCPROXY, Server, all_of, exactly, forward
 from tests.e2e.web import GET, origin, web
+from tests.proxy_protocol.headers import V4
+from vcproxy.proxy_protocol.encoder import encode_v2
+from vcproxy.proxy_protocol.parser import parse
 from vcproxy.replay.format import entries
 from vcproxy.replay.format.reader import RecordingLog
 from vcproxy.replay.format.writer import Writer
@@ -204,6 +208,43 @@ tls = {{ certificate = "{certificate}", key = "{key}" }}
         replays(log)
     finally:
         certificate.with_suffix(".gone").rename(certificate)
+
+
+def test_proxy_headers(record: Record, certificates: Certificates, log: Path) -> None:
+    certificate, key = certificates.issue("localhost")
+    with Server() as behind:
+        running = record(
+            forward(
+                behind.uri,
+                listener='proxy_protocol = { from = "127.0.0.0/8" }',
+                upstream='proxy_protocol = { tlvs = ["ssl", "unique-id", "crc32c"] }',
+                bind="tls://127.0.0.1:0",
+            ).replace(
+                "[upstream.out]",
+                f'[listener.tls]\ncertificate = "{certificate}"\nkey = "{key}"\n[upstream.out]',
+            )
+        )
+        context = ssl.create_default_context(cafile=certificates.ca)
+        with running.connect("in") as client:
+            client.sendall(encode_v2(V4))
+            with context.wrap_socket(client, server_hostname="localhost") as secure:
+                secure.sendall(b"hello")
+                with behind.next() as server:
+                    received = server.recv(4096)
+                    while not received.endswith(b"hello"):
+                        received += server.recv(4096)
+                    parsed = parse(received)
+                    assert parsed is not None
+                    assert parsed.header.peer == V4.peer
+                    assert parsed.header.tls is not None
+                    assert parsed.header.tls.version == "TLSv1.3"
+        with running.connect("in") as stranger:
+            stranger.sendall(b"hello\r\n")
+            with suppress(ConnectionResetError):
+                all_of(stranger)
+        running.wait_for("is refused: its PROXY header is not valid at byte 0")
+    running.stop()
+    replays(log)
 
 
 def test_datagrams(record: Record, tools: Tools, log: Path) -> None:

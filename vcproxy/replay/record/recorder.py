@@ -78,10 +78,6 @@ if TYPE_CHECKING:
     from vcproxy.engine.blocks import Block
     from vcproxy.engine.sources.source import Source
 
-ADDRESSES = 52
-"""The bytes of a PROXY header with IPv6 addresses, version 2. The fields after them may contain
-what OpenSSL has negotiated, which a replay does not have, and are not compared."""
-
 _CLOCK, _RUN = OPCODES[ClockEntry], OPCODES[RunEntry]
 
 
@@ -301,8 +297,7 @@ def command_text(command: Command) -> str:
             return f"{verb} {_vc(outgoing.vc)} {address}"
         case Connect(outgoing, address) | Subscribe(outgoing, address):
             tls = "" if outgoing.tls is None else f" tls {outgoing.server_name}"
-            first = outgoing.introduction[:ADDRESSES].hex()
-            return f"{verb} {_vc(outgoing.vc)} {address}{tls}{first and f' after {first}'}"
+            return f"{verb} {_vc(outgoing.vc)} {address}{tls}{_announced(outgoing.introduction)}"
         case ShutdownWrite(vc):
             return f"{verb} {_vc(vc)}"
         case Close(vc, abort):
@@ -333,6 +328,20 @@ def command_text(command: Command) -> str:
         case Spread() | Rescan() | Stop():
             return verb
     return f"{verb} {getattr(getattr(command, 'listener', None), 'name', '')}"
+
+
+def _announced(introduction: bytes) -> str:
+    """Return what a PROXY header says, but its fields: they may contain what OpenSSL has
+    negotiated, which a replay does not have."""
+    if not introduction:
+        return ""
+    from vcproxy.proxy_protocol.parser import parse  # most proxies send none
+
+    parsed = parse(introduction)
+    assert parsed is not None
+    header = parsed.header
+    client = f"{header.peer} at {header.target}" if header.has_addresses else "no client"
+    return f" PROXY v{header.version} of {client}"
 
 
 def call_text(call: Call) -> str:
