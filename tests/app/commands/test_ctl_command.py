@@ -130,6 +130,7 @@ def sent(door: Answering) -> tuple[str, dict[str, object]]:
         ("server 10.0.0.1:80 weight 5", "POST /v1/server", {"name": "10.0.0.1:80", "weight": "5"}),
         ("kill c7", "POST /v1/kill", {"conn": "c7"}),
         ("drain db", "POST /v1/drain", {"listener": "db"}),
+        ("drain all", "POST /v1/drain", {}),
         ("reload", "POST /v1/reload", {}),
         ("restart", "POST /v1/restart", {}),
         ("rotate", "POST /v1/log-rotate", {}),
@@ -199,6 +200,21 @@ def test_a_reply_is_printed_with_its_values(serve: Serve, capsys: Printed) -> No
     assert capsys.readouterr().out == (
         "status\n  pid     7\n  reload  a\\x1b[2J\n  state   serving\n"
     )
+
+
+def test_what_was_changed_is_printed(serve: Serve, capsys: Printed) -> None:
+    reply = {
+        "reply": "CHANGED",
+        "list": "0-7: echo 10.0.0.1:2\n0-8: other",
+        "missing": "net-1: late",
+    }
+    serve(reply)
+    assert cli.main(["ctl", "kill", "0-7"]) == 5
+    printed = capsys.readouterr()
+    assert printed.out == "changed\n  0-7: echo 10.0.0.1:2\n  0-8: other\n"
+    assert printed.err == "missing: net-1: late\n"
+    assert cli.main(["ctl", "kill", "0-7", "--json"]) == 5
+    assert json.loads(capsys.readouterr().out) == reply
 
 
 def test_questions_and_their_columns_are_explained(serve: Serve, capsys: Printed) -> None:

@@ -185,7 +185,9 @@ def found_client(pid: int | None, file: Path | None, timeout_s: float) -> Contro
         for each in permitted
     }
     if file is not None:
-        clients = {number: each for number, each in clients.items() if _configuration(each) == file}
+        clients = {
+            number: each for number, each in clients.items() if _configuration(number, each) == file
+        }
     if len(clients) == 1:
         return next(iter(clients.values()))
     if clients:
@@ -207,19 +209,20 @@ def found_client(pid: int | None, file: Path | None, timeout_s: float) -> Contro
 def _listed(clients: Mapping[int, ControlClient]) -> str:
     lines = [f"{len(clients)} proxies run; nothing was sent. Choose one:"]
     for number, client in clients.items():
-        file = _configuration(client)
+        file = _configuration(number, client)
         lines.append(f"  --pid {number}" + (f"   -c {file}" if file is not None else ""))
     return "\n".join(lines)
 
 
-def _configuration(client: ControlClient) -> Path | None:
-    """Return the configuration of a proxy; None: it does not answer."""
+def _configuration(pid: int, client: ControlClient) -> Path | None:
+    """Return the configuration of a proxy, an absolute path; None: it does not answer."""
     probe = ControlClient(client.address, timeout_s=PROBE_S)
     try:
-        rows = probe.get("show/process").get("rows", [])
-        return Path(rows[0]["configuration"])
-    except (CommandError, LookupError, TypeError):
+        named = str(probe.get("show/process")["rows"][0]["configuration"])
+        folder = "/" if named.startswith("/") else os.readlink(f"/proc/{pid}/cwd")
+    except (CommandError, LookupError, TypeError, OSError):
         return None
+    return Path(folder, named).resolve()
 
 
 def configured_client(

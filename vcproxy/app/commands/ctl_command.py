@@ -79,12 +79,12 @@ def add_to(
     server = add("server", _server, "change the state or weight of a server", texts.SERVER)
     server.add_argument("name", metavar="NAME", help="[UPSTREAM/]ADDRESS")
     server.add_argument("change", choices=["ready", "drain", "maint", "weight"])
-    server.add_argument("weight", metavar="N", nargs="?", help="the weight: 0 to 1000")
+    server.add_argument("weight", metavar="N", nargs="?", help="the weight: 0 to 256")
     server.set_defaults(parser=server)
 
     kill = add("kill", _sending("KILL", "conn"), "close a connection", texts.KILL)
     kill.add_argument("conn", metavar="CONN", help="its id")
-    drain = add("drain", _sending("DRAIN", "listener"), "accept no more", texts.DRAIN)
+    drain = add("drain", _drain, "accept no more connections", texts.DRAIN)
     drain.add_argument("listener", metavar="LISTENER", help="its name, or all")
     add("reload", _sending("RELOAD"), "load the configuration again", texts.RELOAD)
     add("restart", _sending("RESTART"), "replace the workers one by one", texts.RESTART)
@@ -162,7 +162,7 @@ def client_of(chosen: argparse.Namespace) -> ControlClient:
         client = clients.configured_client(file, chosen.token_file, timeout_s)
         if client is not None:
             return client
-        file = file.absolute()
+        file = file.resolve()
     return clients.found_client(chosen.pid, file, timeout_s)
 
 
@@ -182,14 +182,20 @@ def _send(chosen: argparse.Namespace, command: str, parameters: Mapping[str, str
     answer = client_of(chosen).post(command.lower().replace("_", "-"), parameters)
     if chosen.json:
         print(json.dumps(answer))
-        return 0
+        return INCOMPLETE if answer.get("missing") else 0
     from vcproxy.app.commands.text_table import details
+    from vcproxy.printable_text import printable
 
+    missing = str(answer.pop("missing", "") or "")
     reply = str(answer.pop("reply", "")).removeprefix("PROXY_")
     print(reply.lower().replace("_", " "))
+    for line in str(answer.pop("list", "")).splitlines():
+        print(f"  {printable(line)}")
     for line in details(sorted(answer), answer, {}):
         print(f"  {line}")
-    return 0
+    for line in missing.splitlines():
+        print(f"missing: {printable(line)}", file=sys.stderr)
+    return INCOMPLETE if missing else 0
 
 
 def _server(chosen: argparse.Namespace) -> int:
@@ -198,6 +204,11 @@ def _server(chosen: argparse.Namespace) -> int:
     if chosen.change == "weight":
         return _send(chosen, "SERVER", {"name": chosen.name, "weight": chosen.weight})
     return _send(chosen, "SERVER", {"name": chosen.name, "state": chosen.change})
+
+
+def _drain(chosen: argparse.Namespace) -> int:
+    parameters = {} if chosen.listener == "all" else {"listener": chosen.listener}
+    return _send(chosen, "DRAIN", parameters)
 
 
 def _stop(chosen: argparse.Namespace) -> int:

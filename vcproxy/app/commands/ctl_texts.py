@@ -13,8 +13,8 @@ Ask a proxy that runs on this host, and change what it does, without a restart.
   vcproxy ctl show conns listener=db client=10.0.0.*
   vcproxy ctl show conns --sort bytes_in --columns id,client,server,bytes_in
   vcproxy ctl show servers --json | jq '.rows[] | select(.state != "ready")'
-  vcproxy ctl server web/10.0.0.7:80 drain     no new connections to it; those that it has go on
-  vcproxy ctl server web/10.0.0.7:80 weight 5
+  vcproxy ctl server web/tcp://10.0.0.7:80 drain
+  vcproxy ctl server web/tcp://10.0.0.7:80 weight 5
   vcproxy ctl kill 0-17                    close a connection, by its id in `show conns`
   vcproxy ctl trace 0-17                    the events of one connection, as they happen
   vcproxy ctl drain db                         a listener accepts no more; what it has goes on
@@ -52,10 +52,10 @@ Change the state or the weight of a server of an upstream, in all workers, until
 or the server leaves the configuration. NAME is the address, or UPSTREAM/ADDRESS if several
 upstreams have it, as `vcproxy ctl show servers` prints both.
 
-  vcproxy ctl server web/10.0.0.7:80 drain     no new connections; those that it has go on
-  vcproxy ctl server web/10.0.0.7:80 maint     none, and no health checks: it is worked on
-  vcproxy ctl server web/10.0.0.7:80 ready     used again
-  vcproxy ctl server web/10.0.0.7:80 weight 5
+  vcproxy ctl server web/tcp://10.0.0.7:80 drain      no new connections; those it has go on
+  vcproxy ctl server web/tcp://10.0.0.7:80 maint      none, and no health checks
+  vcproxy ctl server web/tcp://10.0.0.7:80 ready      used again
+  vcproxy ctl server web/tcp://10.0.0.7:80 weight 5   0: no new connections
 """
 
 KILL: Final = """\
