@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.proxy_protocol.headers import V4
 from vcproxy.access_log.ending import By, Phase
 from vcproxy.config.options import read_options
 from vcproxy.engine.failures import Killed
@@ -17,6 +18,7 @@ from vcproxy.plugins.echo import Echo
 from vcproxy.plugins.forward import Forward
 from vcproxy.plugins.mirror import Mirror
 from vcproxy.plugins.split import Split
+from vcproxy.proxy_protocol.encoder import encode_v2
 from vcproxy.relay.relay import Relay
 from vcproxy.testing.proxy import SimulatedProxy
 from vcproxy.upstream.settings import QueueSettings, UpstreamSettings
@@ -315,3 +317,36 @@ def test_memory_is_used_up() -> None:
 def test_every_letter_has_a_line() -> None:
     assert len({each.value for each in By}) == len(By)
     assert len({each.value for each in Phase}) == len(Phase)
+
+
+def test_the_client_of_a_balancer() -> None:
+    with SimulatedProxy(Forward, proxy_protocol=True) as proxy:
+        client = proxy.client(client_ip="10.0.0.5")
+        client.send(encode_v2(V4))
+        server = proxy.server()
+        client.end()
+        server.end()
+        proxy.run()
+        (record,) = proxy.access_log
+    assert (record["client"], record["proxied_by"]) == ("203.0.113.7:40000", "10.0.0.5")
+    assert record["end"] == "--"
+
+
+@pytest.mark.parametrize(
+    ("sender", "sent", "end", "reason"),
+    [
+        ("10.0.0.5", b"GET", "CH", "its PROXY header is not valid at byte 0: it does not begin"),
+        ("10.0.0.5", b"PROXY", "cH", "no complete PROXY header came within 10s"),
+        ("2001:db8::5", b"", "PH", "its address is not in `from` of proxy_protocol"),
+    ],
+)
+def test_a_refused_proxy_header(sender: str, sent: bytes, end: str, reason: str) -> None:
+    with SimulatedProxy(Forward, proxy_protocol=True) as proxy:
+        client = proxy.client(client_ip=f"[{sender}]" if ":" in sender else sender)
+        client.send(sent)
+        proxy.elapse(11)
+        (record,) = proxy.access_log
+    assert str(record["client"]).strip("[").startswith(sender)
+    assert record["proxied_by"] is None
+    assert record["end"] == end
+    assert str(record["reason"]).startswith(reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -430,6 +431,27 @@ def test_checks_are_local(proxy: Starter) -> None:
         with behind.next() as server:
             assert exactly(server, len(LOCAL)) == LOCAL
             assert server.recv(1) == b""
+
+
+@pytest.mark.parametrize("splice", ["true", "false"])
+def test_large_streams_both_ways_after_headers(proxy: Starter, splice: str) -> None:
+    block = bytes(range(256)) * 4096 * 8
+    with Server() as behind:
+        text = forward(
+            behind.uri,
+            listener='proxy_protocol = { from = "127.0.0.1" }',
+            upstream='proxy_protocol = "v2"',
+        )
+        running = proxy(f"[proxy]\nsplice = {splice}\n{text}")
+        with connect(f"tcp://127.0.0.1:{running.port('in')}") as client:
+            client.sendall(encode_v2(V4))
+            with behind.next() as server:
+                assert header_of(server)[0].peer == V4.peer
+                for sender, receiver in ((client, server), (server, client)):
+                    thread = threading.Thread(target=sender.sendall, args=(block,))
+                    thread.start()
+                    assert exactly(receiver, len(block)) == block
+                    thread.join()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
