@@ -262,12 +262,12 @@ def workloads() -> dict[str, Counted]:
     tls = ("vcproxy-tls", "before-tls")
 
     def counted(name: str, title: str, load: Load, peers: tuple[str, ...]) -> Counted:
-        server = echo if peers is tunnels else origin
+        server = echo if peers[: len(tunnels)] == tunnels else origin
         return Counted(f"calls-{name}", f"calls: {title}", load, server, peers)
 
     every = (
         counted("trips", "64-byte round trip", trips, tunnels),
-        counted("churn", "connect, echo, close", churn, tunnels),
+        counted("churn", "connect, echo, close", churn, (*tunnels, "vcproxy-access-log")),
         counted("http", "GET of 1 KiB, kept", gets, http),
         counted("http-unlike", "no two alike", gets_unlike, http[:2]),
         counted("http-tls", "the same behind TLS", gets_tls, tls),

@@ -82,7 +82,7 @@ def workloads() -> dict[str, Instructions]:
     tls = ("vcproxy-tls", "before-tls", "haproxy-tls", "nginx-tls")
     peers: dict[str, tuple[str, ...]] = {
         "trips": tunnels,
-        "churn": tunnels,
+        "churn": (*tunnels, "vcproxy-access-log"),
         "http": http,
         "http-unlike": http,
     }

@@ -60,6 +60,7 @@ class AccessLog:
         "_time_of_day",
         "_wall",
         "engine",
+        "filled",
         "settings",
         "sink",
         "written",
@@ -77,6 +78,8 @@ class AccessLog:
         self.settings = settings
         self.sink = sink
         """What the lines are passed to. A reload may exchange it."""
+        self.filled: dict[Hashable, Pattern] = {}
+        """Patterns with what many records have in common, by just that."""
         self.written = 0
         """Records written so far; how many of them the target did not take, the sink counts."""
         self._time_of_day = time_of_day

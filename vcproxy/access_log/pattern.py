@@ -178,7 +178,11 @@ def _decoded(value: str | bytes) -> str:
 
 
 def _json_text(value: str | bytes | None) -> bytes:
-    return b"null" if value is None else encode_basestring_ascii(_decoded(value)).encode()
+    if value is None:
+        return b"null"
+    if isinstance(value, bytes):
+        value = value.decode(errors="backslashreplace")
+    return encode_basestring_ascii(value).encode()
 
 
 def _json_integer(value: int | None) -> bytes:

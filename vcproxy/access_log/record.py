@@ -19,8 +19,12 @@ from vcproxy.engine.lifecycle import NOT_YET
 if TYPE_CHECKING:
     from vcproxy.access_log.fields import Kind
     from vcproxy.access_log.log import AccessLog
+    from vcproxy.access_log.pattern import Pattern
     from vcproxy.engine.connection_record import ByLetter, PhaseLetter
     from vcproxy.engine.net import NetVConnection
+
+
+_OF_TLS = ("tls", "cipher", "sni", "alpn", "certificate", "time_handshake")
 
 
 class _Record:
@@ -67,20 +71,23 @@ class _Record:
         """See ConnectionRecord."""
         raise NotImplementedError
 
-    def _write(self, end: End, reason: str, values: dict[str, object]) -> None:
+    @property
+    def kind(self) -> Kind:
+        """The kind of the record."""
+        return "udp" if self.vc.message_oriented else "tcp"
+
+    def _write(self, pattern: Pattern, end: End, reason: str, values: dict[str, object]) -> None:
         """Write the record, with the fields that both have."""
         log, vc = self.log, self.vc
-        kind: Kind = "udp" if vc.message_oriented else "tcp"
         began = vc.opened_at
         values["time"] = log.time(began)
-        values["kind"] = kind
         values["id"] = vc.id
         values["dropped"] = self.dropped
         values["time_total"] = log.engine.now - began
-        values["end"] = str(end)
+        values["end"] = "--" if end is NORMAL_END else str(end)
         values["reason"] = reason or None
         values["extra"] = self.extra
-        log.write(log.pattern(kind).line(values))
+        log.write(pattern.line(values))
 
 
 class SessionRecord(_Record):
@@ -132,17 +139,8 @@ class SessionRecord(_Record):
             return
         vc, server = self.vc, self.server
         began = vc.opened_at
-        tls, cipher = vc.tls_parameters()
         values: dict[str, object] = {
-            "listener": vc.listener.name if vc.listener is not None else None,
             "client": vc.peer or None,
-            "proxied_by": vc.real_peer_address if vc.proxied is not None else None,
-            "tls": tls,
-            "cipher": cipher,
-            "sni": vc.sni,
-            "alpn": vc.alpn,
-            "certificate": vc.certificate,
-            "plugin": self.plugin,
             "route": self.route,
             "upstream": self.upstream,
             "tried": self.tried,
@@ -150,13 +148,37 @@ class SessionRecord(_Record):
             "bytes_down": vc.bytes_written,
             "verdicts": self.verdicts,
         }
-        if vc.secure and vc.open:
-            values["time_handshake"] = vc.established_at - began
+        if vc.secure:
+            values["tls"], values["cipher"] = vc.tls_parameters()
+            values |= {"sni": vc.sni, "alpn": vc.alpn, "certificate": vc.certificate}
+            if vc.open:
+                values["time_handshake"] = vc.established_at - began
+        if vc.proxied is not None:
+            values["proxied_by"] = vc.real_peer_address
         if server is not None:
             values |= _times(server, began, self.log.engine.now)
             if server.started_at != NOT_YET:
                 values["server"] = server.name
-        self._write(end, reason, values)
+        listener = vc.listener.name if vc.listener is not None else None
+        same = (self.kind, listener, self.plugin, vc.secure, vc.proxied is not None)
+        pattern = self.log.filled.get(same) or self._filled(*same)
+        self._write(pattern, end, reason, values)
+
+    def _filled(
+        self, kind: Kind, listener: str | None, plugin: str | None, secure: bool, proxied: bool
+    ) -> Pattern:
+        """Return the pattern for records that have this in common; the next one finds it."""
+        log = self.log
+        values: dict[str, object] = {
+            "kind": kind, "listener": listener, "plugin": plugin, "parent": None
+        }  # fmt: skip
+        if not secure:
+            values |= dict.fromkeys(_OF_TLS)
+        if not proxied:
+            values["proxied_by"] = None
+        same = (kind, listener, plugin, secure, proxied)
+        pattern = log.filled[same] = log.pattern(kind).filled(values)
+        return pattern
 
     def _ending(self) -> tuple[End, str]:
         """Return how the connection has ended, and why in words."""
@@ -218,6 +240,7 @@ class LegRecord(_Record):
             return
         vc = self.vc
         values: dict[str, object] = {
+            "kind": self.kind,
             "parent": self._parent or None,
             "listener": self._listener,
             "server": self._server,
@@ -225,7 +248,7 @@ class LegRecord(_Record):
             "bytes_down": vc.bytes_read,
             **_times(vc, vc.opened_at, self.log.engine.now),
         }
-        self._write(end, reason, values)
+        self._write(self.log.pattern(self.kind), end, reason, values)
 
     def _ending(self) -> tuple[End, str]:
         error = self._broken or self.vc.error
