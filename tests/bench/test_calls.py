@@ -20,6 +20,7 @@ WORK = workloads()
     [
         ("calls-trips", "vcproxy", 16),
         ("calls-churn", "vcproxy", 302),
+        ("calls-churn", "vcproxy-access-log", 345),
         ("calls-http", "vcproxy-http", 27),
         ("calls-http", "vcproxy-heads", 177),
         ("calls-http-unlike", "vcproxy-http", 37),

@@ -197,8 +197,8 @@ class Listener:
             if not own[client]:
                 del own[client]
         counts = self.counts.get(vc.engine) or self.counts_of(vc.engine)
-        counts.bytes_read += vc.bytes_read
-        counts.bytes_written += vc.bytes_written
+        counts.bytes_read += vc.read_before  # all: the VC is gone
+        counts.bytes_written += vc.written_before
         counts.closed += 1  # count_closed(), inlined for speed
         if self._paused:
             self.engine.inbox.post(self.resume)

@@ -408,10 +408,10 @@ class NetVConnection(VCLifecycle):
         self.port = None
         # The VIOs refer to the VC: a cycle would keep the buffers until a garbage collection.
         if self.read_vio is not None:
-            self._read_before += self.read_vio.ndone
+            self.read_before += self.read_vio.ndone
             self.read_vio = None
         if self.write_vio is not None:
-            self._written_before += self.write_vio.ndone
+            self.written_before += self.write_vio.ndone
             self.write_vio = None
         self.engine.remove(self)
         self.outgoing = None

@@ -65,19 +65,19 @@ class VConnection(Continuation, ABC):
         "_end_event",
         "_inactivity",
         "_inactivity_s",
-        "_read_before",
-        "_written_before",
         "closed",
         "error",
         "fan",
         "message_oriented",
         "moved_at",
         "name",
+        "read_before",
         "read_error",
         "read_vio",
         "record",
         "unread",
         "write_vio",
+        "written_before",
     )
 
     def __init__(self, engine: Engine, mutex: Mutex, name: str) -> None:
@@ -107,7 +107,8 @@ class VConnection(Continuation, ABC):
         """While a driver reads this VC: the fan to whose sinks the data may be written at once."""
         self.moved_at = engine.now
         """When bytes moved last: the start of the inactivity timeout."""
-        self._read_before = self._written_before = 0  # by operations that were replaced
+        self.read_before = self.written_before = 0
+        """Bytes moved by operations that were replaced; all bytes, once the VC is gone."""
         self._inactivity_s = 0.0
         self._inactivity: Action | None = None
         self._active: Action | None = None
@@ -134,16 +135,16 @@ class VConnection(Continuation, ABC):
     def bytes_read(self) -> int:
         """Bytes read from the peer so far, as they are after TLS. Any thread may read it."""
         vio = self.read_vio
-        return self._read_before + (0 if vio is None else vio.ndone)
+        return self.read_before + (0 if vio is None else vio.ndone)
 
     @property
     def bytes_written(self) -> int:
         """Bytes written to the peer so far, as they are before TLS. Any thread may read it."""
         vio = self.write_vio
         if vio is None:
-            return self._written_before
+            return self.written_before
         fan = vio.fan  # it counts what it writes to all its level sinks together
-        return self._written_before + (vio.ndone if fan is None else fan.delivered_to(vio))
+        return self.written_before + (vio.ndone if fan is None else fan.delivered_to(vio))
 
     # -- methods -----------------------------------------------------------------------------
 
@@ -176,12 +177,12 @@ class VConnection(Continuation, ABC):
         """
         self._require_open("do_io_shutdown()")
         if how is not Shutdown.WRITE and self.read_vio is not None:
-            self._read_before += self.read_vio.ndone
+            self.read_before += self.read_vio.ndone
             self.read_vio.retire()
             self.read_vio = None
         if how is not Shutdown.READ:
             if self.write_vio is not None:
-                self._written_before += self.write_vio.ndone
+                self.written_before += self.write_vio.ndone
                 self.write_vio.retire()
                 self.write_vio = None
             self._end_writing()
@@ -291,7 +292,7 @@ class VConnection(Continuation, ABC):
     def _begin_read(self, vio: VIO) -> None:
         last = self.read_vio
         if last is not None:
-            self._read_before += last.ndone
+            self.read_before += last.ndone
             last.retire()
         self.read_vio = vio
         if vio.mutex is not self.mutex:
@@ -306,7 +307,7 @@ class VConnection(Continuation, ABC):
     def _begin_write(self, vio: VIO) -> None:
         last = self.write_vio
         if last is not None:
-            self._written_before += last.ndone
+            self.written_before += last.ndone
             last.retire()
         self.write_vio = vio
         if vio.mutex is not self.mutex:

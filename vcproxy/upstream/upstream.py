@@ -322,8 +322,8 @@ class Upstream:
                 self._release(reserved)
             return
         server.connections -= 1
-        server.bytes_read += vc.bytes_read
-        server.bytes_written += vc.bytes_written
+        server.bytes_read += vc.read_before  # all: the VC is gone
+        server.bytes_written += vc.written_before
         server.idle.pop(vc, None)
         self._servers.ejection.vc_gone(server, vc)
         self._serve_queue()

@@ -365,7 +365,7 @@ class EpollDriver:
             local.adopt_packets(self, listener, sock)
             return
         watcher: Watcher
-        if listener.awaits_header(peer):
+        if listener.senders is not None and listener.awaits_header(peer):
             from vcproxy.drivers.epoll.proxy_header import HeaderReader  # most proxies read none
 
             port = StreamPort(self, sock)
