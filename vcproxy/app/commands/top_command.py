@@ -97,7 +97,7 @@ def _require_rich() -> None:
         import rich  # noqa: F401
     except ImportError:
         raise NoTerminal(
-            "vcproxy top needs the library rich: pip install rich; --json does without it"
+            "vcproxy top needs a library, and --json does without it: pip install rich"
         ) from None
 
 
