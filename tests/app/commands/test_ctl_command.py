@@ -234,10 +234,22 @@ def test_the_addresses_of_the_dashboard(serve: Serve, capsys: Printed) -> None:
 
 
 def test_a_trace_is_printed_as_it_comes(serve: Serve, capsys: Printed) -> None:
-    events = b'data: {"at": 1.5, "machine": "Echo", "text": "got x"}\n\n: beat\n\ndata: raw\x1b\n\n'
-    serve(events)
+    event = {
+        "at": 1.5, "machine": "Echo\x1b", "state": "ECHOING", "event": "READ_READY",
+        "source": "OS", "bytes_in": 3, "bytes_out": 0,
+    }  # fmt: skip
+    last = {"end": "the connection is closed"}
+    texts = [f"data: {json.dumps(each)}\n\n" for each in (event, {"dropped": 7}, last)]
+    serve("".join([": beat\n\n", *texts]).encode())
     assert cli.main(["ctl", "trace", "c7"]) == 0
-    assert capsys.readouterr().out == "1.5 Echo got x\nraw\\x1b\n"
+    printed = capsys.readouterr()
+    assert printed.out == (
+        "   1.500000  Echo\\x1b @ ECHOING got 'READ_READY' from OS  (in 3, out 0 bytes)\n"
+        "... 7 events came too fast, and are not shown\n"
+    )
+    assert printed.err == "the connection is closed\n"
+    assert cli.main(["ctl", "trace", "c7", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0]) == event
 
 
 # -- what goes wrong -----------------------------------------------------------------------------

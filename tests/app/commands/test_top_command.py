@@ -186,7 +186,7 @@ def test_a_wrong_option(capsys: pytest.CaptureFixture[str]) -> None:
 def test_without_rich(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "rich", None)
     assert cli.main(["top", "--once", "--at", "unix:/nowhere.sock"]) == 2
-    assert "pip install rich; --json does without it" in capsys.readouterr().err
+    assert "--json does without it: pip install rich\n" in capsys.readouterr().err
 
 
 def test_nothing_runs_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -226,25 +226,31 @@ def _dashboard(chosen: argparse.Namespace) -> int:
 
 
 def _trace(chosen: argparse.Namespace) -> int:
-    from vcproxy.printable_text import printable
-
     try:
         for data in client_of(chosen).events(f"trace/{chosen.conn}"):
-            print(data if chosen.json else printable(_traced(data)), flush=True)
+            if chosen.json:
+                print(data, flush=True)
+            else:
+                _print_event(json.loads(data))
     except KeyboardInterrupt:
-        return 0
+        pass
     return 0
 
 
-def _traced(data: str) -> str:
-    """Return a line about an event of a trace: its values, without their names."""
-    try:
-        event = json.loads(data)
-    except ValueError:
-        return data
-    if not isinstance(event, dict):
-        return data
-    return " ".join(str(value) for value in event.values() if value not in (None, ""))
+def _print_event(event: Mapping[str, Any]) -> None:
+    """Print an event of a trace in one line; why the trace has ended, on standard error."""
+    from vcproxy.printable_text import printable
+
+    if "end" in event:
+        print(printable(event["end"]), file=sys.stderr)
+    elif "dropped" in event:
+        print(f"... {event['dropped']} events came too fast, and are not shown", flush=True)
+    else:
+        line = (
+            f"{event['at']:11.6f}  {event['machine']} @ {event['state']} got '{event['event']}' "
+            f"from {event['source']}  (in {event['bytes_in']}, out {event['bytes_out']} bytes)"
+        )
+        print(printable(line), flush=True)
 
 
 # -- questions -----------------------------------------------------------------------------------
