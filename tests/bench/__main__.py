@@ -11,7 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from . import bus, calls, instructions, kills, messages, replayed, report, watched_files
+from . import (
+    bus,
+    calls,
+    instructions,
+    kills,
+    messages,
+    replayed,
+    report,
+    shown_connections,
+    watched_files,
+)
 from . import workloads as tunnels
 from .dispatching import Dispatching
 from .http import workloads as http
@@ -83,6 +93,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     every |= bus.workloads(seconds)
     every |= watched_files.workloads(seconds)
     every |= kills.workloads(seconds)
+    every |= shown_connections.workloads()
     return every
 
 

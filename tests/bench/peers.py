@@ -194,6 +194,26 @@ def watching(name: str, kind: str) -> Peer:
     )
 
 
+def shown(name: str) -> Peer:
+    """A proxy whose connections are listed: see the module `shown_connections`."""
+    return Peer(
+        name,
+        (sys.executable, "-m", "tests.bench.shown_connections", "$config"),
+        config="""\
+[[listener]]
+name = "front"
+bind = "tcp://127.0.0.1:$listen"
+plugin = "forward"
+upstream = "back"
+
+[upstream.back]
+servers = ["tcp://127.0.0.1:$server"]
+""",
+        version=(sys.executable, "-m", "vcproxy", "--version"),
+        only=("show-conns", "show-conns-answer"),
+    )
+
+
 def on_the_bus(name: str, kind: str, only: tuple[str, ...]) -> Peer:
     """A service with connections of the bus: see the modules `bus` and `bus_echo`."""
     code = "import sys; print('Python', sys.version.split()[0])"
@@ -299,6 +319,7 @@ TUNNEL_PEERS = {
         dispatching("json-loads", "json"),
         watching("vcproxy-files", "file-changes"),
         watching("inotify-loop", "bare"),
+        shown("vcproxy-shown"),
         on_the_bus("vcproxy-bus", "messages", ("bus-trips", *RETURNS)),
         on_the_bus("vcproxy-bus-lines", "lines", ("bus-trips",)),
         fan("copy-loop"),

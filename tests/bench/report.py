@@ -111,6 +111,9 @@ GOALS = (
         Goal(f"lossy-{name}", 1024, peer="vcproxy-machines")
         for name in ("patient", "readme", "wink")
     ),
+    # no turn longer than 5 ms, and the whole answer within 2 s
+    Goal("show-conns", 5, peer="vcproxy-shown"),
+    Goal("show-conns-answer", 2, peer="vcproxy-shown"),
     Goal("files", 3, "inotify-loop", peer="vcproxy-files"),
     Goal("files-memory", 2, peer="vcproxy-files"),
     Goal("bus-dispatch", 3, "json-loads", peer="vcproxy-dispatch"),

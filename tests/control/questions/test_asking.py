@@ -120,7 +120,7 @@ def test_rows_that_were_made_before_the_time_was_up_are_in_the_answer() -> None:
     threads.timers.pop()()
     within = "within 2s: it is busy, or a plugin blocks"
     assert answers == [
-        (100, [f"{name}: only its first 50 rows came {within}" for name in ("net-0", "net-1")])
+        (50, [f"{name}: only its first 25 rows came {within}" for name in ("net-0", "net-1")])
     ]
     for each in threads.engines:
         each.inbox.drain()

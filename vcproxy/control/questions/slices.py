@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
 
-SLICE: Final = 50
-"""Rows, or things that were looked at, in one turn: about a millisecond (measured: `show-conns` of
+SLICE: Final = 25
+"""Rows, or things that were looked at, in one turn: at most 2 ms (measured: `show-conns` of
 tests/bench)."""
 
 
