@@ -35,9 +35,9 @@ TRIPS_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class ShownConnections:
-    """The whole answer with all connections. The cost is the CPU time of the longest part of a
-    turn of the net thread that it took; or, `whole`, the time until all of the answer had arrived. The rate is that
-    of the round trips in this time, with their latencies."""
+    """The whole answer with all connections. The cost is the CPU time of the longest part of a turn
+    of the net thread that it took; or, `whole`, the time until all of the answer had arrived. The
+    rate is that of the round trips in this time, with their latencies."""
 
     connections: int
     """Half of them to clients, half to their servers."""
@@ -154,7 +154,7 @@ def main() -> None:
     """Serve."""
     from vcproxy.app.cli import main as serve
 
-    Slices._turn = measured(Slices._turn)  # type: ignore[method-assign]
+    Slices._turn = measured(Slices._turn)  # type: ignore[method-assign, assignment]
     sys.exit(serve(["-c", sys.argv[1]]))
 
 

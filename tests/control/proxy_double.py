@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from vcproxy.control.changes.change import Changed
+from vcproxy.control.connection_trace import Events
 from vcproxy.control.controlled import Result
 from vcproxy.control.questions.answer import Answer
 from vcproxy.engine.log_function import Level
@@ -58,6 +59,11 @@ class ProxyDouble:
     ) -> None:
         self.told.append(f"{name} {dict(arguments)}")
         then(self.changed)
+
+    def trace(self, conn: str, events: Events, ended: Callable[[str], None]) -> Callable[[], None]:
+        self.told.append(f"trace {conn}")
+        self.traced = events, ended
+        return lambda: self.told.append(f"end of trace {conn}")
 
     def set_log_level(self, level: Level) -> None:
         self.told.append(f"log level {level}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Starter
-from tests.e2e.running import Running, Server, connect, eventually, exactly, free_port
-from tests.e2e.several import listener, served_by, two_workers, workers
+from tests.e2e.running import PATIENCE_S, Running, Server, connect, eventually, exactly, free_port
+from tests.e2e.several import listener, served_by, two_workers, who, workers
 from tests.e2e.test_control import ask, door
 from vcproxy.bus.message.bus_message import BusMessage
 
@@ -157,3 +158,41 @@ def test_changes_are_made_in_all_workers(proxy: Starter, workers: int) -> None:
         assert ask(door(running), "RELOAD").startswith("RELOADED")
         assert running.log.count("INFO") == log.count("INFO")
         assert reaches(front, server)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_connection_is_traced_as_its_events_happen(
+    proxy: Starter, tmp_path: Path, workers: int
+) -> None:
+    text = two_workers(tmp_path).replace("workers = 2", f"workers = {workers}")
+    running = proxy(text)
+    path = door(running).removeprefix("unix:").replace(".sock", ".ctl.sock")
+    with running.connect("who") as client, socket.socket(socket.AF_UNIX) as reader:
+        pid = who(client)
+        [conn], _ = show(running, "conns", kind="client")
+        assert conn["id"].count("-") == workers
+        reader.settimeout(PATIENCE_S)
+        reader.connect(path)
+        reader.sendall(f"GET /v1/trace/{conn['id']} HTTP/1.1\r\nHost: vcproxy\r\n\r\n".encode())
+        received = until(reader, b"\r\n\r\n")
+        assert b"200 OK" in received
+        assert who(client) == pid
+        received = until(reader, b'"event": "READ_READY"')
+        assert f'"machine": "{conn["name"]}"'.encode() in received
+        client.close()
+        assert b"the connection is closed" in until(reader, b"event: end")
+    with socket.socket(socket.AF_UNIX) as reader:
+        reader.settimeout(PATIENCE_S)
+        reader.connect(path)
+        reader.sendall(f"GET /v1/trace/{conn['id']} HTTP/1.1\r\nHost: vcproxy\r\n\r\n".encode())
+        assert b"404 " in until(reader, b"there is no such connection")
+
+
+def until(reader: socket.socket, text: bytes) -> bytes:
+    """Receive until a text has come, and what comes with it."""
+    received = b""
+    while text not in received:
+        data = reader.recv(65536)
+        assert data, received
+        received += data
+    return received

@@ -23,6 +23,7 @@ from vcproxy.workers.questions import LIMIT_S, Answers
 if TYPE_CHECKING:
     from vcproxy.app.control_thread import ControlThread
     from vcproxy.control.changes.change import Changed
+    from vcproxy.control.connection_trace import Events
     from vcproxy.control.controlled import Result
     from vcproxy.control.questions.answer import Answer, Row
     from vcproxy.engine.log_function import Level
@@ -146,6 +147,21 @@ class ControlledMaster:
             then(changed)
 
         self._ask(Question.CHANGE, answered, name=name, text=text, limit_s=ROWS_LIMIT_S)
+
+    def trace(self, conn: str, events: Events, ended: Callable[[str], None]) -> Callable[[], None]:
+        """See Controlled."""
+        process = self._process
+        worker = conn.partition("-")[0]
+        if not (worker.isascii() and worker.isdigit() and len(worker) < 5):
+            ended("name a connection by its id, such as 1-0-17")
+            return lambda: None
+        started: list[int] = []
+
+        def start() -> None:
+            started.append(process.traces.start(int(worker), conn, events, ended))
+
+        process.soon(start)
+        return lambda: process.soon(lambda: process.traces.stop(started[0]))
 
     def set_log_level(self, level: Level) -> None:
         """See Controlled."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vcproxy.app.control_thread import ControlThread
     from vcproxy.app.server import Proxy
     from vcproxy.control.changes.change import Changed
+    from vcproxy.control.connection_trace import Events
     from vcproxy.control.controlled import Result
     from vcproxy.control.questions.answer import Answer
     from vcproxy.engine.log_function import Level
@@ -92,6 +93,15 @@ class ControlledProxy:
 
         feed, after = self._thread.feed, self._thread.after
         make(name, arguments, RunningProxy(self._proxy), then, feed=feed, after=after)
+
+    def trace(self, conn: str, events: Events, ended: Callable[[str], None]) -> Callable[[], None]:
+        """See Controlled."""
+        from vcproxy.app.running_proxy import RunningProxy  # seldom needed
+        from vcproxy.control.connection_trace import ConnectionTrace
+
+        feed, after = self._thread.feed, self._thread.after
+        running = RunningProxy(self._proxy)
+        return ConnectionTrace(running, conn, events, ended, feed=feed, after=after).stop
 
     def set_log_level(self, level: Level) -> None:
         """See Controlled."""

@@ -34,6 +34,7 @@ from vcproxy.workers.messages import Message, Question, Verb
 from vcproxy.workers.stacks import write_when_asked
 
 if TYPE_CHECKING:
+    from vcproxy.app.worker_traces import WorkerTraces
     from vcproxy.engine.log_function import Level
 
 TRACEBACK = 32 * 1024
@@ -61,6 +62,7 @@ class Worker:
         self._proxy: Proxy
         self._timeout_s = 0.0
         self._answers = AnswerPieces(channel)
+        self._traces: WorkerTraces | None = None
         self.status = 0
         """The exit status."""
 
@@ -157,6 +159,8 @@ class Worker:
                 proxy.stop()
             case Verb.REOPEN:
                 proxy.reopen_logs()
+            case Verb.TRACE | Verb.END_TRACE:
+                self._trace(message)
             case Verb.LOG_LEVEL:
                 proxy.log.level = cast("Level", message.text)
             case Verb.RENEW:
@@ -165,6 +169,16 @@ class Worker:
                 self._answer(message)
             case Verb.CONTINUE:
                 self._answers.send_next(message.number)
+
+    def _trace(self, message: Message) -> None:
+        if self._traces is None:
+            from vcproxy.app.worker_traces import WorkerTraces  # few connections are traced
+
+            self._traces = WorkerTraces(self._proxy, self._channel)
+        if message.verb is Verb.TRACE:
+            self._traces.start(message)
+        else:
+            self._traces.stop(message)
 
     def _answer(self, asked: Message) -> None:
         """Answer a question of the control."""

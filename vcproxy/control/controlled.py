@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from vcproxy.control.changes.change import Changed
+    from vcproxy.control.connection_trace import Events
     from vcproxy.control.questions.answer import Answer
     from vcproxy.engine.log_function import Level
 
@@ -65,6 +66,12 @@ class Controlled(Protocol):
         self, name: str, arguments: Mapping[str, str], then: Callable[[Changed], None]
     ) -> None:
         """Make one of CHANGES in all net threads of all workers."""
+
+    def trace(self, conn: str, events: Events, ended: Callable[[str], None]) -> Callable[[], None]:
+        """Trace a connection, by its id: see ConnectionTrace.
+
+        Return what ends the trace; `ended` is then not called. Events may be dropped.
+        """
 
     def set_log_level(self, level: Level) -> None:
         """Write log lines of this level and above."""

@@ -1,6 +1,7 @@
 """The HTTP door of a running proxy: its questions and commands as JSON. `vcproxy ctl` uses it.
 
     GET  /v1/help            what can be asked and done
+    GET  /v1/trace/CONN      the events of a connection, as they happen (server-sent events)
     GET  /v1/show/NAME       the rows of a question; its arguments are the query
     POST /v1/COMMAND         a command; its parameters are a JSON object
 
@@ -11,7 +12,7 @@ is refused is answered with {"error": text}.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -20,13 +21,14 @@ from vcproxy.bus.message.bus_message import BusMessage
 from vcproxy.control.commands import COMMANDS
 from vcproxy.control.questions.table import QUESTIONS
 from vcproxy.control.web.client_check import bearer, same_site
-from vcproxy.control.web.web_reply import Refusal, WebReply
+from vcproxy.control.web.web_reply import Refusal, WebReply, event_text
 from vcproxy.control.web.web_server import WebRoute, WebServer
 
 if TYPE_CHECKING:
     from vcproxy.bus.message.definitions import Definitions
     from vcproxy.control.controlled import Controlled
     from vcproxy.control.questions.answer import Answer
+    from vcproxy.control.web.web_reply import WebStream
     from vcproxy.control.web.web_request import WebRequest
     from vcproxy.engine.engine import Engine
 
@@ -66,6 +68,7 @@ class HttpDoor:
         return [
             WebRoute("GET", "/v1/help", self._help, self.allowed),
             WebRoute("GET", "/v1/show/*", self._show, self.allowed),
+            WebRoute("GET", "/v1/trace/*", self._trace, self.allowed),
             WebRoute("POST", "/v1/*", self.command, self.allowed),
         ]
 
@@ -92,6 +95,25 @@ class HttpDoor:
                 reply.send(200, _rows_in_pieces(before, answer))
 
         self._proxy.ask(name, request.query, answered)
+
+    def _trace(self, request: WebRequest, reply: WebReply) -> None:
+        stream: WebStream | None = None
+
+        def events(received: Sequence[Mapping[str, object]]) -> None:
+            nonlocal stream
+            if stream is None:  # there is such a connection
+                stream = reply.stream(closed=lambda: stop())
+            for each in received:
+                stream.send(event_text(json.dumps(each)))
+
+        def ended(why: str) -> None:
+            if stream is None:
+                reply.error(404, why)
+            else:
+                stream.send(event_text(json.dumps({"end": why}), "end"))
+                stream.close()
+
+        stop = self._proxy.trace(request.rest, events, ended)
 
     def _help(self, request: WebRequest, reply: WebReply) -> None:
         questions = {

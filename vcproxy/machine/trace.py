@@ -58,7 +58,8 @@ class Trace:
         if not Trace.running:
             Machine.handle_event = _untraced  # type: ignore[method-assign]
 
-    def _covers(self, machine: Machine) -> bool:
+    def covers(self, machine: Machine) -> bool:
+        """Return whether the events of a machine are written. Subclasses may choose others."""
         of = self._of
         if isinstance(of, str):
             return of == machine.name or of in [kind.__name__ for kind in type(machine).__mro__]
@@ -69,12 +70,12 @@ _untraced = Machine.handle_event
 
 
 def _traced(self: Machine, key: Hashable, data: object) -> None:
-    received = self.receiving(key, data)
+    covering = [trace for trace in Trace.running if trace.covers(self)]
+    received = self.receiving(key, data) if covering else None
     if received is not None:
-        for trace in Trace.running:
-            if trace._covers(self):
-                trace.written = True
-                trace._write(received)
+        for trace in covering:
+            trace.written = True
+            trace._write(received)
     _untraced(self, key, data)
 
 

@@ -45,6 +45,7 @@ from vcproxy.workers.outcomes import Outcomes
 from vcproxy.workers.processes import Role, WorkerProcesses
 from vcproxy.workers.questions import Questions
 from vcproxy.workers.sockets import ListeningSockets, new_sockets
+from vcproxy.workers.traces import Traces
 from vcproxy.workers.worker_process import Stdio
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class MasterProcess:
             self._sockets.drain,
             partial(setattr, log, "level"),
         )
+        self.traces = Traces(self._processes.try_send)
         self.on_bus_reply: Callable[[int, str], None] = lambda route, text: None
         """Called with the route and the text of each reply of a plugin to a bus message."""
         self.on_ready: Callable[[], None] = lambda: None
@@ -204,6 +206,8 @@ class MasterProcess:
             self._automatic.asked()
         if message.verb is Verb.ANSWER:
             self.questions.answered(number, message)
+        elif message.verb is Verb.TRACED:
+            self.traces.received(message)
         elif message.verb is Verb.BUS_REPLY:
             self.on_bus_reply(message.number, message.text)
         elif role is Role.WORKER or message.verb is Verb.ERRORED:
@@ -224,6 +228,7 @@ class MasterProcess:
         match role:
             case Role.WORKER:
                 self.questions.gone(number)
+                self.traces.gone(number)
                 self.perform(self.master.ended(number, how, now))
             case Role.SUCCESSOR:
                 self.perform(self.master.successor_ended(how, now))

@@ -30,6 +30,10 @@ class Verb(StrEnum):
     """To a worker: end at once."""
     REOPEN = "reopen"
     """To a worker: reopen the log file."""
+    TRACE = "trace"
+    """To a worker: send TRACED for the events of the connection `name`, with the same `number`."""
+    END_TRACE = "end trace"
+    """To a worker: end the trace `number`."""
     LOG_LEVEL = "log level"
     """To a worker: write log lines of the level `text` and above."""
     RENEW = "renew"
@@ -57,6 +61,9 @@ class Verb(StrEnum):
     ANSWER = "answer"
     """From a worker: the answer to the question `number`, as JSON: a piece of it is in `text`. If
     there is `more`, the next piece follows after CONTINUE."""
+    TRACED = "traced"
+    """From a worker: some events of the trace `number`, in `text`, as JSON. Without `more` it has
+    ended, because of `text`."""
     BUS_REPLY = "bus reply"
     """From a worker: the reply `text` of a plugin to the bus message with the route `number`."""
 
