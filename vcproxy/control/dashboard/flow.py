@@ -99,7 +99,9 @@ def links_of(now: Sample, nodes: Sequence[Node]) -> list[Link]:
     for node in nodes:
         if node.kind in ("sink", "mirror", "sinks", "mirrors") and node.group is not None:
             listener = node.group.id.partition(" ")[2]
-            links.append(Link(f"plugin {listener}", node.id, node.rate or 0.0, node.level))
+            moves = float(node.level != "idle")  # of a mirror: its rate is not counted
+            rate = moves if node.rate is None else node.rate
+            links.append(Link(f"plugin {listener}", node.id, rate, node.level))
     links = [link for link in links if link.source in known and link.to in known]
     order = {node.id: index for index, node in enumerate(nodes)}
     return sorted(links, key=lambda link: (order[link.source], order[link.to]))

@@ -122,7 +122,7 @@ export class Details {
         method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" },
       });
       const reply = await response.json();
-      setText(this.result, response.ok ? `${label}: done` : `${label}: ${reply.error}`);
+      setText(this.result, `${label}: ${response.ok ? reply.list ?? "done" : reply.error}`);
     } catch (error) {
       setText(this.result, `${label}: the proxy did not answer (${error.message})`);
     } finally {
