@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -312,6 +313,64 @@ def test_memory_is_used_up() -> None:
         proxy.run()
         (record,) = proxy.access_log
     assert record["end"] == "RD"
+
+
+@dataclass
+class Handshake:
+    """See HandshakeResult."""
+
+    sni: str | None = None
+    alpn: str | None = None
+    peer: str | None = None
+
+
+def test_a_client_with_tls() -> None:
+    result = Handshake("db.example", "sql", "CN=ann")
+    with SimulatedProxy(Echo, servers=(), handshake=result) as proxy:
+        proxy.client().end()
+        proxy.run()
+        (record,) = proxy.access_log
+    assert (record["sni"], record["alpn"], record["certificate"]) == ("db.example", "sql", "CN=ann")
+    assert record["time_handshake"] == 0.0
+    assert record["tls"] is None  # it was only simulated
+
+
+def test_a_connection_that_is_closed_before_its_session() -> None:
+    with SimulatedProxy(Echo, servers=(), handshake=Handshake()) as proxy:
+        (listener,) = proxy.driver._listening
+        listener.max_per_client = 1
+        for _ in range(2):
+            proxy.client(client_ip="10.9.9.9")
+        proxy.elapse(1.0)
+        (record,) = proxy.access_log
+    assert record["end"] == "PH"
+    assert record["time_handshake"] is None
+
+
+def test_a_sample_has_every_failure() -> None:
+    with SimulatedProxy(Forward) as proxy:
+        log = proxy.service.access_log
+        assert log is not None
+        log.settings = replace(log.settings, sample=0.0)
+        for ending in ("end", "reset", "end"):
+            client, server = proxy.client(), proxy.server()
+            getattr(client, ending)()
+            server.end()
+            proxy.run()
+        (record,) = proxy.access_log
+    assert record["end"] == "CD"
+
+
+def test_a_template() -> None:
+    with SimulatedProxy(Private) as proxy:
+        log = proxy.service.access_log
+        assert log is not None
+        log.settings = replace(log.settings, form="{listener} {kind} {sni} {end} {extra.country}")
+        client = proxy.client()
+        proxy.run()
+        client.end()
+        proxy.run()
+        assert proxy._records == [b"proxy tcp - PD none\n"]
 
 
 def test_every_letter_has_a_line() -> None:

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.running import free_port
 from vcproxy.app import access_targets
 from vcproxy.app.access_targets import AccessTargets
 from vcproxy.app.log import LineLog
+from vcproxy.config.log_target import SyslogServer
+from vcproxy.engine.address import Address
 from vcproxy.testing.running import eventually
 
 
@@ -146,3 +149,19 @@ def test_more_lines_than_the_queue_holds_are_counted(
     assert written + targets.dropped == 3000
     assert targets.dropped
     assert "dropped from the log: the queue was full, as the target was too slow" in log.read_text()
+
+
+def test_a_log_server_that_is_away_at_the_end(log: Path) -> None:
+    program = LineLog(log)
+    targets = AccessTargets(program)
+    server = SyslogServer(Address.parse(f"tcp://127.0.0.1:{free_port()}"))
+    targets.open(frozenset([server]))
+    targets.sink(server)(b"lost\n")
+    eventually(lambda: "connection refused; its lines wait" in log.read_text(), "the failure")
+    targets.close()
+    program.close()
+    assert (
+        log.read_text()
+        .splitlines()[-1]
+        .endswith(f"ERROR lines of the access log that were not sent to {server}: 1")
+    )
