@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from tests.listeners.test_access_logs import Lists
 from vcproxy.admission.refusal import Refusal
 from vcproxy.config.loader import load
 from vcproxy.drivers.sim import DatagramPeer, Peer
@@ -226,3 +228,52 @@ rate = [{ requests = 2, per = "5s" }, { for_each = "listener", requests = 20, pe
         assert counted.keys() == {Refusal.DENIED, Refusal.RATE}
         assert any(peer.received for peer in peers)
     assert "all as recorded" in replay(log_file)
+
+
+# -- with a PROXY header, and in the access log ----------------------------------------------
+
+
+def introduced(proxy: ConfiguredProxy, client: str, balancer: str) -> Peer:
+    """A client of a load balancer, which sends a line after the header."""
+    [place] = proxy._places["echo"]
+    peer = proxy.sim.client(place, client_ip=balancer)
+    peer.send(f"PROXY TCP4 {client} 203.0.113.1 4711 80\r\nhello".encode())
+    proxy.sim.elapse(0.1)
+    return peer
+
+
+def test_the_client_of_a_proxy_header_is_checked_and_not_the_balancer(file: Path) -> None:
+    keys = f"""\
+allow = ["192.0.2.0/24"]
+rate = {{ requests = 1, per = "1m" }}
+proxy_protocol = {{ from = ["{SERVED}"] }}
+"""
+    with proxy_of(file, keys) as proxy:
+        clients = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "198.51.100.1"]
+        served = [bool(introduced(proxy, each, SERVED).received) for each in clients]
+        assert served == [True, False, True, False]
+        assert refusals(proxy) == {Refusal.RATE: 1, Refusal.DENIED: 1}
+        assert log(proxy)[0].startswith("warning: echo: 192.0.2.1 is refused: more than 1 per 1m")
+
+
+def test_clients_announced_at_a_unix_socket_are_checked(file: Path) -> None:
+    keys = 'deny = ["192.0.2.0/24"]\nproxy_protocol = { from = "unix" }\n'
+    with proxy_of(file, keys, bind="unix:web.sock") as proxy:
+        assert introduced(proxy, OTHER, "").received == b""
+        assert introduced(proxy, SERVED, "").received == b"hello"
+
+
+def test_refused_connections_are_in_the_access_log(file: Path) -> None:
+    targets = Lists()
+    file.write_text(
+        f'[access_log]\nfile = "access.log"\n{ECHO % "tcp://127.0.0.1:0"}'
+        'deny = ["192.0.2.0/24"]\nrate = { requests = 1, per = "1m" }\n'
+    )
+    with ConfiguredProxy(load(file), access_targets=targets) as proxy:
+        for each in (OTHER, SERVED, SERVED):
+            connected(proxy, each)
+    denied, limited = (json.loads(line) for line in targets.lines["access.log"][:2])
+    assert (denied["end"], denied["reason"]) == ("PH", "its address is in deny")
+    assert (limited["end"], limited["reason"]) == ("PH", "more than 1 per 1m for each client")
+    clients = [each["client"].rpartition(":")[0] for each in (denied, limited)]
+    assert clients == [OTHER, SERVED]

@@ -126,6 +126,17 @@ def test_a_filter_may_change_the_response() -> None:
         assert "X-Page: own" in received(client)
 
 
+@PATHS
+def test_a_refused_request_has_a_record(direct: bool) -> None:
+    with limited(replace(TWO, requests=1, burst=1), direct=direct) as proxy:
+        answered(proxy, CLIENT, GET, GET)
+        served, refused = proxy.access_log
+        assert (served["status"], served["end"]) == (200, "--")
+        assert (refused["status"], refused["end"]) == (429, "PR")
+        assert refused["reason"] == "client: too many requests from this client"
+        assert str(refused["client"]).startswith(f"{CLIENT}:")
+
+
 # -- addresses -------------------------------------------------------------------------------
 
 
@@ -140,6 +151,9 @@ def test_a_denied_client_gets_403_and_is_closed() -> None:
         assert text.endswith("403 Forbidden\nclient: this address is not admitted\n")
         assert "Connection: close" in text
         assert answered(proxy, CLIENT, GET) == ["HTTP/1.1 200 OK"]
+        denied = proxy.access_log[0]
+        assert (denied["status"], denied["end"]) == (403, "PH")
+        assert str(denied["client"]).startswith(f"{OTHER}:")
 
 
 @PATHS

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from vcproxy.admission.refusal import Refusal
 from vcproxy.control.questions.question import Column, Merged, Question
 from vcproxy.engine.listener import ListenerCounts
 
@@ -49,6 +50,9 @@ def _rows(asked: Asked) -> Iterator[Row | None]:
             "open": opened[name],
             "accepted": listener.accepted if asked.first else 0,
             "refused": counts[name].refused,
+            "over_max_per_client": counts[name].refusals.get(Refusal.MAX_PER_CLIENT, 0),
+            "denied": counts[name].refusals.get(Refusal.DENIED, 0),
+            "over_rate": counts[name].refusals.get(Refusal.RATE, 0),
             "failed": counts[name].failed,
             "accept_failures": counts[name].accept_failures,
             "bytes_in": bytes_in[name],
@@ -80,6 +84,13 @@ LISTENERS: Final = Question(
         Column("open", "Open connections, or sessions of datagrams.", merged=Merged.SUM),
         Column("accepted", "Connections accepted since the start.", merged=Merged.SUM),
         Column("refused", "Of these: closed instead of served.", merged=Merged.SUM),
+        Column("over_max_per_client", "Of these: for `max_per_client`.", merged=Merged.SUM),
+        Column(
+            "denied",
+            "Connections, requests and datagrams refused for `allow` or `deny`.",
+            merged=Merged.SUM,
+        ),
+        Column("over_rate", "Those refused for `rate`.", merged=Merged.SUM),
         Column("failed", "Of these: failed TLS handshakes or PROXY headers.", merged=Merged.SUM),
         Column("accept_failures", "Accepts that failed so far.", merged=Merged.SUM),
         Column("bytes_in", "Read from its clients since the start.", "bytes", Merged.SUM),
