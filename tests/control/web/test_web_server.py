@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from random import Random
 
 import pytest
 
@@ -11,7 +12,7 @@ from vcproxy.control.web.web_connection import BODY_LIMIT
 from vcproxy.control.web.web_reply import STREAM_LIMIT, Refusal, WebReply, WebStream, event_text
 from vcproxy.control.web.web_request import WebRequest
 from vcproxy.control.web.web_server import MAX_CONNECTIONS, WebRoute, WebServer
-from vcproxy.drivers.sim import Peer, Simulation
+from vcproxy.drivers.sim import Peer, Simulation, seeds
 from vcproxy.engine.address import Address
 
 HERE = Address.parse("tcp://10.0.0.1:80")
@@ -20,7 +21,7 @@ HERE = Address.parse("tcp://10.0.0.1:80")
 def said(request: WebRequest, reply: WebReply) -> None:
     """Answer with what was asked."""
     asked = {"path": request.path, "rest": request.rest, "query": dict(request.query)}
-    reply.send(200, json.dumps({**asked, "body": request.body.decode()}).encode())
+    reply.send(200, json.dumps({**asked, "body": request.body.decode("latin-1")}).encode())
 
 
 class Site:
@@ -54,6 +55,21 @@ def post(target: str, body: str, *fields: str) -> str:
     """Return a request with a body."""
     head = [f"POST {target} HTTP/1.1", "Host: 10.0.0.1", *fields]
     return "\r\n".join([*head, f"Content-Length: {len(body)}", "", body])
+
+
+REQUESTS = [
+    get("/said/x"),
+    get("/said/x").replace("GET", "HEAD"),
+    get("/large"),
+    get("/large", "Connection: close"),
+    get("/large").replace("HTTP/1.1", "HTTP/1.0"),
+    post("/said", "a body"),
+    post("/said", "y" * 3000, "Expect: 100-continue"),
+    "POST /said HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    "POST /said HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n",
+    get("/nothing"),
+]
+"""Requests of all kinds."""
 
 
 def status(client: Peer) -> int:
@@ -196,6 +212,37 @@ def test_a_request_is_answered_once() -> None:
 
     client = Site(WebRoute("GET", "/twice", twice)).send(get("/twice"))
     assert status(client) == 409
+
+
+@pytest.mark.parametrize("seed", list(seeds(30)))
+def test_whatever_clients_send_is_answered_or_closed(seed: int) -> None:
+    """Requests with mistakes, in pieces of any size, and clients that leave at any time: nothing is
+    logged as a mistake of the server, and nothing is left of them."""
+    print(f"{seed=}")
+    random = Random(seed)
+    site = Site(WebRoute("GET", "/large", lambda _, reply: reply.send(200, [bytes(9000)] * 20)))
+    clients = []
+    for _ in range(40):
+        client = site.send(run=False)
+        clients.append(client)
+        if random.random() < 0.2:
+            client.stall()
+        data = bytearray("".join(random.choices(REQUESTS, k=random.randint(1, 4))), "latin-1")
+        for _ in range(random.choice([0, 0, 1, 5])):
+            place = random.randrange(len(data))
+            data[place : place + random.randint(0, 3)] = random.randbytes(random.randint(0, 3))
+        while data:
+            size = random.choice([1, 7, 100, len(data)])
+            client.send(bytes(data[:size]))
+            del data[:size]
+            site.sim.elapse(random.choice([0.0, 0.01, 0.5]))
+        if random.random() < 0.5:
+            getattr(client, random.choice(["end", "close", "reset"]))()
+    assert site.server.open <= MAX_CONNECTIONS
+    site.sim.elapse(300.0)
+    assert site.server.open == 0
+    assert site.engine.memory.used == 0
+    assert not [line for line in site.sim.log if line[1] == "error"]
 
 
 # -- slow and silent clients -------------------------------------------------------------------
