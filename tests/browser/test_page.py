@@ -238,7 +238,7 @@ def test_the_details_of_a_sink(page: Page, address: Address) -> None:
     assert facts["when it lags"] == "drop_oldest"
     assert "messages for the sink 10.0.3.9:40112" in page.text("#details .problem")
     faded = page.eval("document.querySelectorAll('#ribbons.chosen .ribbon.near').length")
-    assert faded == 1
+    assert faded == 2, "from the listener to the relay, and from it to the sink"
 
 
 def test_a_problem_leads_to_what_it_is_about(page: Page, address: Address) -> None:

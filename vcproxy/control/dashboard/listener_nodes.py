@@ -66,7 +66,7 @@ def listener_nodes(now: Sample, rates: Rates) -> list[Node]:
                 ],
                 problem=problem,
                 actions=[_drain(name)],
-                connections={"listener": name},
+                connections={"kind": "client", "listener": name},
             )
         )
     return bounded(nodes, _rest, MOST_LISTENERS)

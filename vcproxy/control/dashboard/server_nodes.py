@@ -70,7 +70,7 @@ def _node(upstream: str, server: str, rows: Sequence[Row], moved: float) -> Node
             _set(upstream, server, "drain", "No new connections; those that are open go on"),
             _set(upstream, server, "maint", "No connections, and no health checks", sure=True),
         ],
-        connections={"server": server},
+        connections={"kind": "client", "server": server},
     )
 
 

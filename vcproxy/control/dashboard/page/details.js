@@ -1,8 +1,8 @@
 // The panel about one card: all its figures, its last minutes, and what can be done with it.
 
 import { glyph, html, setAttribute, setGlyph, setText } from "./elements.js";
-import { amount } from "./format.js";
-import { drawSpark, KEPT, spark } from "./history.js";
+import { amount, duration } from "./format.js";
+import { drawSpark, KEPT, shownOf, spark } from "./history.js";
 
 const SURE_MS = 4000;  // how long a button waits for its second click
 
@@ -30,6 +30,7 @@ export class Details {
     this.problem = html("p", "problem");
     this.spark = spark();
     this.highest = html("span");
+    this.span = html("span");
     this.facts = html("dl");
     this.result = html("p", "result");
     this.result.setAttribute("role", "status");
@@ -38,7 +39,7 @@ export class Details {
     close.type = "button";
     close.setAttribute("aria-label", "Close the details");
     close.addEventListener("click", () => this.close());
-    this.axis = html("p", "axis", html("span", "", `${KEPT / 60} minutes`), this.highest, html("span", "", "now"));
+    this.axis = html("p", "axis", this.span, this.highest, html("span", "", "now"));
     this.actions = html("div", "actions");
     this.#panel.replaceChildren(html("h2", "", this.glyph, this.title, close), this.note, this.problem,
       this.spark, this.axis,
@@ -56,9 +57,10 @@ export class Details {
     setText(this.title, node.title ?? node.name);
     setText(this.note, [node.kind, node.state, node.note].filter(Boolean).join(" · "));
     setText(this.problem, node.problem);
-    setAttribute(this.spark, "display", node.rate === null ? "none" : "inline");
+    setAttribute(this.spark, "class", node.rate === null ? "spark none" : "spark");
     setAttribute(this.axis, "class", node.rate === null ? "axis none" : "axis");
     drawSpark(this.spark, values, KEPT);
+    setText(this.span, duration(shownOf(values, KEPT)));  // one value a second
     setText(this.highest, `highest ${amount(Math.max(0, ...values), "B/s")}`);
     this.#ask(node.id);
   }

@@ -30,8 +30,14 @@ export function spark() {
     svg("path", { class: "area" }), svg("path", { class: "line" }));
 }
 
-/** Draw values into a sparkline; the newest is at the right. `shown`: how many fill its width. */
-export function drawSpark(element, values, shown = 120) {
+/** How many values fill the width of a sparkline: as many as there are, within limits. */
+export function shownOf(values, most) {
+  return Math.min(most, Math.max(20, values.length));
+}
+
+/** Draw the last values into a sparkline, `most` at most; the newest is at the right. */
+export function drawSpark(element, values, most = 120) {
+  const shown = shownOf(values, most);
   const visible = values.slice(-shown);
   const highest = Math.max(...visible, 1e-9);
   const left = (shown - visible.length) * (KEPT - 1) / (shown - 1);

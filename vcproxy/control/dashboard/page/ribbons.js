@@ -12,6 +12,7 @@ export class Ribbons {
   #drawn = new Map();
   #svg = document.getElementById("ribbons");
   #scale = 1;
+  #near = new Set();
 
   constructor(nodes) {
     this.nodes = nodes;
@@ -25,13 +26,14 @@ export class Ribbons {
     this.draw();
   }
 
-  /** Fade all ribbons but those of one card; null: none. */
+  /** Fade all ribbons but those that lead to one card and from it; null: none. */
   choose(id) {
     this.chosen = id;
     this.draw();
   }
 
   draw() {
+    this.#near = near(this.links, this.chosen);
     const box = this.#svg.getBoundingClientRect();
     const place = (id) => {
       const element = this.nodes.element(id);
@@ -53,11 +55,11 @@ export class Ribbons {
     const kept = new Set(links.map((link) => `${link.source} ${link.to}`));
     for (const key of this.#drawn.keys()) if (!kept.has(key)) this.#drawn.delete(key);
     setChildren(this.#svg, elements);
-    this.#svg.classList.toggle("chosen", Boolean(this.chosen && links.some((link) => this.#isNear(link))));
+    this.#svg.classList.toggle("chosen", links.some((link) => this.#isNear(link)));
   }
 
   #isNear(link) {
-    return link.source === this.chosen || link.to === this.chosen;
+    return this.#near.has(`${link.source} ${link.to}`);
   }
 
   #elements(link, index, tree) {
@@ -76,6 +78,24 @@ export class Ribbons {
     setAttribute(stream, "stroke-width", Math.max(1.2, Math.min(3, link.width / 4)));
     return pair;
   }
+}
+
+/** The links that lead to a card, and those that lead on from it. */
+function near(links, chosen) {
+  const found = new Set();
+  const follow = (id, from, to) => {
+    for (const link of links) {
+      const key = `${link.source} ${link.to}`;
+      if (link[from] !== id || found.has(key)) continue;
+      found.add(key);
+      follow(link[to], from, to);
+    }
+  };
+  if (chosen) {
+    follow(chosen, "source", "to");
+    follow(chosen, "to", "source");
+  }
+  return found;
 }
 
 /** Place the ends of links at their cards: beside one another, around the middle of the card. */
