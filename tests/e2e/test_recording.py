@@ -245,6 +245,11 @@ def test_proxy_headers(record: Record, certificates: Certificates, log: Path) ->
         running.wait_for("is refused: its PROXY header is not valid at byte 0")
     running.stop()
     replays(log)
+    assert "none of them differs" in replay(log, "--plugin", "forward")
+    shown = subprocess.check_output(
+        [*VCPROXY, "log", "show", str(log), "--conversation", "1"], text=True
+    )
+    assert "client   announced 203.0.113.7:40000 at 192.0.2.1:443" in shown
 
 
 def test_datagrams(record: Record, tools: Tools, log: Path) -> None:

@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from vcproxy.proxy_protocol.parser import InvalidHeader, parse
 from vcproxy.replay.format import entries as e
 from vcproxy.replay.format.values import DataclassValue, FailureValue
 from vcproxy.replay.log.annotated import AnnotatedEntry, AnnotatedLog
 
 Verb = Literal[
-    "connects", "handshake", "requested", "connected", "refused", "sends", "receives", "ends",
-    "fails", "receives end", "closed", "reset", "fans out", "calls", "returned", "kept", "reused",
-    "happened",
+    "connects", "announced", "handshake", "requested", "connected", "refused", "sends", "receives",
+    "ends", "fails", "receives end", "closed", "reset", "fans out", "calls", "returned", "kept",
+    "reused", "happened",
 ]  # fmt: skip
-"""What happened to a peer, seen from the peer. A client connects; a server's connection is
+"""What happened to a peer, seen from the peer. A client connects, and may be announced by a PROXY
+header; a server's connection is
 requested and then connected or refused. A peer sends and receives data; its stream ends or fails;
 it receives the end, or the proxy closes or resets its connection. A server's connection is kept
 for later requests of any client, or is reused after that. The proxy calls a function, which
@@ -203,7 +205,10 @@ class Conversations:
                 yield event("connected", address)
             case e.RefusedEntry(_, _, error) | e.ResolvedEntry(_, _, FailureValue() as error):
                 yield event("refused", str(error))
-            case e.ReceivedEntry(_, _, data) | e.IntroducedEntry(_, data):
+            case e.IntroducedEntry(_, data):
+                conversation.client, text = _announced(data, conversation.client)
+                yield event("announced", text)
+            case e.ReceivedEntry(_, _, data):
                 yield self._sends(source, conversation, peer, data)
             case e.PassedEntry(_, sink, taken, _, data):
                 yield self._sends(source, conversation, peer, data)
@@ -298,3 +303,15 @@ def _missing(number: int, known: list[int]) -> str:
         f"there is no conversation {number}; did you mean {nearest}? There "
         f"{'is' if len(known) == 1 else 'are'} {count}: vcproxy log show LOG lists them"
     )
+
+
+def _announced(data: bytes, peer: str) -> tuple[str, str]:
+    """Return the address of a client after its PROXY header, and what the header says."""
+    try:
+        parsed = parse(data)
+    except InvalidHeader as error:
+        return peer, f"by no valid header: {error}"
+    if parsed is None or not parsed.header.has_addresses:
+        return peer, "without an address"
+    header = parsed.header
+    return header.peer, f"{header.peer} at {header.target}"
