@@ -199,3 +199,12 @@ def test_the_lines_of_several_processes_are_not_mixed(kind: str, tmp_path: Path)
     written = file.read_text() if kind == "file" else received.decode()
     assert set(written.splitlines()) == lines
     assert written.count("\n") == 6000
+
+
+def test_a_line_after_the_end_is_counted(tmp_path: Path) -> None:
+    lines = writer(tmp_path / "log")
+    lines.write("one")
+    lines.close()
+    lines.write("late")
+    assert (lines.dropped, lines._queue) == (1, [])
+    assert (tmp_path / "log").read_text() == "one\n"

@@ -63,6 +63,16 @@ def test_a_directory_and_a_file_without_permission(folder: Path, complaints: Com
         assert "cannot be written by this user" in found
 
 
+def test_permissions_are_not_judged_where_the_user_changes(
+    folder: Path, complaints: Complain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    (found,) = complaints(f'[access_log]\nfile = "a.log"\n{SOUND}')
+    assert "access_log.file: a.log cannot be written by this user" in found
+    problems = complaints(f'[proxy]\nuser = "no such"\n[access_log]\nfile = "a.log"\n{SOUND}')
+    assert not any("a.log" in each for each in problems)
+
+
 def test_a_listener_changes_what_it_names(accepted: Accept) -> None:
     common = '[access_log]\nfile = "stderr"\nsample = "1/4"\n'
     found = {}

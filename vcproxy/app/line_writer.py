@@ -110,6 +110,9 @@ class LineWriter:
                 self._overflow += 1
                 self.dropped += 1
                 return
+            if self._closing:
+                self.dropped += 1
+                return
             self._unwritten += 1
             self._queue.append(octets)
             self._bytes = size
@@ -127,7 +130,8 @@ class LineWriter:
                 self._wake()
 
     def close(self, timeout_s: float = FLUSH_S) -> int:
-        """Write the queued lines, for at most `timeout_s` seconds. Do not call `write` after it.
+        """Write the queued lines, for at most `timeout_s` seconds. Later lines are dropped and
+        counted.
 
         Return how many of them were not written.
         """

@@ -154,8 +154,11 @@ class Listeners:
         self.use(self.prepare(configuration))
 
     def prepare(self, configuration: Configuration) -> Plan:
-        """Return the plan for a configuration; nothing is changed. Raises OSError."""
-        return plan(configuration, self._host)
+        """Return the plan for a configuration; nothing is changed, but the files of its access logs
+        are open. Raises OSError."""
+        planned = plan(configuration, self._host)
+        self._access_logs.open(configuration.settings)
+        return planned
 
     def use(self, planned: Plan) -> None:
         """Use a plan from now on. If this raises OSError, nothing has changed."""
@@ -177,7 +180,6 @@ class Listeners:
 
     def _bind(self, planned: Plan) -> _Bound:
         """Bind the new addresses. If one fails, close those already bound and raise OSError."""
-        self._access_logs.open(planned.configuration.settings)
         listeners = {
             name: self._named.get(name) or self._create(name, tcp)
             for name, tcp in planned.tcp.items()
