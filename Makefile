@@ -31,7 +31,8 @@ check: $(VENV)/for-dev  ## static checks: style, types, layers
 coverage: $(VENV)/for-dev  ## lines that no test in this process runs; fails below the floor
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal \
-		--ignore tests/e2e --ignore tests/sim --ignore tests/docs --ignore tests/cookbook
+		--ignore tests/e2e --ignore tests/sim --ignore tests/docs --ignore tests/cookbook \
+		--ignore tests/browser
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -11,10 +11,12 @@ import select
 import struct
 import subprocess
 import termios
+from pathlib import Path
 from time import monotonic
 
 from tests.e2e.conftest import Starter
 from tests.e2e.running import ECHO, PATIENCE_S, VCPROXY, Running
+from tests.e2e.several import two_workers
 
 
 def top(running: Running, *options: str) -> subprocess.CompletedProcess[str]:
@@ -115,3 +117,10 @@ def test_the_end_of_the_proxy_ends_it(proxy: Starter) -> None:
     running.stop()
     screen.wait_for(rf"{running.pid}\.ctl\.sock: (no such file|connection refused)")
     assert screen.close() == 3
+
+
+def test_the_figures_are_of_all_workers(proxy: Starter, tmp_path: Path) -> None:
+    running = proxy(two_workers(tmp_path))
+    drawn = json.loads(top(running, "--once", "--json", "--interval", "100ms").stdout)
+    assert ["workers", 2, ""] in drawn["process"]["figures"]
+    assert drawn["problems"] == []

@@ -138,6 +138,13 @@ def test_without_a_cookie_nothing_is_seen(what: str, cookie: tuple[str, ...]) ->
     assert site.proxy.questions == []
 
 
+@pytest.mark.parametrize("path", ["/", "/dashboard"])
+def test_who_leaves_out_the_path_is_led_to_it(path: str) -> None:
+    got = Site().send(f"GET {path}")
+    assert status(got) == 308
+    assert b"\r\nLocation: /dashboard/\r\n" in got.received
+
+
 def test_over_the_unix_socket_there_are_no_pages() -> None:
     assert status(Site().send("GET /dashboard/", to=UNIX)) == 404
 

@@ -138,6 +138,13 @@ def test_a_sink_that_is_late() -> None:
     assert (late.meter.value, late.meter.limit) == (900 << 10, 1 << 20)
 
 
+def test_a_sink_that_takes_nothing_is_stuck_before_it_lags() -> None:
+    rows = [sink("quotes", "s", lag=5000, sent=100)]
+    assert texts(shown(sinks=[rows])) == ["the sink s of quotes takes nothing of what waits for it"]
+    assert texts(shown(sinks=[rows, [sink("quotes", "s", lag=5000, sent=101)]])) == []
+    assert texts(picture(None, Sample(1.0, {"sinks": rows}))) == [], "it is not known yet"
+
+
 def test_many_sinks_are_one_node_but_for_the_worst_and_busiest() -> None:
     many = [sink("quotes", f"s{number}", sent=1000) for number in range(1000)]
     many[500] = sink("quotes", "s500", state="down")

@@ -125,6 +125,8 @@ class Dashboard:
             WebRoute("GET", PATH + "session", self._session, self._signed_in),
             WebRoute("POST", PATH + "change/*", self._command, self._may_change),
             WebRoute("GET", PATH + "*", self._file),
+            WebRoute("GET", "/", _lead),
+            WebRoute("GET", PATH.rstrip("/"), _lead),
         ]
 
     def entrance(self, guard: Guard) -> WebRoute:
@@ -238,6 +240,11 @@ def _send_connections(reply: WebReply, answer: Answer) -> None:
         for row in answer.rows
     ]
     reply.send(200, json.dumps({"rows": rows, "missing": answer.missing}).encode() + b"\n")
+
+
+def _lead(request: WebRequest, reply: WebReply) -> None:
+    """Lead to the page who has left out its path."""
+    reply.send(308, b"", TYPES["html"], {"Location": PATH})
 
 
 def _page(reply: WebReply, status: int, text: str, fields: dict[str, str] | None = None) -> None:

@@ -21,7 +21,6 @@ QUESTIONS: Final = (
     "sinks",
     "mirrors",
     "splits",
-    "machines",
     "memory",
     "tls",
     "errors",

@@ -24,11 +24,12 @@ def sink_nodes(now: Sample, rates: Rates, most: int) -> list[Node]:
     listeners = {row["listener"] for row in now.of("listeners")}
     sent = rates.of("sinks", ("tunnel", "sink"), "sent")
     drops = rates.of("sinks", ("tunnel", "sink"), "dropped_messages")
+    timed = rates.seconds > 0.0
     nodes: list[Node] = []
     for relay, sinks in _grouped(now, "sinks", "tunnel", "sink").items():
         if relay in listeners or not listeners:
             made = [
-                _sink(relay, name, rows, sent[(relay, name)], drops[(relay, name)])
+                _sink(relay, name, rows, sent[(relay, name)], drops[(relay, name)], timed)
                 for name, rows in sinks.items()
             ]
             nodes += _group("sinks", relay, made, most)
@@ -57,10 +58,14 @@ def _group(kind: str, listener: str, nodes: Sequence[Node], most: int) -> list[N
     return bounded(nodes, partial(_rest, kind, group), most)
 
 
-def _sink(relay: str, name: str, rows: Sequence[Row], sent: float, dropping: float) -> Node:
+def _sink(
+    relay: str, name: str, rows: Sequence[Row], sent: float, dropping: float, timed: bool
+) -> Node:
+    """`timed`: whether the rates are known."""
     lag, limit = sum(row["lag"] for row in rows), sum(row["max_lag"] or 0 for row in rows)
     dropped, first = sum(row["dropped_messages"] for row in rows), rows[0]
-    level, state, problem = _judged(relay, name, rows, dropping)
+    stuck = timed and lag > 0 and not sent
+    level, state, problem = _judged(relay, name, rows, dropping, stuck)
     return Node(
         id=f"sink {relay} {name}",
         kind="sink",
@@ -94,7 +99,9 @@ def _short(relay: str, name: str) -> str:
     return brief(name.removeprefix(f"{relay}.subscribers "))
 
 
-def _judged(relay: str, name: str, rows: Sequence[Row], dropping: float) -> tuple[Level, str, str]:
+def _judged(
+    relay: str, name: str, rows: Sequence[Row], dropping: float, stuck: bool
+) -> tuple[Level, str, str]:
     """Return the level, the state and the problem of a sink."""
     states, which = {row["state"] for row in rows}, f"the sink {_short(relay, name)} of {relay}"
     if "down" in states:
@@ -103,6 +110,8 @@ def _judged(relay: str, name: str, rows: Sequence[Row], dropping: float) -> tupl
         return "warn", "drops", f"messages for {which} are dropped: {dropping:.1f} a second"
     if "lags" in states:
         return "warn", "lags", f"{which} lags"
+    if stuck:
+        return "warn", "stuck", f"{which} takes nothing of what waits for it"
     return "good", "", ""
 
 
