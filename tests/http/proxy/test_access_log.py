@@ -19,6 +19,7 @@ from tests.http.proxy.harness import (
     request,
     status,
 )  # fmt: skip
+from tests.http.proxy.test_admission import BALANCER, BEHIND, CLIENT, TWO, answered, limited
 from vcproxy.access_log.log import AccessLog, AccessLogSettings
 from vcproxy.http.message.messages import Request, Response
 from vcproxy.http.proxy.access_list import AccessEntry
@@ -492,6 +493,24 @@ def test_a_mistake_in_the_proxy() -> None:
         record = one(proxy)
         proxy.elapse(100.0)
     assert (record["status"], record["end"]) == (None, "IW")
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_too_many_requests(direct: bool) -> None:
+    with limited(TWO, direct=direct) as proxy:
+        assert len(answered(proxy, CLIENT, GET, GET, GET)) == 3
+        *_, record = proxy.access_log
+        assert ends(proxy) == [(200, "--"), (200, "--"), (429, "PR")]
+    assert (record["answered_by"], record["server"]) == ("vcproxy", None)
+    assert "too many requests" in str(record["reason"])
+
+
+def test_an_address_that_is_not_admitted() -> None:
+    with limited(deny=["192.0.2.0/24"], options=BEHIND) as proxy:
+        answered(proxy, BALANCER, request("GET", "/", "X-Forwarded-For: 192.0.2.7"))
+        record = one(proxy)
+    assert (record["status"], record["end"]) == (403, "PR")
+    assert record["forwarded_for"] == "192.0.2.7"
 
 
 # -- tunnels -------------------------------------------------------------------------------------
