@@ -289,7 +289,7 @@ def test_the_queue_is_full_or_takes_too_long() -> None:
         records = proxy.access_log
         proxy.server().send(OK)
         proxy.go()
-    assert [(each["status"], each["end"]) for each in records] == [(503, "RQ"), (503, "RQ")]
+    assert [(each["status"], each["end"]) for each in records] == [(503, "RQ"), (503, "sQ")]
     assert [each["time_queue"] for each in records] == [0.0, 2000.0]
     assert records[0]["server"] is None
 

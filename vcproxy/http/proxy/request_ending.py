@@ -31,12 +31,15 @@ _BY_STATUS = {413: By.POLICY, 501: By.POLICY}
 
 def request_end(exchange: Exchange, failure: Failure) -> End:
     """Return the end of a request that has failed."""
-    return End(_by(failure), request_phase(exchange))
+    server = exchange.server.vc
+    late = server is not None and isinstance(server.error, TimeoutError)
+    return End(_by(failure, late), request_phase(exchange))
 
 
-def _by(failure: Failure) -> By:
+def _by(failure: Failure, late: bool) -> By:
+    """Return what has ended a request. `late`: a timeout has ended the attempt to connect."""
     error = failure.error
-    if error.endswith("_timeout"):
+    if error.endswith("_timeout") or (late and error == "connection_limit_reached"):
         return By.SERVER_TIMEOUT
     if failure.status == 408 and failure.party == "client":
         return By.CLIENT_TIMEOUT
