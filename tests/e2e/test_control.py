@@ -76,7 +76,7 @@ def test_each_command_by_the_default_socket(proxy: Starter, tmp_path: Path) -> N
     log = tmp_path / "log"
     address = log.read_text().partition("control at ")[2].split()[0]
     assert ask(address, "ALIVE serial=3").startswith("ABSOLUTELY reply_timestamp=")
-    assert "RELOAD,RESTART,SHOW,SOURCES,STATUS,STOP" in ask(address, "HELP")
+    assert "RELOAD,RESTART,SERVER,SHOW,SOURCES,STATUS,STOP" in ask(address, "HELP")
     state = BusMessage.parse(ask(address, "STATUS"))
     assert state.command == "PROXY_STATUS"
     assert (state.get("state"), state.integer("pid")) == ("serving", running.pid)
