@@ -21,6 +21,7 @@ from tests.http.proxy.harness import (
 )  # fmt: skip
 from tests.http.proxy.test_admission import BALANCER, BEHIND, CLIENT, TWO, answered, limited
 from vcproxy.access_log.log import AccessLog, AccessLogSettings
+from vcproxy.engine.failures import Killed
 from vcproxy.http.message.messages import Request, Response
 from vcproxy.http.proxy.access_list import AccessEntry
 from vcproxy.http.proxy.connection import HttpProxy
@@ -553,6 +554,26 @@ def test_a_tunnel_after_an_upgrade() -> None:
     assert (record["status"], record["bytes_up"], record["bytes_down"]) == (101, 5, 2)
     assert record["end"] == "cD"
     assert "timed out" in str(record["reason"])
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_an_operator_ends_a_connection(direct: bool) -> None:
+    with Http() as proxy:
+        proxy.engine.direct = direct
+        client = proxy.client()
+        for _ in range(2):
+            client.send(GET)
+            proxy.go()
+            proxy.peers()[-1].send(OK)
+            proxy.go()
+        client.send(GET)
+        proxy.go()
+        vc = proxy.sessions[0].client
+        proxy.engine.inbox.post(lambda: vc.fail(Killed("ended by an operator")))
+        proxy.go()
+        *_, record = proxy.access_log
+        assert ends(proxy) == [(200, "--"), (200, "--"), (None, "KW")]
+    assert record["reason"] == "client: ended by an operator"
 
 
 @pytest.mark.parametrize("direct", [False, True])

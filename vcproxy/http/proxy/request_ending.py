@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vcproxy.access_log.ending import By, End, Phase
+from vcproxy.access_log.record import cause_of
 from vcproxy.engine.lifecycle import NOT_YET
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from vcproxy.http.proxy.failure import Failure
 
 _BY_ERROR = {
-    "connection_limit_reached": By.RESOURCE,
     "http_request_denied": By.POLICY,
     "proxy_loop_detected": By.POLICY,
     "destination_unavailable": By.SERVER,
@@ -31,15 +31,20 @@ _BY_STATUS = {413: By.POLICY, 501: By.POLICY}
 
 def request_end(exchange: Exchange, failure: Failure) -> End:
     """Return the end of a request that has failed."""
-    server = exchange.server.vc
-    late = server is not None and isinstance(server.error, TimeoutError)
-    return End(_by(failure, late), request_phase(exchange))
+    of_client = failure.party == "client"
+    vc = exchange.client.vc if of_client else exchange.server.vc
+    error = None if vc is None or failure.party == "plugin" else vc.error
+    if error is None:
+        by = _by(failure)
+    else:
+        by = By(cause_of(error, "C", "c") if of_client else cause_of(error, "S", "s"))
+    return End(by, request_phase(exchange))
 
 
-def _by(failure: Failure, late: bool) -> By:
-    """Return what has ended a request. `late`: a timeout has ended the attempt to connect."""
+def _by(failure: Failure) -> By:
+    """Return what has ended a request, if no connection has failed."""
     error = failure.error
-    if error.endswith("_timeout") or (late and error == "connection_limit_reached"):
+    if error.endswith("_timeout"):
         return By.SERVER_TIMEOUT
     if failure.status == 408 and failure.party == "client":
         return By.CLIENT_TIMEOUT
