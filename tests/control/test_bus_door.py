@@ -102,8 +102,14 @@ def test_messages_for_this_proxy(text: str) -> None:
 def test_messages_for_others_are_refused(text: str, place: str) -> None:
     house = House()
     message = f"it is for {place}; this is snap:vcproxy"
-    assert house.ask(text) == f'INVALID command=STOP;message="{message}"'
+    assert house.ask(text).startswith(f'INVALID command=STOP;message="{message}')
     assert house.proxy.told == []
+
+
+def test_a_service_that_is_not_known_is_refused_with_those_that_are() -> None:
+    house = House(services={"snapd": CLUCKD, "cluckd": CLUCKD})
+    assert house.ask("cluckt/LOCK").endswith('; services known here: cluckd, snapd"')
+    assert House().ask("cluckt/LOCK").endswith('; services known here: none"')
 
 
 def test_what_is_unknown_is_answered_once() -> None:

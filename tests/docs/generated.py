@@ -21,7 +21,7 @@ from typing import Any, get_args, get_type_hints
 import tomli_w
 from pydantic import TypeAdapter
 
-from tests.docs import access_log, bus_messages, log_lines, metrics_page
+from tests.docs import access_log, bus_messages, log_lines, metrics_page, questions_page
 from vcproxy.app import cli
 from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
@@ -313,6 +313,7 @@ def _phases(table: re.Match[str]) -> str:
 PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "docs/reference/access-log.md": access_log.page,
     ROOT / "docs/reference/bus-messages.md": bus_messages.page,
+    ROOT / "docs/reference/questions.md": questions_page.page,
     ROOT / "docs/reference/command-line.md": command_line,
     ROOT / "docs/reference/configuration.md": configuration,
     ROOT / "docs/reference/events.md": events,

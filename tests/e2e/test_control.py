@@ -128,7 +128,7 @@ def test_while_it_drains_it_says_so(proxy: Starter) -> None:
         client.sendall(b"x")
         exactly(client, 1)
         ask(address, "STOP")
-        running.wait_for("draining 1 connections")
+        running.wait_for("draining connections: 1")
         assert BusMessage.parse(ask(address, "STATUS")).get("state") == "draining"
         assert ask(address, "RELOAD").startswith("NOT_RELOADED reason=the proxy is ")
 

@@ -225,7 +225,7 @@ def test_stop_and_quitting(proxy: Starter, tmp_path: Path) -> None:
         with served_by(running, one) as client:
             assert ask(door(running), command) == "STOPPING"
             if command == "STOP":
-                running.wait_for("draining 1 connections")
+                running.wait_for("draining connections: 1")
                 client.close()
             assert running.wait() == 0
 

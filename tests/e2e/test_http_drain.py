@@ -53,7 +53,7 @@ def test_requests_under_way_are_answered(proxy: Starter, net_threads: int) -> No
             client.sendall(b"more" + GET)  # the second request comes too late to be answered
         eventually(lambda: len(server.received) == COUNT + len(half), "the server has been asked")
         running.signal(signal.SIGTERM)
-        running.wait_for(r"draining \d+ connections, 10s at most")
+        running.wait_for(r"draining connections: \d+, 10s at most")
         for client in idle:
             assert all_of(client) == b""
             client.close()

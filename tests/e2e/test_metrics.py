@@ -135,7 +135,7 @@ def test_it_is_healthy_and_not_ready_while_it_drains(proxy: Starter) -> None:
         assert exactly(client, 5) == b"ping\n"
         assert get(where, "/readyz") == (200, "serving\n")
         running.signal(signal.SIGTERM)
-        running.wait_for("draining 1 connections")
+        running.wait_for("draining connections: 1")
         assert get(where, "/readyz") == (503, "draining\n")
         assert get(where, "/healthz") == (200, "ok\n")
         assert scrape(where)["vcproxy_draining"] == 1

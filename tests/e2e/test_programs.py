@@ -133,7 +133,7 @@ def test_a_reload_adds_and_removes_addresses_and_a_drain_closes_them(proxy: Star
         rewrite(running, board(f'side = ["{two}"]'))
         running.idle_descriptors -= 1
         running.signal(signal.SIGTERM)
-        running.wait_for("draining 1 connections")
+        running.wait_for("draining connections: 1")
         assert refuses(running, "board")
         old.sendall(b"still here")
     assert running.wait() == 0

@@ -60,7 +60,7 @@ def test_a_transfer_in_progress_ends_and_no_client_is_accepted(
             client.sendall(b"give me")
             assert exactly(accepted, 7) == b"give me"
             running.signal(number)
-            running.wait_for("draining 2 connections, 10s at most")
+            running.wait_for("draining connections: 2, 10s at most")
             assert refuses(running, "in")
             accepted.sendall(PIECE)
             accepted.shutdown(socket.SHUT_WR)

@@ -183,7 +183,7 @@ def test_a_reload_keeps_sessions_and_a_drain_waits_for_them(proxy: Starter) -> N
             new.send(b"new")
             assert second.recv(10) == b"new"
             running.signal(signal.SIGTERM)
-            running.wait_for("draining 4 connections")
+            running.wait_for("draining connections: 4")
             old.send(b"last")
             assert first.recv(10) == b"last"
             assert running.wait() == 0

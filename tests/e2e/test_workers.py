@@ -189,7 +189,7 @@ def test_all_workers_drain_and_no_client_is_accepted(
     clients = [served_by(running, pid) for pid in pids]
     running.signal(number)
     for worker in (1, 2):
-        running.wait_for(rf"worker {worker}: draining \d+ connections, 5s at most")
+        running.wait_for(rf"worker {worker}: draining connections: \d+, 5s at most")
     with pytest.raises(ConnectionRefusedError):
         running.connect("who")
     for client, pid in zip(clients, pids, strict=True):
@@ -218,7 +218,7 @@ def test_a_signal_for_the_whole_group_counts_once(proxy: Starter, tmp_path: Path
     with running.connect("who") as client:
         pid = who(client)
         os.killpg(running.pid, signal.SIGINT)
-        running.wait_for("draining 1 connections")
+        running.wait_for("draining connections: 1")
         assert who(client) == pid
     assert running.wait() == 0
 

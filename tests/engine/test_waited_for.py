@@ -10,7 +10,7 @@ from .world import EventRecorder, World
 
 
 def test_an_engine_that_waits_for_nothing() -> None:
-    assert waited_for(World().engine) == []
+    assert list(waited_for(World().engine)) == []
 
 
 def test_sources_connections_and_calls_in_the_order_of_opening() -> None:
@@ -25,7 +25,7 @@ def test_sources_connections_and_calls_in_the_order_of_opening() -> None:
     open_vc, _ = world.vc(recorder.mutex)
     world.now += 3.5
     world.settle()
-    assert waited_for(world.engine) == [
+    assert list(waited_for(world.engine)) == [
         WaitedFor("ChildProcess", "alice", 3.5, "/bin/cat"),
         WaitedFor("Datagrams", "mail", 3.5, "[::1]:4000, disabled"),
         WaitedFor("Ticks", "clock", 3.5, "every 1m"),
@@ -45,7 +45,7 @@ def test_what_a_stop_waits_for() -> None:
     vc, _ = world.vc(recorder.mutex)
     with recorder.mutex.hold(world.engine):
         vc.do_io_close()
-    found = waited_for(world.engine, stopping=True, now=world.now + 9.0)
+    found = list(waited_for(world.engine, stopping=True, now=world.now + 9.0))
     assert [(each.name, each.since_s, each.detail) for each in found] == [
         ("alice", 9.0, "/bin/cat"),
         (vc.name, 9.0, "closing"),
@@ -60,7 +60,9 @@ def test_a_connection_that_failed_and_was_not_closed() -> None:
         world.now += 0.5
         world.settle()
     assert recorder.events == [Event.ERROR]
-    assert waited_for(world.engine) == [WaitedFor("connection", vc.name, 2.0, "failed, not closed")]
+    assert list(waited_for(world.engine)) == [
+        WaitedFor("connection", vc.name, 2.0, "failed, not closed")
+    ]
 
 
 def test_its_text() -> None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from functools import partial
-from itertools import islice
 from time import monotonic
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from vcproxy.app.draining import children, connections
 from vcproxy.control.gathering import ANSWER_S, Gathering
+from vcproxy.control.questions.slices import Slices
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.engine.units import show_duration
 from vcproxy.engine.waited_for import waited_for
@@ -79,11 +78,22 @@ def collect_waited_for(
 
     gathering = Gathering(engines, collected, feed=feed, after=after)
     for name, engine in engines.items():
-        engine.inbox.feed(partial(_answer, gathering, name, engine))
+        _ask(gathering, name, engine)
 
 
-def _answer(gathering: Gathering[list[str]], name: str, engine: Engine) -> None:
-    gathering.answer(name, [str(each) for each in islice(waited_for(engine), MOST_LINES)])
+def _ask(gathering: Gathering[list[str]], name: str, engine: Engine) -> None:
+    """Ask a net thread, which makes a few lines in each turn: see Slices."""
+    lines: list[str] = []
+
+    def take(rows: list[dict[str, Any]]) -> bool:
+        lines.extend(each["line"] for each in rows)
+        return len(lines) < MOST_LINES
+
+    def done(error: Exception | None) -> None:
+        gathering.answer(name, lines[:MOST_LINES])
+
+    rows = ({"line": str(each)} for each in waited_for(engine))
+    Slices(engine, rows, take, done).start()
 
 
 def call_in_thread(

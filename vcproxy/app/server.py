@@ -326,7 +326,7 @@ class Proxy:
         limit = self.reloads.configuration.settings.proxy.drain_timeout
         at_most = f"{show_duration(limit)} at most"
         if self._open:
-            self.log("info", f"draining {self._open} connections, {at_most}")
+            self.log("info", f"draining connections: {self._open}, {at_most}")
         if self._children:
             self.log("info", f"stopping child processes: {self._children}, {at_most}")
         self._every(DRAIN_TICK_S, self._stop_when_idle)

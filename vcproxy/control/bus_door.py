@@ -272,7 +272,8 @@ class BusDoor:
             return False  # it is for another server
 
         def not_taken() -> None:
-            text = f"it is for {message.service}; this is {self._own}"
+            known = ", ".join(sorted(self._links)) or "none"
+            text = f"it is for {message.service}; this is {self._own}; services known here: {known}"
             self._trusted.reply_invalid(received, text)
 
         problems = self._settings.definitions.problems(message)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.sources.source import Source
@@ -37,25 +39,23 @@ class WaitedFor(NamedTuple):
 
 def waited_for(
     engine: Engine, *, stopping: bool = False, now: float | None = None
-) -> list[WaitedFor]:
-    """Return the open sources, then the connections, then the calls, each in the order of opening.
+) -> Iterator[WaitedFor]:
+    """Yield the open sources, then the connections, then the calls, each in the order of opening.
 
     `stopping`: only what a proxy that stops waits for, within its drain timeout. `now`: the time,
-    for an engine that may have had no turn for long. Any thread may call it.
+    for an engine that may have had no turn for long. Any thread may call it. What has ended when
+    its turn comes may be among them.
     """
     if now is None:
         now = engine.now
-    sources = [
-        WaitedFor(type(each).__name__, each.name, now - each.opened_at, _detail(each))
-        for each in list(engine.sources.values())
-        if each.delays_stop or not stopping
-    ]
-    connections = [
-        WaitedFor(CONNECTION, vc.name, now - vc.moved_at, _state(vc)) for vc in list(engine.vcs)
-    ]
-    waiting = [] if stopping else engine.pending_calls.waiting()
-    calls = [WaitedFor("call", name, now - since) for name, since in waiting]
-    return [*sources, *connections, *calls]
+    for source in list(engine.sources.values()):
+        if source.delays_stop or not stopping:
+            kind, age = type(source).__name__, now - source.opened_at
+            yield WaitedFor(kind, source.name, age, _detail(source))
+    for vc in list(engine.vcs):
+        yield WaitedFor(CONNECTION, vc.name, now - vc.moved_at, _state(vc))
+    for name, since in () if stopping else engine.pending_calls.waiting():
+        yield WaitedFor("call", name, now - since)
 
 
 def _detail(source: Source) -> str:
