@@ -70,8 +70,8 @@ class TimeoutsTable(Table):
     """How long a listener waits. "0s": no limit."""
 
     handshake: Duration = 10.0
-    """The limit for a client's TLS handshake: enough for a few round trips over a bad mobile
-    link."""
+    """The limit for a client's PROXY header, and for its TLS handshake after that: enough for a few
+    round trips over a bad mobile link."""
 
     connect: Duration = 5.0
     """The limit for connecting to a server: TCP retries two lost SYNs within 3 seconds."""
