@@ -17,6 +17,8 @@ class BusyProxy(ProxyDouble):
         super().__init__()
         self.asked: list[str] = []
         self.silent: set[str] = set()
+        self.broken = False
+        """Whether its rows lack their columns."""
 
     def ask(
         self, question: str, arguments: Mapping[str, str], then: Callable[[Answer], None]
@@ -25,4 +27,4 @@ class BusyProxy(ProxyDouble):
         if question not in self.silent:
             second = self.asked.count(question)
             rows: Any = busy(float(second)).rows.get(question, [])
-            then(Answer(rows))
+            then(Answer([{}] if self.broken else rows))

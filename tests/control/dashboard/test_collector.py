@@ -22,13 +22,17 @@ class Site:
 
     def __init__(self) -> None:
         self.sim = Simulation(seed=11)
-        driver = self.sim.driver("control")
+        self.log: list[str] = []
+        driver = self.sim.driver("control", log=self._log)
         self.engine = driver.engine
         self.proxy = BusyProxy()
         self.collector = Collector(self.engine, self.proxy)
         self.collector.start()
         driver.listen(HERE, WebServer(self.engine, "web", [WebRoute("GET", "/", self._events)]))
         self.sim.run()
+
+    def _log(self, level: str, text: str, error: Exception | None = None) -> None:
+        self.log.append(f"{level}: {text}: {type(error).__name__}")
 
     def _events(self, request: WebRequest, reply: WebReply) -> None:
         stream = reply.stream(closed=lambda: self.collector.remove(stream))
@@ -126,6 +130,21 @@ def test_an_answer_that_comes_after_the_pages_are_gone_is_dropped() -> None:
     page = site.open()
     site.sim.elapse(0.5)
     assert [each["seconds"] for each in pictures(page)] == [0]
+
+
+def test_a_picture_that_fails_is_logged_once_and_shown() -> None:
+    site = Site()
+    site.proxy.broken = True
+    page = site.open()
+    site.sim.elapse(3.5)
+    assert site.log == ["error: control: the dashboard cannot be drawn: KeyError"]
+    got = pictures(page)
+    assert [each["text"] for each in got[0]["problems"]] == [
+        "this page cannot be drawn: the log has the error"
+    ]
+    site.proxy.broken = False
+    site.sim.elapse(2.5)
+    assert pictures(page)[-1]["problems"][0]["text"].startswith("10.0.1.3:8080 of api is down")
 
 
 def test_the_end_of_the_proxy_ends_the_streams() -> None:

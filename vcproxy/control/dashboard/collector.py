@@ -52,6 +52,7 @@ class Collector(Machine):
 
     __slots__ = (
         "_before",
+        "_failed",
         "_missing",
         "_number",
         "_picture",
@@ -83,6 +84,7 @@ class Collector(Machine):
         self._before: Sample | None = None
         self._shown = ""  # the last event that was sent
         self._picture: Picture | None = None
+        self._failed = False  # an error was logged since a page was opened
 
     # -- for the dashboard: on the thread of the engine -----------------------------------------
 
@@ -122,6 +124,7 @@ class Collector(Machine):
         """Forget what was shown: whoever opens a page later wants the present."""
         self._number += 1
         self._before, self._picture, self._shown, self._rows = None, None, "", {}
+        self._failed = False
 
     @ASKING.enter
     def ask(self) -> None:
@@ -157,12 +160,23 @@ class Collector(Machine):
 
     def _show(self) -> None:
         sample = Sample(self.engine.now, self._rows, tuple(dict.fromkeys(self._missing)))
-        self._picture = picture(self._before, sample)
+        self._picture = self._drawn(sample)
         self._before = sample
         shown = json.dumps(self._picture.to_json(DETAILS), separators=(",", ":"))
         self._shown = event_text(shown, "picture")
         for stream in list(self._streams):
             stream.send(self._shown)
+
+    def _drawn(self, sample: Sample) -> Picture:
+        """Return the picture; if that fails, one that says so: later pages need the collector."""
+        try:
+            return picture(self._before, sample)
+        except Exception as error:
+            if not self._failed:
+                self._failed = True
+                self.engine.log("error", "control: the dashboard cannot be drawn", error)
+            text = "this page cannot be drawn: the log has the error"
+            return picture(None, Sample(sample.at, {}, (text,)))
 
     @OPEN.on(OPENED, LEFT, ANSWERED)
     def ignored(self, _: object) -> None:
