@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from tests.browser.busy_dashboard import LateProxy, served
 from tests.browser.chromium import Page
 from tests.control.dashboard.busy_proxy import BusyProxy
 from tests.control.dashboard.test_amounts import AMOUNTS
+from vcproxy.control.questions.answer import Answer
 
 Address = Callable[[], str]
 
@@ -190,6 +192,32 @@ def test_nothing_is_loaded_from_elsewhere(page: Page, address: Address) -> None:
     page.pictures(1)
     assert page.eval("window.bad") is None
     assert any("Content Security Policy" in each for each in page.complaints())
+
+
+def test_names_are_text_whatever_clients_send(page: Page) -> None:
+    evil = '<img id="evil" src="icon.svg">'
+
+    class EvilProxy(LateProxy):
+        def ask(
+            self, question: str, arguments: Mapping[str, str], then: Callable[[Answer], None]
+        ) -> None:
+            def named(answer: Answer) -> None:
+                replaced = {"sink": evil, "reason": evil, "text": evil, "state": evil}
+                if question in ("sinks", "errors", "flows"):
+                    answer.rows = [{**row, **replaced} for row in answer.rows[:1]]
+                then(answer)
+
+            super().ask(question, arguments, named)
+
+    with served(EvilProxy()) as address:
+        page.open(address())
+        page.until(lambda: evil in page.text("#rows"), "the name is shown")
+        assert evil in page.text("#refusals")
+        [card] = [each for each in page.all(".node") if evil in each.text and "lag" in each.text]
+        card.click()
+        page.until(lambda: evil in page.text("#details dl"), "its details")
+        assert page.all("#evil") == []
+        page.driver.get("about:blank")  # before its server ends
 
 
 # -- the keyboard ----------------------------------------------------------------------------------
