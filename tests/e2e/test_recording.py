@@ -21,6 +21,7 @@ import pytest
 
 from tests.e2e.conftest import Certificates, Starter, Tools
 from tests.e2e.running import ECHO, PATIENCE_S, VCPROXY, Server, all_of, exactly, forward
+from tests.e2e.test_control import ask, door
 from tests.e2e.web import GET, origin, web
 from tests.proxy_protocol.headers import V4
 from vcproxy.proxy_protocol.encoder import encode_v2
@@ -140,6 +141,27 @@ def test_http(record: Record, tools: Tools, log: Path) -> None:
             assert tools.run(*curl, *framed, stdin=data).startswith(data)
         tools.run("wrk", "-c8", "-t1", "-d1s", url)
     running.stop()
+    replays(log)
+
+
+def test_changes_of_an_operator(record: Record, log: Path) -> None:
+    with Server() as server:
+        running = record(forward(server.uri))
+        with running.connect("in") as client, server.next() as accepted:
+            client.sendall(b"ping")
+            assert exactly(accepted, 4) == b"ping"
+            assert ask(door(running), f"SERVER name={server.uri};state=drain").startswith("CHANGED")
+            assert ask(door(running), "KILL conn=0-1").startswith("CHANGED list=0-1: ")
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+        assert ask(door(running), "DRAIN").startswith("CHANGED")
+    running.stop()
+    steps = [entry for _, entry in RecordingLog(log).steps()]
+    assert [each.name for each in steps if isinstance(each, entries.ChangedEntry)] == [
+        "SERVER",
+        "KILL",
+        "DRAIN",
+    ]
     replays(log)
 
 

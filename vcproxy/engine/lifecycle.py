@@ -246,15 +246,6 @@ class VCLifecycle(VConnection):
             self._notify_timeout(Event.INACTIVITY_TIMEOUT)
         mutex.release(engine)
 
-    def close_failed(self, error: Exception) -> None:
-        """Close a connection that has failed and that its session has not closed."""
-        mutex, engine = self.mutex, self.engine
-        if not mutex.try_acquire(engine):
-            mutex.park(engine, partial(self.close_failed, error))
-            return
-        self.do_io_close(error)
-        mutex.release(engine)
-
     def fail(self, error: Exception) -> None:
         """End both directions: the connection is broken, or could not be made."""
         mutex, engine = self.mutex, self.engine

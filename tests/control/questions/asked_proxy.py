@@ -13,7 +13,7 @@ from vcproxy.control.changes.making import make
 from vcproxy.control.questions.answer import Answer
 from vcproxy.control.questions.asking import ask
 from vcproxy.control.questions.table import QUESTIONS
-from vcproxy.drivers.sim import Peer
+from vcproxy.drivers.sim import NetworkFaults, Peer
 from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine
 from vcproxy.listeners.listeners import Listeners
@@ -26,11 +26,19 @@ class AskedProxy:
     worker = 0
     ending = False
 
-    def __init__(self, folder: Path, text: str, record: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        text: str,
+        record: Path | None = None,
+        *,
+        seed: int = 7,
+        faults: NetworkFaults | None = None,
+    ) -> None:
         file = folder / "proxy.toml"
         file.write_text(text)
         self.configuration: Configuration = load(file)
-        self.proxy = ConfiguredProxy(self.configuration, seed=7, record=record)
+        self.proxy = ConfiguredProxy(self.configuration, seed=seed, faults=faults, record=record)
         self.sim = self.proxy.sim
 
     @property
@@ -109,7 +117,7 @@ class AskedProxy:
             feed=lambda call: call(),
             after=lambda seconds, call: None,
         )
-        self.sim.run(lambda: bool(answers), limit=1.0)
+        self.sim.run(lambda: bool(answers), limit=5.0)
         [answer] = answers
         assert (answer.missing, answer.error) == ([], "")
         for row in answer.rows:

@@ -1,8 +1,9 @@
 """The change KILL: ends one connection.
 
 Its session gets ERROR, as if the connection had broken, and so ends its other connections too. If
-the session does not close it within KILL_S, it is closed. Tested in
-tests/control/changes/test_changes.py.
+the session of a client does not close it within KILL_S, for example because it reads nothing while
+it connects, the session is ended. Tested in tests/control/changes/test_changes.py and
+tests/sim/test_questions.py.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from vcproxy.control.changes.change import Change
 from vcproxy.engine.continuation import OwnTimer
 from vcproxy.engine.event import Event
 from vcproxy.engine.failures import Killed
+from vcproxy.machine.machine import Machine
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
@@ -47,9 +49,27 @@ def _apply(engine: Engine, listeners: Listeners, given: Mapping[str, str]) -> Se
         error = Killed("ended by an operator")
         engine.log("info", f"{vc.name}: ended by an operator (KILL {vc.id})")
         vc.fail(error)
-        timer = OwnTimer(engine, partial(vc.close_failed, error))
-        engine.schedule_in(KILL_S, timer, Event.TIMEOUT, None)
+        if vc.listener is not None and not vc.listener.pinned:  # a program has other clients too
+            timer = OwnTimer(engine, partial(_end_session, vc, error))
+            engine.schedule_in(KILL_S, timer, Event.TIMEOUT, None)
     return [f"{vc.id}: {vc.name}" for vc in found]
+
+
+def _end_session(vc: NetVConnection, error: Exception) -> None:
+    """End the session of a client, which has not closed its connection."""
+    mutex, engine = vc.mutex, vc.engine
+    if not mutex.try_acquire(engine):
+        mutex.park(engine, partial(_end_session, vc, error))
+        return
+    try:
+        if not vc.closed:
+            session = vc.session
+            vc.do_io_close(error)
+            if isinstance(session, Machine):
+                session.abandon()
+            engine.end_conversation(mutex, error)
+    finally:
+        mutex.release(engine)
 
 
 KILL: Final = Change("KILL", _apply, "there is no such connection")
