@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.port import Port
     from vcproxy.engine.scheduler import Action
     from vcproxy.proxy_protocol.header import ProxyHeader
+    from vcproxy.proxy_protocol.senders import TrustedSenders
 
 SHOWN = 32
 """Bytes of a refused PROXY header that are kept after the wrong one: they may be no header at all,
@@ -50,8 +51,8 @@ class VCLifecycle(VConnection):
     """Where a connection came from, whether it is established, and how it ended."""
 
     __slots__ = (
-        "_awaits_header",
         "_deadline",
+        "_senders",
         "alpn",
         "certificate",
         "established_at",
@@ -109,7 +110,7 @@ class VCLifecycle(VConnection):
         self.started_at = self.established_at = self.first_at = NOT_YET
         """When connecting began, after the queue for a server; when it was established; when the
         first byte was received."""
-        self._awaits_header = False
+        self._senders: TrustedSenders | None = None  # until the PROXY header has come
         self._deadline: Action | None = None
 
     def tls_parameters(self) -> tuple[str | None, str | None]:
@@ -134,7 +135,7 @@ class VCLifecycle(VConnection):
             self.peer_address = address
             self._client_known()
         elif senders.trusts(address):
-            self._awaits_header = True
+            self._senders = senders
             self.wait_at_most(listener.handshake_s)
         elif senders.others_direct:
             self.peer_address = address
@@ -160,7 +161,6 @@ class VCLifecycle(VConnection):
         """Use the client that a PROXY header names from now on."""
         assert self.listener is not None
         self.proxied = header
-        self._awaits_header = False
         self._stop_waiting()
         if header.has_addresses:
             self.peer = peer = unmapped(header.peer)
@@ -218,7 +218,7 @@ class VCLifecycle(VConnection):
             super().handle_event(key, data)
 
     def _too_late(self) -> Exception:
-        if not self._awaits_header:
+        if self._senders is None:
             return TimeoutError("connection timed out in the TLS handshake")
         assert self.listener is not None
         limit = show_duration(self.listener.handshake_s)
@@ -305,12 +305,12 @@ class VCLifecycle(VConnection):
     def introduced(self, data: bytes) -> None:
         """Record the PROXY header that the connection begins with: all its bytes, or so many that
         they cannot become a header. See `Listener.awaits_header`."""
-        from vcproxy.proxy_protocol.parser import InvalidHeader, parse  # most proxies read none
-
+        senders, self._senders = self._senders, None
+        assert senders is not None
         try:
-            parsed = parse(data)
-        except InvalidHeader as error:
-            self._refuse(str(error), data, error.position)
+            parsed = senders.parse(data)
+        except ValueError as error:  # InvalidHeader
+            self._refuse(str(error), data, getattr(error, "position", 0))
             return
         if parsed is None:
             self._refuse("it is cut", data, len(data))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
+from vcproxy.proxy_protocol.parser import parse
+
 _REMEMBERED = 1024
 """The answers that are remembered: there are few balancers, and each opens many connections."""
 
@@ -23,6 +25,9 @@ class TrustedSenders:
     """
 
     __slots__ = ("_answers", "_networks", "_unix", "others_direct")
+
+    parse = staticmethod(parse)
+    """Parses their headers. It is here so that a proxy without senders does not import it."""
 
     def __init__(
         self,

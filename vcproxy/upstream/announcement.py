@@ -61,6 +61,12 @@ class Announcement:
         if client is None or not client.peer_address:
             return self.local
         proxied = client.proxied
+        if (
+            proxied is not None
+            and proxied.protocol in ("tcp4", "tcp6")
+            and not (proxied.tlvs or self._tlvs)
+        ):  # the addresses are passed on as they are
+            return encode_v1(proxied) if self._version == 1 else encode_v2(proxied)
         target = client.local if proxied is None else proxied.target or client.local
         wide = source[0] == "["
         host, _, port = source.rpartition(":")
