@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from pathlib import Path
 
 from tests.e2e.conftest import Starter
-from tests.e2e.running import ECHO, PATIENCE_S, VCPROXY, exactly
+from tests.e2e.running import ECHO, PATIENCE_S, VCPROXY, all_of, exactly
 from tests.e2e.test_http_control import control, door
 
 
@@ -84,3 +85,28 @@ def test_answers_are_those_of_all_workers(proxy: Starter) -> None:
         ["2", "echo"],
     ]
     assert ctl("restart", *at) == "restarted\n"
+
+
+def test_a_trace_is_printed_while_it_happens(proxy: Starter) -> None:
+    running = proxy(ECHO)
+    at = ("--pid", str(running.pid))
+    with running.connect("echo") as client:
+        client.sendall(b"x")
+        assert exactly(client, 1) == b"x"
+        [row] = json.loads(ctl("show", "conns", "--json", *at))["rows"]
+        with subprocess.Popen(
+            [*VCPROXY, "ctl", "trace", row["id"], *at],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as tracing:
+            assert tracing.stdout is not None
+            assert tracing.stderr is not None
+            assert tracing.stderr.readline() == "it is traced: Ctrl-C ends that\n"
+            client.shutdown(socket.SHUT_WR)
+            assert all_of(client) == b""
+            client.close()
+            assert " @ " in tracing.stdout.readline()
+            assert tracing.wait(PATIENCE_S) == 0
+            assert tracing.stderr.read() == "the connection is closed\n"
+    assert "there is no such connection" in ctl("trace", "0-99", *at, status=1)

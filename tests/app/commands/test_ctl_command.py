@@ -240,14 +240,14 @@ def test_a_trace_is_printed_as_it_comes(serve: Serve, capsys: Printed) -> None:
     }  # fmt: skip
     last = {"end": "the connection is closed"}
     texts = [f"data: {json.dumps(each)}\n\n" for each in (event, {"dropped": 7}, last)]
-    serve("".join([": beat\n\n", *texts]).encode())
+    serve("".join([": beat\n\n", *texts]).encode(), "200 OK\r\nConnection: close")
     assert cli.main(["ctl", "trace", "c7"]) == 0
     printed = capsys.readouterr()
     assert printed.out == (
         "   1.500000  Echo\\x1b @ ECHOING got 'READ_READY' from OS  (in 3, out 0 bytes)\n"
         "... 7 events came too fast, and are not shown\n"
     )
-    assert printed.err == "the connection is closed\n"
+    assert printed.err == "it is traced: Ctrl-C ends that\nthe connection is closed\n"
     assert cli.main(["ctl", "trace", "c7", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[0]) == event
 

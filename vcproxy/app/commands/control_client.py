@@ -73,11 +73,16 @@ class ControlClient:
         return self._request("POST", _target(path), json.dumps(parameters))
 
     def events(self, path: str) -> Iterator[str]:
-        """Yield the data of server-sent events until the proxy ends them. Raises CommandError."""
+        """Yield "" when they begin, then the data of each server-sent event until the proxy ends
+        them. Raises CommandError."""
         try:
             with closing(self._connect()) as connection:
+                if connection.sock is None:
+                    connection.connect()
+                sock = connection.sock
                 response = self._send(connection, "GET", _target(path), None)
-                connection.sock.settimeout(None)  # nothing may happen for long
+                sock.settimeout(None)  # nothing may happen for long
+                yield ""
                 data: list[str] = []
                 for raw in response:
                     line = raw.decode("utf-8", "replace").rstrip("\r\n")

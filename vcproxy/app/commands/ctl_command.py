@@ -228,7 +228,9 @@ def _dashboard(chosen: argparse.Namespace) -> int:
 def _trace(chosen: argparse.Namespace) -> int:
     try:
         for data in client_of(chosen).events(f"trace/{chosen.conn}"):
-            if chosen.json:
+            if not data:
+                print("it is traced: Ctrl-C ends that", file=sys.stderr, flush=True)
+            elif chosen.json:
                 print(data, flush=True)
             else:
                 _print_event(json.loads(data))
