@@ -19,6 +19,7 @@ from . import (
     messages,
     replayed,
     report,
+    scraped,
     shown_connections,
     watched_files,
 )
@@ -29,6 +30,7 @@ from .http.peers import HTTP_PEERS
 from .peer import Failed, Peer
 from .peers import DESCRIPTORS, MOST_TUNNELS, TUNNEL_PEERS
 from .revision import BEFORE, ROOT
+from .scraped import SCRAPED_PEERS
 from .simulated_tree import SimulatedTree
 from .workloads import Sample, Workload
 
@@ -55,7 +57,7 @@ peers: {peers}
 
 The exit status is 1 if a measurement failed. A missed goal is reported, no more."""
 
-PEERS = TUNNEL_PEERS | HTTP_PEERS
+PEERS = TUNNEL_PEERS | HTTP_PEERS | SCRAPED_PEERS
 
 Key = tuple[str, str]
 """(workload, peer)"""
@@ -94,6 +96,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     every |= watched_files.workloads(seconds)
     every |= kills.workloads(seconds)
     every |= shown_connections.workloads()
+    every |= scraped.workloads()
     return every
 
 

@@ -126,6 +126,8 @@ GOALS = (
         for work in ("access-log-http", "access-log-http-unlike")
         for path in ("direct", "ordinary")
     ),
+    Goal("metrics-http", 1.03, "metrics-off", peer="metrics-on"),
+    Goal("metrics-turn", 5, peer="vcproxy-scraped"),  # ms
     Goal("http", 0.5, "before-http", peer="vcproxy-http"),
     *(
         Goal("http", limit, against, peer="vcproxy-http")

@@ -232,6 +232,14 @@ ACCESS_LOGS = (
     vcproxy_logging("ordinary-line", "line", ORDINARY),
 )
 
+METRICS = '\n[metrics]\nbind = "unix:$scratch/metrics.sock"\n'
+COUNTED = vcproxy("metrics-off", ("metrics-http",))
+METRICS_PEERS = (
+    COUNTED,
+    replace(COUNTED, name="metrics-off-again"),  # how much two runs of the same differ
+    replace(COUNTED, name="metrics-on", config=COUNTED.config + METRICS),
+)
+
 WORKERS = replace(
     vcproxy("vcproxy-workers", ("http", "workers", "kills")),
     config=OURS[0].config.replace("[proxy]\n", "[proxy]\nworkers = 2\n"),
@@ -243,6 +251,7 @@ HTTP_PEERS = {
     for peer in (
         *OURS,
         *ACCESS_LOGS,
+        *METRICS_PEERS,
         WORKERS,
         *(
             # Sessions of revision 1fe49d4 cannot be resumed.

@@ -230,6 +230,7 @@ def workloads(seconds: float, idle: int) -> dict[str, Workload]:
     every: tuple[Workload, ...] = (
         gets("http", "GET of 1 KiB, 64 kept connections"),
         Gets("http-unlike", "no two alike", 64, "small", SMALL, seconds, unlike=UNLIKE),
+        gets("metrics-http", "the same, with metrics"),
         gets("access-log-http", "the same, with access logs"),
         Gets(
             "access-log-http-unlike",
