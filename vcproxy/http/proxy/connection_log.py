@@ -62,7 +62,7 @@ class ConnectionLog:
         self.encoded: dict[str, bytes] | None = None
         """`values` as RecordTemplates encodes them; None: not yet."""
         self.place: tuple[bytes, str, bytes] | None = None
-        """The last request on the direct path, its server, and the status."""
+        """The form of the last request on the direct path, its server, and the status."""
         self.template: Template | None = None
         """For such requests, once there were two of them in succession."""
         self.extra: dict[str, object] | None = None

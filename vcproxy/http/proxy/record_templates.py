@@ -36,8 +36,8 @@ CHANGING = (
 ALWAYS = 500
 """The lowest status of responses that no sample leaves out."""
 
-PASSED_ON = ("time", "id", "bytes_down", "time_first_byte", "time_total")
-"""Of these, the fields that differ where a client sends a request again."""
+PASSED_ON = ("time", "id", "target", "bytes_down", "time_first_byte", "time_total")
+"""Of these, the fields that differ where a client sends a request of the same form again."""
 
 MILLISECONDS = b"%.1f"
 """How all formats write a time, and numbers as in "%d": the most frequent ones are written so
@@ -126,6 +126,7 @@ class RecordTemplates:
         "_log",
         "_now",
         "_options",
+        "_target_form",
         "_templates",
         "_time",
         "_time_form",
@@ -160,6 +161,7 @@ class RecordTemplates:
         self.not_forwarded = self._encoder("forwarded_for")(None)
         """The absent address of a client behind a trusted proxy."""
         self._time_form = self._encoder("time")("%b")
+        self._target_form = self.encode_target("%b")
         self._began_s = self._now = -1.0  # of the last request, with its encoded times:
         self._time = self._took = b""
 
@@ -191,15 +193,21 @@ class RecordTemplates:
         values["id"] = client.id_form % number
         values["bytes_down"] = b"%d" % (len(message) - message.find(b"\r\n\r\n") - 4)
         values["time_first_byte"] = values["time_total"] = self._took
-        place = request, server, message[9:12]
+        line = request.find(b"\r\n")
+        target = request[4 : line - 9]
+        if b'"' in target or b"\\" in target:
+            values["target"] = self.encode_target(target)
+        else:  # visible ASCII: see DirectHeads
+            values["target"] = self._target_form % target
+        place = request if self._by_target else request[line:], server, message[9:12]
         if place != client.place or client.extra:
             client.place = place
             client.template = None
-            text, of, _ = self._direct(client, values, place, upstream)
+            text, of, _ = self._direct(client, request, place, upstream)
         elif client.template is not None:
             text, of, _ = client.template
-        else:  # for the second time in succession
-            found = self._direct(client, values, place, upstream)
+        else:  # the second one of this form in succession
+            found = self._direct(client, request, place, upstream)
             text, of, _ = found
             client.template = _filled(found, values)
         log.written += 1
@@ -208,16 +216,12 @@ class RecordTemplates:
     def _direct(
         self,
         client: ConnectionLog,
-        values: dict[str, bytes],
+        request: bytes,
         place: tuple[bytes, str, bytes],
         upstream: str,
     ) -> Template:
-        """Return the template for a request on the direct path; set the target in the values."""
-        request, server, status = place
-        line = request.find(b"\r\n")
-        values["target"] = self.encode_target(request[4 : line - 9])
-        if not self._by_target:
-            place = request[line:], server, status
+        """Return the template for a request on the direct path."""
+        _, server, status = place
         extra = client.extra
         template = None if extra else self._templates.get(place)
         if template is not None:
