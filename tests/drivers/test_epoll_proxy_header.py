@@ -114,8 +114,7 @@ def test_a_connection_without_a_complete_header_is_closed(
     with front.connect() as client:
         client.sendall(sent)
         client.shutdown(socket.SHUT_WR)
-        front.world.run(until=lambda: front.listener.open)
-        front.world.run(until=lambda: not front.listener.open)
+        front.world.run(until=lambda: front.listener.accepted and not front.listener.open)
         client.settimeout(5)
         try:
             assert client.recv(1) == b""

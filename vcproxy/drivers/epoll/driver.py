@@ -386,6 +386,8 @@ class EpollDriver:
             own = show(sock.getsockname()) if listener.notes_local else ""
             secure = tls is not None
             port.vc = self.engine.accepted(listener, port, peer, secure=secure, local=own)
+            if watcher is not port:
+                watcher.ready(0)  # the header has mostly come already: this saves a turn
 
 
 def _nothing() -> None:
