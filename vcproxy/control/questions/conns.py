@@ -36,7 +36,7 @@ def _row(vc: NetVConnection) -> Row:
     receiver = None if reading is None else reading.cont
     machine = session if isinstance(session, Machine) else receiver
     lent = receiver is not session and receiver is not None
-    proxied = None if client is None else getattr(client, "proxied", None)
+    through = "" if client is None or client.proxied is None else client.real_peer_address
     return {
         "id": vc.id,
         "name": vc.name,
@@ -44,7 +44,7 @@ def _row(vc: NetVConnection) -> Row:
         "partner": "" if partner is None else partner.id,
         "listener": "" if client is None or client.listener is None else client.listener.name,
         "client": "" if client is None else client.peer,
-        "proxied_by": "" if proxied is None else getattr(client, "real_peer_address", ""),
+        "proxied_by": through,
         "server": "" if server is None else server.name,
         "upstream": _upstream(session, server),
         "route": _route(session),
