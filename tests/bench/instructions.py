@@ -82,8 +82,8 @@ def workloads() -> dict[str, Instructions]:
     tls = ("vcproxy-tls", "before-tls", "haproxy-tls", "nginx-tls")
     peers: dict[str, tuple[str, ...]] = {
         "trips": tunnels,
-        "churn": (*tunnels, "vcproxy-access-log"),
-        "http": http,
+        "churn": (*tunnels, "vcproxy-access-log", "vcproxy-admission"),
+        "http": (*http, "direct-admission"),
         "http-unlike": http,
     }
     every = {}

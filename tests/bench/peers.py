@@ -99,6 +99,14 @@ ACCESS_LOG = """\
 file = "$scratch/access.log"
 """
 
+RULES = """
+allow = ["127.0.0.0/8", "10.0.0.0/8"]
+deny = ["192.0.2.0/24"]
+rate = { for_each = "client", requests = 1_000_000, per = "1s" }
+"""
+"""Rules of admission that refuse nothing here."""
+
+ADMITTED = ("admission",)
 PROXIED = ("proxy-protocol",)
 LOGGED = ("access-log-tcp",)
 UNRECORDED = ("bulk", "trips-50")
@@ -145,6 +153,13 @@ def haproxy_proxied(name: str) -> Peer:
     theirs = haproxy(name, only=PROXIED)
     config = theirs.config.replace("$listen", "$listen accept-proxy")
     return replace(theirs, config=config.replace("$server", "$server send-proxy-v2"))
+
+
+def vcproxy_admitting(name: str) -> Peer:
+    """A proxy with rules of admission."""
+    ours = vcproxy(name, "true", ADMITTED)
+    plugin = 'plugin = "forward"'
+    return replace(ours, config=ours.config.replace(plugin, plugin + RULES))
 
 
 def vcproxy_logging(name: str) -> Peer:
@@ -280,6 +295,8 @@ TUNNEL_PEERS = {
         vcproxy("vcproxy", "true"),
         before(vcproxy("vcproxy", "true")),
         vcproxy("vcproxy-copy", "false", UNRECORDED),
+        vcproxy("vcproxy-open", "true", ADMITTED),
+        vcproxy_admitting("vcproxy-admission"),
         vcproxy("vcproxy-unlogged", "true", LOGGED),
         vcproxy_logging("vcproxy-access-log"),
         vcproxy("vcproxy-unproxied", "true", PROXIED),

@@ -80,6 +80,7 @@ GOALS = (
     Goal("churn", 2.2, "haproxy"),
     Goal("churn", 0.9, "uvloop-streams"),
     Goal("proxy-protocol", 1.1, "vcproxy-unproxied", peer="vcproxy-proxied"),
+    Goal("admission", 1.05, "vcproxy-open", peer="vcproxy-admission"),
     Goal("access-log-tcp", 1.2, "vcproxy-unlogged", peer="vcproxy-access-log"),
     Goal("idle", 5),
     Goal("start", 150),
@@ -128,6 +129,7 @@ GOALS = (
     ),
     Goal("metrics-http", 1.03, "metrics-off", peer="metrics-on"),
     Goal("metrics-turn", 5, peer="vcproxy-scraped"),  # ms
+    Goal("admission-http", 1.05, "direct-open", peer="direct-admission"),
     Goal("http", 0.5, "before-http", peer="vcproxy-http"),
     *(
         Goal("http", limit, against, peer="vcproxy-http")

@@ -65,7 +65,10 @@ class Traffic:
     scale: float = 1e6
 
     def suits(self, peer: Peer) -> bool:
-        special = self.client in ("lines", "proxied") or self.name.startswith("access-log")
+        special = self.client in ("lines", "proxied") or self.name in (
+            "access-log-tcp",
+            "admission",
+        )
         meant = self.name in peer.only if peer.only else not special
         return meant and self.tunnels_of(peer) <= peer.most_tunnels
 
@@ -259,6 +262,9 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
         Traffic(
             *("proxy-protocol", "churn with PROXY v2 in and out", "us", "/s"),
             *("unproxied", "proxied", 8, seconds),
+        ),
+        Traffic(
+            "admission", "churn with allow, deny, rate", "us", "/s", "echo", "churn", 8, seconds
         ),
         Traffic("access-log-tcp", "churn with access log", "us", "/s", "echo", "churn", 8, seconds),
         Traffic(

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from vcproxy.admission.networks import AdmittedAddresses
     from vcproxy.admission.rate import RateLimits
 
+REMEMBERED = 1024
+"""Addresses whose answer is remembered: most clients come again."""
+
 NO_ADDRESS = ""
 """The address of a client at a Unix socket. No network contains it, and none excludes it: the mode
 and the owner of the socket's file decide who may connect."""
@@ -26,10 +29,11 @@ class Admission:
     `addresses`: those that are admitted; None: all.
     """
 
-    __slots__ = ("_addresses", "connections", "datagrams", "forwards", "requests")
+    __slots__ = ("_addresses", "_known", "connections", "datagrams", "forwards", "requests")
 
     def __init__(self, addresses: AdmittedAddresses | None = None) -> None:
         self._addresses = addresses
+        self._known: dict[str, bool] = {}
         self.connections: RateLimits | None = None
         """The limits for connections; None: there are none, as below."""
         self.datagrams: RateLimits | None = None
@@ -43,7 +47,15 @@ class Admission:
 
     def permits(self, address: str) -> bool:
         """Return whether `allow` and `deny` admit an IP address; NO_ADDRESS: always."""
-        return self._addresses is None or not address or address in self._addresses
+        addresses, known = self._addresses, self._known
+        if addresses is None or not address:
+            return True
+        answer = known.get(address)
+        if answer is None:
+            if len(known) >= REMEMBERED:
+                known.clear()
+            answer = known[address] = address in addresses
+        return answer
 
     @property
     def why_not(self) -> str:

@@ -89,19 +89,26 @@ class RateLimit:
         full_at = recent.get(key)
         if full_at is None:
             full_at = self._older.get(key, now)
-        if full_at < now:
-            full_at = now
-        wait_s = full_at - now - self._burst_s
-        recent[key] = full_at if wait_s > 0 else full_at + self._interval_s
-        if now >= self._changes_at or len(recent) >= MAX_BUCKETS:
-            self._older, self._recent = recent, {}
+            if len(recent) >= MAX_BUCKETS:
+                self._changes_at = now
+        if now >= self._changes_at:
+            self._older = recent
+            self._recent = recent = {}
             self._changes_at = now + self.span_s
-        return max(wait_s, 0.0)
+        if full_at <= now:
+            recent[key] = now + self._interval_s
+            return 0.0
+        wait_s = full_at - now - self._burst_s
+        if wait_s > 0.0:
+            recent[key] = full_at
+            return wait_s
+        recent[key] = full_at + self._interval_s
+        return 0.0
 
     def give_back(self, key: Hashable) -> None:
         """Give back the token that was just taken."""
-        full_at = self._recent.get(key) or self._older.get(key)
-        if full_at is not None:
+        full_at = self._recent.get(key)
+        if full_at is not None:  # another thread may have changed the halves
             self._recent[key] = full_at - self._interval_s
 
 
@@ -116,16 +123,21 @@ class RateLimits:
     token for two events: that is too little to pay for a lock.
     """
 
-    __slots__ = ("_limits",)
+    __slots__ = ("_limits", "_sole")
 
     def __init__(self, rates: Iterable[Rate], before: RateLimits | None = None) -> None:
         kept = {} if before is None else {each.rate: each for each in before._limits}
         self._limits: Sequence[RateLimit] = tuple(
             kept.get(rate) or RateLimit(rate) for rate in rates
         )
+        # Most often there is one limit, which needs no loop.
+        self._sole = self._limits[0] if len(self._limits) == 1 else None
 
     def keys(self, address: str) -> Keys:
         """Return the keys of a client's buckets; `address`: see RateLimit.key."""
+        sole = self._sole
+        if sole is not None:
+            return (sole.key(address),)
         return tuple(limit.key(address) for limit in self._limits)
 
     def take(self, keys: Keys, now: float) -> tuple[float, Rate] | None:
@@ -134,6 +146,11 @@ class RateLimits:
         None: there were some. Otherwise nothing is taken; return the seconds until there are
         tokens, and the rate that is exceeded.
         """
+        sole = self._sole
+        if sole is not None:
+            (key,) = keys
+            sole_wait_s = 0.0 if key is None else sole.take(key, now)
+            return (sole_wait_s, sole.rate) if sole_wait_s else None
         for index, limit in enumerate(self._limits):
             key = keys[index]
             if key is not None and (wait_s := limit.take(key, now)):

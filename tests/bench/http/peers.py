@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.bench.peer import Peer
-from tests.bench.peers import MOST_TUNNELS, before
+from tests.bench.peers import MOST_TUNNELS, RULES, before
 
 HEAD_S = 2
 SMALL = 1024
@@ -240,6 +240,16 @@ METRICS_PEERS = (
     replace(COUNTED, name="metrics-on", config=COUNTED.config + METRICS),
 )
 
+ADMITTED = ("admission-http",)
+ADMITTING = vcproxy("direct-admission", ADMITTED)
+ADMISSIONS = (
+    vcproxy("direct-open", ADMITTED),
+    replace(
+        ADMITTING,
+        config=ADMITTING.config.replace('plugin = "http_proxy"', 'plugin = "http_proxy"' + RULES),
+    ),
+)
+
 WORKERS = replace(
     vcproxy("vcproxy-workers", ("http", "workers", "kills")),
     config=OURS[0].config.replace("[proxy]\n", "[proxy]\nworkers = 2\n"),
@@ -252,6 +262,7 @@ HTTP_PEERS = {
         *OURS,
         *ACCESS_LOGS,
         *METRICS_PEERS,
+        *ADMISSIONS,
         WORKERS,
         *(
             # Sessions of revision 1fe49d4 cannot be resumed.

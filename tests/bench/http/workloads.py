@@ -232,6 +232,7 @@ def workloads(seconds: float, idle: int) -> dict[str, Workload]:
         Gets("http-unlike", "no two alike", 64, "small", SMALL, seconds, unlike=UNLIKE),
         gets("metrics-http", "the same, with metrics"),
         gets("access-log-http", "the same, with access logs"),
+        gets("admission-http", "the same, with allow, deny and rate"),
         Gets(
             "access-log-http-unlike",
             "no two alike, with access logs",
