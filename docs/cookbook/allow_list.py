@@ -8,6 +8,9 @@ upstream = "shop"
 options.networks = ["10.0.0.0/8", "::1/128"]
 [upstream.shop]
 servers = ["tcp://127.0.0.1:8080"]
+
+The keys `allow` and `deny` of a listener do this for any plugin, also before TLS. This recipe shows
+`refusal`, for rules of your own.
 """
 
 from dataclasses import dataclass
