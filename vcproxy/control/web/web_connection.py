@@ -304,6 +304,16 @@ class WebConnection(Machine):
             self._finish()
         self.abandon()
 
+    def give_way(self) -> None:
+        """Close the connection for another client, with a reset: after an orderly close its place
+        would be taken for two more seconds, as its client may still send. Its mutex is held."""
+        if self._vc is not None:
+            vc, self._vc = self._vc, None
+            self._reader.close()
+            self._output.close()
+            vc.do_io_close(ConnectionAbortedError("closed for another client"))
+        self.abandon()
+
     def _finish(self) -> None:
         """Pass the VC on, to be closed after its output. What the client still sends is dropped,
         because a reset could destroy the answer."""

@@ -140,7 +140,7 @@ class WebServer(Listener):
         for connection in self._connections:
             if connection.waiting:
                 with connection.mutex.hold(self.engine):
-                    connection.close()
+                    connection.give_way()
                 return
 
 
