@@ -364,9 +364,7 @@ RemoteIPProxyProtocol On
 DocumentRoot {tmp_path}
 Header always set X-Client "expr=%{{REMOTE_ADDR}}"
 """)
-    tools.serve(
-        f"tcp://127.0.0.1:{port}", "apache2", "-DFOREGROUND", "-f", f"{tmp_path}/apache.conf"
-    )
+    tools.serve(f"tcp://127.0.0.1:{port}", "apache2", "-X", "-f", f"{tmp_path}/apache.conf")
     answer, _ = through(proxy, port, line, http=True)
     assert b"404" in answer.partition(b"\r\n")[0]
     assert f"X-Client: {CLIENT}\r\n".encode() in answer
