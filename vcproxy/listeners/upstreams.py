@@ -5,7 +5,7 @@ Tested in tests/upstream/test_configured.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.tcp import TcpOptions
@@ -79,7 +79,7 @@ class Upstreams:
         for engine in self._engines:
             servers = _servers(table, context)
             if engine in replaced:
-                _keep_settings(servers, replaced[engine])
+                replaced[engine].keep_settings(servers)
             created[engine] = Upstream(engine, name, servers, settings)
         return created
 
@@ -100,14 +100,6 @@ def _servers(table: UpstreamTable, context: object) -> list[Server]:
         )
         for each in table.servers
     ]
-
-
-def _keep_settings(servers: Iterable[Server], replaced: Upstream) -> None:
-    """Take over the states and weights that were set at run time."""
-    before = {server.name: server for server in replaced.configured}
-    for server in servers:
-        if server.name in before:
-            server.keep_settings(before[server.name])
 
 
 def _settings(table: UpstreamTable) -> UpstreamSettings:

@@ -85,10 +85,12 @@ class ServerSet:
         if settings.check or settings.resolve:
             engine.inbox.post(self._start)  # on the engine's own thread
 
-    @property
-    def configured(self) -> Iterable[Server]:
-        """The servers as configured: names, even if addresses have replaced them."""
-        return self._resolved_to.keys()
+    def keep_settings(self, servers: Iterable[Server]) -> None:
+        """Give the same servers of a new configuration what was set for those of this one."""
+        before = {server.name: server for server in self._resolved_to}
+        for server in servers:
+            if server.name in before:
+                server.keep_settings(before[server.name])
 
     # -- picking -----------------------------------------------------------------------------
 

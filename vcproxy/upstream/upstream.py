@@ -71,11 +71,6 @@ class Upstream:
         return self._servers.all
 
     @property
-    def configured(self) -> Iterable[Server]:
-        """The servers as configured: where names are resolved, those with the names."""
-        return self._servers.configured
-
-    @property
     def connected(self) -> Sequence[tuple[NetVConnection, Server]]:
         """The connections that are being made, in use or idle, with their servers; a copy."""
         return list(self._connected_to.items())
@@ -264,23 +259,17 @@ class Upstream:
     def set_server(
         self, name: str, *, state: ServerState | None = None, weight: int | None = None
     ) -> None:
-        """Change the state or the weight of a server, until this is called again or the proxy ends.
+        """Change the state, or the weight (0 to 256), of a server: see ServerState. None: as it is.
 
-        Without new connections the server keeps those that are in use; idle ones are closed. A
-        server that is set to "ready" counts as up: its failures are forgotten. A reload keeps what
-        was set here, unless the file sets something else for this server than it did before.
-
-        Args:
-            name: the server's address, as configured, or as `Server.name`. With `resolve` the
-                first is the name of all its addresses, and the second that of one.
-            state: "ready", "drain" or "maint"; None: as it is.
-            weight: 0 to 256; 0: no new connections; None: as it is.
-
-        Raises:
-            LookupError: there is no such server.
-            ValueError: there is no such state or weight, or the weight has no effect.
+        `name`: the address as configured, which with `resolve` stands for all its addresses, or
+        `Server.name`. One that is set to "ready" counts as up. A reload keeps what was set, unless
+        its file has changed for this server. Raises LookupError (no such server), ValueError.
         """
         self._servers.set_server(name, state, weight)
+
+    def keep_settings(self, servers: Iterable[Server]) -> None:
+        """See ServerSet.keep_settings."""
+        self._servers.keep_settings(servers)
 
     def set_tls(self, tls: object) -> None:
         """Replace the TLS context of servers on tls://."""
@@ -335,8 +324,7 @@ class Upstream:
     ) -> None:
         ejection = self._servers.ejection
         if not ejection.trial_failed(server, vc, why):
-            last = not self._servers.others_up(server)
-            ejection.failed(server, failures, what, why, last=last)
+            ejection.failed(server, failures, what, why, last=not self._servers.others_up(server))
 
     def _eligible(self, tried: Collection[Server]) -> Sequence[Server]:
         return self._servers.untried(tried) if tried else self._servers.up
