@@ -185,6 +185,8 @@ def test_a_command_that_is_refused() -> None:
         ("SHOW", '{"limit": "x", "question": "a"}', 400, "SHOW: "),
         ("STOP", '{"a": []}', 400, "a: must be a text or a whole number"),
         ("STOP", "[" * 60_000, 400, "the body is not JSON: "),
+        ("KILL", r'{"conn": "\ud800"}', 400, "conn: is not Unicode text"),
+        ("KILL", r'{"conn": "0-1", "\udc80": ""}', 400, "\udc80: is not Unicode text"),
     ],
 )
 def test_a_command_that_is_wrong(name: str, body: str, code: int, why: str) -> None:

@@ -168,6 +168,10 @@ def _texts(given: Mapping[str, object]) -> dict[str, str]:
             texts[name] = str(value)
         else:
             raise ValueError(f"{name}: must be a text or a whole number")
+        try:
+            (name + texts[name]).encode()
+        except UnicodeEncodeError:  # half of a surrogate pair: JSON can contain it, UTF-8 cannot
+            raise ValueError(f"{name}: is not Unicode text") from None
     return texts
 
 
