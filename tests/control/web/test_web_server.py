@@ -142,6 +142,16 @@ def test_a_client_that_ends_its_direction_is_answered() -> None:
     assert client.ended
 
 
+def test_a_client_that_ends_its_direction_gets_the_whole_refusal() -> None:
+    site = Site()
+    client = site.send(get("/nothing"), run=False)
+    client.end()
+    site.sim.run()
+    assert body(client) == {"error": "there is no /nothing here"}
+    assert client.ended
+    assert client.error is None
+
+
 # -- what is refused ---------------------------------------------------------------------------
 
 

@@ -127,6 +127,8 @@ class WebConnection(Machine):
             if end < 0:
                 self._seen = len(self._data)
                 if self._reads.over:
+                    if self.unsent:  # the answer to its last request
+                        self._finish()
                     return self.CLOSED
                 return self.HEAD if self._data and self.state is self.IDLE else None
             head, self._data, self._seen = self._data[:end], self._data[end:], 0
