@@ -4,8 +4,8 @@ A SessionRecord exists from the accept on, so what is refused before a session e
 too. The session, its tunnel and the limits of access note why the connection ends with `note`: the
 first note counts. Without one, it has ended in order, or its error is the reason.
 
-For HTTP the session takes the record away (`vc.record = None`) when it begins, and writes one for
-each request: see vcproxy.http.
+For HTTP the session replaces it when it begins, and writes a record for each request: see
+ConnectionLog.
 """
 
 from __future__ import annotations

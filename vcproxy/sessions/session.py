@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from vcproxy.access_log.author_fields import author_fields
 from vcproxy.engine.failures import Exhausted
 from vcproxy.framing.framing import Framing, lines
 from vcproxy.machine.machine import Machine
@@ -263,12 +264,7 @@ class Session(Machine):
     def access_fields(self) -> dict[str, object]:
         """Fields for the record in the access log, by name: whatever JSON can show, at best texts
         and numbers. Without an access log, what is set here has no effect."""
-        record = self.record
-        if record is None:
-            return {}
-        if record.extra is None:
-            record.extra = {}
-        return record.extra
+        return author_fields(self.record)
 
     @property
     def client_address(self) -> str:

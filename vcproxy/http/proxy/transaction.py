@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from vcproxy.access_log.author_fields import author_fields
+
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
     from vcproxy.http.message.client_fields import ClientFields
@@ -85,12 +87,7 @@ class Transaction:
     def access_fields(self) -> dict[str, object]:
         """Fields for its record in the access log, by name: whatever JSON can show, at best texts
         and numbers. Without an access log, what is set here has no effect."""
-        record = self.record
-        if record is None:
-            return {}
-        if record.extra is None:
-            record.extra = {}
-        return record.extra
+        return author_fields(self.record)
 
     @property
     def engine(self) -> Engine:
