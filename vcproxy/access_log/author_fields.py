@@ -1,6 +1,6 @@
 """author_fields: the fields that a plugin adds to a record.
 
-Tested in tests/access_log/test_access_log.py and tests/http/proxy/test_access_log.py.
+Tested in tests/access_log/test_record.py and tests/http/proxy/test_access_log.py.
 """
 
 from __future__ import annotations
