@@ -341,6 +341,23 @@ def test_clients_that_only_keep_their_connections_keep_no_others_out() -> None:
     assert sum(each.reset_seen for each in silent) > MAX_CONNECTIONS
 
 
+def test_clients_that_send_half_a_body_keep_no_others_out() -> None:
+    site = Site()
+    for _ in range(MAX_CONNECTIONS * 2):
+        site.send(post("/said", "whole")[:-2])
+    assert status(site.send(get("/said/x"))) == 200
+
+
+def test_clients_that_do_not_read_keep_no_others_out() -> None:
+    large = [bytes(10_000)] * 100
+    site = Site(WebRoute("GET", "/large", lambda request, reply: reply.send(200, large)))
+    for _ in range(MAX_CONNECTIONS * 2):
+        client = site.send(get("/large"), run=False)
+        client.stall()
+        site.sim.elapse(1.0)
+    assert status(site.send(get("/said/x"))) == 200
+
+
 def test_more_clients_wait_while_all_places_are_used() -> None:
     replies: list[WebReply] = []
     site = Site(WebRoute("GET", "/late", lambda request, reply: replies.append(reply)))

@@ -101,8 +101,12 @@ class WebConnection(Machine):
 
     @property
     def waiting(self) -> bool:
-        """Whether it waits for a request: it can be closed for another client."""
-        return self.state in (self.IDLE, self.HEAD)
+        """Whether it waits for its client, which sends no whole request or does not read the
+        answer: it can be closed for another client."""
+        state = self.state
+        return state in (self.IDLE, self.HEAD, self.BODY) or (
+            state is self.SENDING and self._output.full
+        )
 
     @property
     def unsent(self) -> int:

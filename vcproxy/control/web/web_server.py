@@ -135,8 +135,8 @@ class WebServer(Listener):
         connection.start()
 
     def _make_room(self) -> None:
-        """Close the oldest connection that waits for a request, so that a place stays free: clients
-        that keep their connections, and ask nothing, keep no others out."""
+        """Close the oldest connection that waits for its client, so that a place stays free:
+        clients that keep their connections, and ask nothing, keep no others out."""
         for connection in self._connections:
             if connection.waiting:
                 with connection.mutex.hold(self.engine):
