@@ -246,15 +246,19 @@ class VConnection(Continuation, ABC):
                 vio.direct = vio.at_once = None
         self.join(cont.mutex)
 
+    def last_moved_at(self) -> float:
+        """Return when a byte moved last, here or by a fan, which writes to all its level sinks."""
+        writing = self.write_vio
+        fan = None if writing is None else writing.fan
+        if fan is None or self not in fan.level:
+            return self.moved_at
+        return max(self.moved_at, fan.moved_at)
+
     def handle_event(self, key: Hashable, data: object) -> None:
         """Handle the VC's own timers."""
         if key is Event.INACTIVITY_TIMEOUT:
             self._inactivity = None
-            moved_at = self.moved_at
-            fan = self.write_vio.fan if self.write_vio is not None else None
-            if fan is not None and self in fan.level:
-                moved_at = max(moved_at, fan.moved_at)
-            idle_until = moved_at + self._inactivity_s
+            idle_until = self.last_moved_at() + self._inactivity_s
             if idle_until > self.engine.now:
                 # The timer is set again when it fires, not on each byte: a move costs one
                 # assignment.

@@ -53,7 +53,7 @@ def waited_for(
             kind, age = type(source).__name__, now - source.opened_at
             yield WaitedFor(kind, source.name, age, _detail(source))
     for vc in list(engine.vcs):
-        yield WaitedFor(CONNECTION, vc.name, now - vc.moved_at, _state(vc))
+        yield WaitedFor(CONNECTION, vc.name, now - vc.last_moved_at(), _state(vc))
     for name, since in () if stopping else engine.pending_calls.waiting():
         yield WaitedFor("call", name, now - since)
 

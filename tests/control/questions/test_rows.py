@@ -8,6 +8,7 @@ import pytest
 
 from tests.control.questions.asked_proxy import AskedProxy
 from vcproxy.control.questions.table import QUESTIONS
+from vcproxy.engine.waited_for import CONNECTION, waited_for
 
 FORWARD = """
 [[listener]]
@@ -213,6 +214,22 @@ def test_the_sinks_of_a_relay(tmp_path: Path) -> None:
         moved = proxy.columns("listeners", "listener", "bytes_in", "bytes_out")
         assert moved == [("ticker", 8, 0), ("ticker.subscribers", 0, 8)]
         assert proxy.columns("sources", "kind", kind="Datagrams") == []
+
+
+def test_a_sink_that_is_written_to_is_not_idle(tmp_path: Path) -> None:
+    with AskedProxy(tmp_path, RELAY) as proxy:
+        proxy.client("ticker.subscribers")
+        producer = proxy.client("ticker", b"one\n")
+        for _ in range(20):
+            producer.send(b"two\n")
+            proxy.sim.elapse(1.0)
+        [(sent, idle)] = proxy.columns(
+            "conns", "bytes_out", "idle", kind="client", listener="ticker.subscribers"
+        )
+        assert sent == 84
+        assert idle <= 1.0
+        sinks = [each for each in waited_for(proxy.engines[0]) if "subscribers" in each.name]
+        assert [each.since_s <= 1.0 for each in sinks if each.kind == CONNECTION] == [True]
 
 
 def test_every_question_has_rows_as_documented(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def _row(vc: NetVConnection) -> Row:
         "plugin": "" if session is None else type(session).__name__,
         "state": machine.state.name if isinstance(machine, Machine) else _state(vc),
         "age": round(engine.now - vc.opened_at, 3),
-        "idle": round(engine.now - vc.moved_at, 3),
+        "idle": round(engine.now - vc.last_moved_at(), 3),
         "bytes_in": vc.bytes_read,
         "bytes_out": vc.bytes_written,
         "tunnel": type(receiver).__name__ if lent else "",
