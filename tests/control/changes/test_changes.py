@@ -62,6 +62,17 @@ def test_a_server_is_drained_and_used_again(proxy: AskedProxy) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("10.0.0.7:1", "back/tcp://10.0.0.7:1"),
+        ("other/10.0.0.8:1", "other/tcp://10.0.0.8:1"),
+    ],
+)
+def test_a_server_is_named_as_top_shows_it_too(proxy: AskedProxy, name: str, full: str) -> None:
+    assert proxy.change("SERVER", name=name, state="maint") == Changed([f"{full}: state maint"])
+
+
+@pytest.mark.parametrize(
     ("arguments", "error"),
     [
         ({"name": "x"}, "give a state or a weight: state=drain, weight=0"),
@@ -70,6 +81,9 @@ def test_a_server_is_drained_and_used_again(proxy: AskedProxy) -> None:
         ({"name": "back/tcp://10.0.0.7:1", "state": "off"}, 'there is no state "off"'),
         ({"name": "back/tcp://10.0.0.9:1", "state": "drain"}, 'back has no server "tcp://10.0.0.9'),
         ({"name": "tcp://10.0.0.8:1", "state": "drain"}, "write back/tcp://10.0.0.8:1 or other/"),
+        ({"name": "10.0.0.8:1", "state": "drain"}, "write back/tcp://10.0.0.8:1 or other/"),
+        ({"name": "0.0.0.7:1", "state": "drain"}, "there is no server `0.0.0.7:1`"),
+        ({"name": "", "state": "drain"}, "there is no server ``"),
         ({"name": "nix", "state": "drain"}, "there is no server `nix`; there are: back/tcp://"),
     ],
 )

@@ -36,20 +36,31 @@ def _find(upstreams: Mapping[str, Upstream], name: str) -> tuple[Upstream, str]:
     """Return the upstream and the server that a name stands for. Raises LookupError."""
     first, _, rest = name.partition("/")
     if first in upstreams and rest:
-        return upstreams[first], rest
-    having = [
-        each
-        for each in upstreams.values()
-        if name in {text for one in each.servers for text in (one.name, str(one.address))}
-    ]
+        return upstreams[first], _full_name(upstreams[first], rest)
+    fulls = [(each, _full_name(each, name)) for each in upstreams.values()]
+    having = [(each, full) for each, full in fulls if full in _names(each)]
     if len(having) == 1:
-        return having[0], name
+        return having[0]
     if having:
-        names = " or ".join(f"{each.name}/{name}" for each in having)
+        names = " or ".join(f"{each.name}/{full}" for each, full in having)
         raise LookupError(f"`{name}` is a server of several upstreams: write {names}")
     known = [f"{each.name}/{server.name}" for each in upstreams.values() for server in each.servers]
     there_are = ", ".join(known[:20]) or "none"
     raise LookupError(f"there is no server `{name[:80]}`; there are: {there_are}")
+
+
+def _names(upstream: Upstream) -> set[str]:
+    return {text for one in upstream.servers for text in (one.name, str(one.address))}
+
+
+def _full_name(upstream: Upstream, name: str) -> str:
+    """Return the name of the server that has this one before or after its "tcp://".
+
+    `vcproxy top` and the dashboard show names without it. What stands for no server, or for
+    several, is returned as it is.
+    """
+    full = {each for each in _names(upstream) if each.endswith(f"://{name}")}
+    return full.pop() if len(full) == 1 and name not in _names(upstream) else name
 
 
 SERVER: Final = Change("SERVER", _apply, "there is no upstream")
