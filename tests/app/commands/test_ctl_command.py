@@ -255,6 +255,20 @@ def test_a_trace_is_printed_as_it_comes(serve: Serve, capsys: Printed) -> None:
 # -- what goes wrong -----------------------------------------------------------------------------
 
 
+def test_a_refused_reload_says_what_is_in_use(serve: Serve, capsys: Printed) -> None:
+    serve({"error": "a.toml:1:1: no\na.toml:2:1: no", "reply": "NOT_RELOADED"}, "409 Conflict")
+    assert cli.main(["ctl", "reload"]) == 1
+    assert capsys.readouterr().err == (
+        "not reloaded; the previous configuration stays in use:\na.toml:1:1: no\na.toml:2:1: no\n"
+    )
+
+
+def test_the_states_of_a_server_are_named_where_one_is_missing(capsys: Printed) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["ctl", "server", "web/10.0.0.7:80"])
+    assert "are required: ready|drain|maint|weight" in capsys.readouterr().err
+
+
 def test_a_refusal_is_printed_with_status_1(serve: Serve, capsys: Printed) -> None:
     serve({"error": "there is no connection c7"}, "404 Not Found")
     assert cli.main(["ctl", "kill", "c7"]) == 1

@@ -123,8 +123,11 @@ class ControlClient:
 
     def _refused(self, response: http.client.HTTPResponse) -> CommandError:
         try:
-            text = str(json.loads(response.read(1 << 20))["error"])
-        except (ValueError, LookupError, TypeError):
+            answer = json.loads(response.read(1 << 20))
+            text = str(answer["error"])
+            if answer.get("reply") == "NOT_RELOADED":
+                text = f"not reloaded; the previous configuration stays in use:\n{text}"
+        except (ValueError, LookupError, TypeError, AttributeError):
             text = f"{response.status} {response.reason}: is it a vcproxy?"
         if response.status == 401:
             return WrongCall(f"{self.address}: {printable(text)}: name the file with --token-file")

@@ -78,12 +78,13 @@ def add_to(
 
     server = add("server", _server, "change the state or weight of a server", texts.SERVER)
     server.add_argument("name", metavar="NAME", help="[UPSTREAM/]ADDRESS")
-    server.add_argument("change", choices=["ready", "drain", "maint", "weight"])
+    states = ["ready", "drain", "maint", "weight"]
+    server.add_argument("change", metavar="|".join(states), choices=states)
     server.add_argument("weight", metavar="N", nargs="?", help="the weight: 0 to 256")
     server.set_defaults(parser=server)
 
     kill = add("kill", _sending("KILL", "conn"), "close a connection", texts.KILL)
-    kill.add_argument("conn", metavar="CONN", help="its id")
+    kill.add_argument("conn", metavar="CONN", help="its id, or its name in log lines")
     drain = add("drain", _drain, "accept no more connections", texts.DRAIN)
     drain.add_argument("listener", metavar="LISTENER", help="its name, or all")
     add("reload", _sending("RELOAD"), "load the configuration again", texts.RELOAD)
@@ -111,7 +112,7 @@ def add_proxy_options(parser: argparse.ArgumentParser, default: Any) -> None:
         "--at",
         metavar="ADDRESS",
         default=default,
-        help="where its door is: unix:PATH, or tcp://127.0.0.1:PORT with its token",
+        help="its address in [control] http: unix:PATH, or tcp://127.0.0.1:PORT with its token",
     )
     parser.add_argument(
         "-c",

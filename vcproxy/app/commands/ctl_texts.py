@@ -15,8 +15,8 @@ Ask a proxy that runs on this host, and change what it does, without a restart.
   vcproxy ctl show servers --json | jq '.rows[] | select(.state != "ready")'
   vcproxy ctl server web/tcp://10.0.0.7:80 drain
   vcproxy ctl server web/tcp://10.0.0.7:80 weight 5
-  vcproxy ctl kill 0-17                    close a connection, by its id in `show conns`
-  vcproxy ctl trace 0-17                    the events of one connection, as they happen
+  vcproxy ctl kill 0-17                        close a connection, by its id in `show conns`
+  vcproxy ctl trace 0-17                       the events of one connection, as they happen
   vcproxy ctl drain db                         a listener accepts no more; what it has goes on
   vcproxy ctl log-level debug                  until it is changed again
   vcproxy ctl reload                           load the configuration again, with the result
@@ -50,7 +50,7 @@ column `worker` says of which, where there are several.
 SERVER: Final = """\
 Change the state or the weight of a server of an upstream, in all workers, until it is changed again
 or the server leaves the configuration. NAME is the address, or UPSTREAM/ADDRESS if several
-upstreams have it, as `vcproxy ctl show servers` prints both.
+upstreams have it, as `vcproxy ctl show servers` prints both; `tcp://` may be left out.
 
   vcproxy ctl server web/tcp://10.0.0.7:80 drain      no new connections; those it has go on
   vcproxy ctl server web/tcp://10.0.0.7:80 maint      none, and no health checks
@@ -60,7 +60,7 @@ upstreams have it, as `vcproxy ctl show servers` prints both.
 
 KILL: Final = """\
 Close a connection of a client, or to a server, with a reset. CONN is its id in
-`vcproxy ctl show conns`, and in log lines.
+`vcproxy ctl show conns`, or its name in log lines and in `vcproxy ctl show sinks`.
 
   vcproxy ctl kill 0-17
 """
