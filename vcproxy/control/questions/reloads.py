@@ -23,12 +23,16 @@ RELOADS: Final = Question(
     "reloads",
     "What the last reload has done with each listener and each upstream.",
     (
-        Column("kind", '"listener" or "upstream".'),
+        Column("kind", '"configuration", the whole file; "listener" or "upstream".'),
         Column("name", "Its name."),
-        Column("result", '"new", "changed", "unchanged", "removed", or "refused".'),
-        Column("error", "Why it was refused; empty: it was not."),
+        Column(
+            "result",
+            '"new", "changed", "unchanged", "removed"; "kept": the file was refused. Of the file: '
+            '"used" or "refused".',
+        ),
         Column("at", "When; 0: there was no reload.", "unix"),
         Column("generation", "How often a configuration was put in use: 1 after the start."),
+        Column("error", "Why it was refused; empty: it was not."),
     ),
     _rows,
     of=Of.PROCESS,

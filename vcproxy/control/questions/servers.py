@@ -69,7 +69,7 @@ SERVERS: Final = Question(
         Column("state", 'What an operator has decided: "ready", "drain" or "maint".'),
         Column("weight", "Its share of the connections."),
         Column("backup", "Whether it is used only while no other is up."),
-        Column("up", "Net threads for which it is up.", merged=Merged.SUM),
+        Column("up", "Net threads for which it is up, in any `state`.", merged=Merged.SUM),
         Column("threads", "Net threads that use it.", merged=Merged.SUM),
         Column("down", "Why it is down; empty: it is up for all."),
         Column("connections", "Connections being made, used or idle.", merged=Merged.SUM),
