@@ -1,4 +1,4 @@
-"""Log entries: how they are written. Tested in tests/app/test_log.py."""
+"""Log entries: how they are written. Tested in tests/app/logs/test_log.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text from peers that is shown in a log or on a terminal. Tested in tests/app/test_log.py."""
+"""Text from peers that is shown in a log or on a terminal. Tested in tests/app/logs/test_log.py."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ UNUSED = {
     "vcproxy.app.commands.inspection",
     "vcproxy.app.commands.machine_command",
     "vcproxy.app.commands.scaffold",
-    "vcproxy.app.control_token",
+    "vcproxy.app.control.control_token",
     "vcproxy.bus.dispatch",
     "vcproxy.config.explain",
     "vcproxy.config.recovery",

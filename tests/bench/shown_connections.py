@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vcproxy.app.runtime_directory import http_socket
+from vcproxy.app.control.runtime_directory import http_socket
 from vcproxy.control.questions.slices import Slices
 
 from .measure import settle

@@ -12,8 +12,8 @@ from contextlib import closing
 from functools import partial
 
 from vcproxy.app import garbage
-from vcproxy.app.control_thread import ControlThread
-from vcproxy.app.controlled_master import ControlledMaster
+from vcproxy.app.control.control_thread import ControlThread
+from vcproxy.app.control.controlled_master import ControlledMaster
 from vcproxy.app.start import StartError, open_log
 from vcproxy.config.loader import Configuration
 from vcproxy.config.workers import count

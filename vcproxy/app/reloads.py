@@ -20,7 +20,7 @@ from vcproxy.listeners.tls_contexts import Remade, remake
 
 if TYPE_CHECKING:
     from vcproxy.app.files_watch_thread import FilesWatchThread
-    from vcproxy.app.log import LineLog
+    from vcproxy.app.logs.log import LineLog
     from vcproxy.drivers.epoll.offload import Offload
     from vcproxy.drivers.epoll.thread_pool import Job
     from vcproxy.engine.engine import Engine

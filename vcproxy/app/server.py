@@ -17,12 +17,12 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from vcproxy.app import garbage, signals
-from vcproxy.app.access_targets import AccessTargets
 from vcproxy.app.client_limits import log_client_limits
-from vcproxy.app.control_thread import ControlThread
-from vcproxy.app.controlled_proxy import ControlledProxy
+from vcproxy.app.control.control_thread import ControlThread
+from vcproxy.app.control.controlled_proxy import ControlledProxy
 from vcproxy.app.draining import children, connections, log_what_is_left
 from vcproxy.app.files_watch_thread import FilesWatchThread
+from vcproxy.app.logs.access_targets import AccessTargets
 from vcproxy.app.reloads import Reloads
 from vcproxy.app.signals import ENDS
 from vcproxy.app.start import StartError, open_log, run_as_configured
@@ -278,7 +278,7 @@ class Proxy:
             TimeoutError: no answer within `timeout_s`, for example before or after `run`.
             Exception: raised by `status()` of a program.
         """
-        from vcproxy.app.proxy_state import call_in_thread
+        from vcproxy.app.control.proxy_state import call_in_thread
 
         return call_in_thread(self.soon, self.listeners.programs.status, timeout_s)
 

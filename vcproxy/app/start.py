@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from vcproxy.app.log import LineLog
+from vcproxy.app.logs.log import LineLog
 from vcproxy.config.loader import Configuration
 
 

@@ -34,7 +34,7 @@ from vcproxy.workers.messages import Message, Question, Verb
 from vcproxy.workers.stacks import write_when_asked
 
 if TYPE_CHECKING:
-    from vcproxy.app.worker_traces import WorkerTraces
+    from vcproxy.app.control.worker_traces import WorkerTraces
     from vcproxy.engine.log_function import Level
 
 TRACEBACK = 32 * 1024
@@ -172,7 +172,7 @@ class Worker:
 
     def _trace(self, message: Message) -> None:
         if self._traces is None:
-            from vcproxy.app.worker_traces import WorkerTraces  # few connections are traced
+            from vcproxy.app.control.worker_traces import WorkerTraces  # few connections are traced
 
             self._traces = WorkerTraces(self._proxy, self._channel)
         if message.verb is Verb.TRACE:
@@ -182,7 +182,7 @@ class Worker:
 
     def _answer(self, asked: Message) -> None:
         """Answer a question of the control."""
-        from vcproxy.app.proxy_state import MOST_LINES, collect_waited_for, proxy_state
+        from vcproxy.app.control.proxy_state import MOST_LINES, collect_waited_for, proxy_state
 
         proxy, number = self._proxy, asked.number
 
@@ -209,11 +209,11 @@ class Worker:
                 text, route, name = asked.text, asked.route, asked.name
                 answer(proxy.bus.deliver(command, text, route=route, name=name))
             case Question.CHANGE:
-                from vcproxy.app.worker_rows import make_change
+                from vcproxy.app.control.worker_rows import make_change
 
                 make_change(proxy, asked.name, json.loads(asked.text), answer)
             case Question.ROWS:
-                from vcproxy.app.worker_rows import collect_rows
+                from vcproxy.app.control.worker_rows import collect_rows
 
                 then = partial(self._answers.send, number)
                 collect_rows(proxy, asked.name, json.loads(asked.text), then)

@@ -15,7 +15,7 @@ from signal import SIG_IGN, SIGHUP, getsignal
 
 from vcproxy.app.commands.machine_profiles import chosen_profile
 from vcproxy.app.commands.served_directory import ServedDirectory
-from vcproxy.app.log import LineLog
+from vcproxy.app.logs.log import LineLog
 from vcproxy.app.privileges import PrivilegeError, drop_privileges, find_account
 from vcproxy.bus.mailbox.peer import Peer, parse_peer
 from vcproxy.drivers.epoll import descriptors

@@ -10,7 +10,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from vcproxy.app.runtime_directory import RUN, runtime_directory
+from vcproxy.app.control.runtime_directory import RUN, runtime_directory
 
 
 @dataclass(frozen=True)

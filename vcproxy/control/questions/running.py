@@ -1,6 +1,7 @@
 """Running: a proxy in one process, as the questions see it.
 
-Implemented by `vcproxy.app.running_proxy`; tested in tests/control/questions/test_asking.py.
+Implemented by `vcproxy.app.control.running_proxy`. Tested in
+tests/control/questions/test_asking.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """SyslogSender: sends the log to a log server, and connects again when the connection is lost.
 
-Tested in tests/app/test_syslog_sender.py and tests/e2e/test_syslog.py.
+Tested in tests/app/logs/test_syslog_sender.py and tests/e2e/test_syslog.py.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import ssl
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from vcproxy.app.line_writer import Pause
-from vcproxy.app.syslog_message import frame
+from vcproxy.app.logs.line_writer import Pause
+from vcproxy.app.logs.syslog_message import frame
 from vcproxy.config.log_target import SyslogServer
 from vcproxy.drivers.tls_context import client_context
 

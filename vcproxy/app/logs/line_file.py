@@ -1,4 +1,7 @@
-"""LineFile: a file or a descriptor that lines are appended to. Tested in tests/app/test_log.py."""
+"""LineFile: a file or a descriptor that lines are appended to.
+
+Tested in tests/app/logs/test_log.py.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
 
-from vcproxy.app.line_writer import Pause
+from vcproxy.app.logs.line_writer import Pause
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
 """O_NONBLOCK: opening a FIFO without a reader fails (ENXIO) instead of waiting for one."""

@@ -1,7 +1,7 @@
 """LineWriter: writes lines to a target, in its own thread.
 
 The caller never waits for a slow pipe, disk, terminal or network. The targets are `LineFile` and
-`SyslogSender`. Tested in tests/app/test_log.py.
+`SyslogSender`. Tested in tests/app/logs/test_log.py.
 """
 
 from __future__ import annotations

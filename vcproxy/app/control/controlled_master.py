@@ -13,7 +13,7 @@ from signal import SIGTERM
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from vcproxy.app.proxy_state import process_state
+from vcproxy.app.control.proxy_state import process_state
 from vcproxy.config.workers import only_in_worker_1
 from vcproxy.engine.units import show_duration
 from vcproxy.workers.messages import Message, Question, Verb
@@ -21,7 +21,7 @@ from vcproxy.workers.phases import Phase
 from vcproxy.workers.questions import LIMIT_S, Answers
 
 if TYPE_CHECKING:
-    from vcproxy.app.control_thread import ControlThread
+    from vcproxy.app.control.control_thread import ControlThread
     from vcproxy.control.changes.change import Changed
     from vcproxy.control.connection_trace import Events
     from vcproxy.control.controlled import Result

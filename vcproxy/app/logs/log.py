@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from vcproxy.app.line_file import LineFile
-from vcproxy.app.line_writer import LineWriter
+from vcproxy.app.logs.line_file import LineFile
+from vcproxy.app.logs.line_writer import LineWriter
 from vcproxy.log_entry import entry
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ class LineLog:
         return LineWriter(target, note=lambda text: entry("warning", self._prefix + text))
 
     def _sender(self, server: SyslogServer) -> LineWriter:
-        from vcproxy.app.syslog_message import SyslogFormat
-        from vcproxy.app.syslog_sender import SyslogSender
+        from vcproxy.app.logs.syslog_message import SyslogFormat
+        from vcproxy.app.logs.syslog_sender import SyslogSender
 
         form = SyslogFormat(server.facility, socket.gethostname(), os.getpid())
 

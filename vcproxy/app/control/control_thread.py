@@ -16,16 +16,16 @@ from random import Random
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from vcproxy.app.bus_control import BusControl
-from vcproxy.app.http_control import HttpControl
-from vcproxy.app.metrics_control import MetricsControl
+from vcproxy.app.control.bus_control import BusControl
+from vcproxy.app.control.http_control import HttpControl
+from vcproxy.app.control.metrics_control import MetricsControl
 from vcproxy.control.controlled import Controlled
 from vcproxy.drivers.epoll.driver import EpollDriver
 from vcproxy.engine.engine import Engine
 
 if TYPE_CHECKING:
-    from vcproxy.app.control_sockets import ControlSockets
-    from vcproxy.app.log import LineLog
+    from vcproxy.app.control.control_sockets import ControlSockets
+    from vcproxy.app.logs.log import LineLog
     from vcproxy.config.loader import Configuration
 
 MEMORY: Final = 16 << 20

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vcproxy.app.running_proxy import RunningProxy
+from vcproxy.app.control.running_proxy import RunningProxy
 from vcproxy.control.connection_trace import ConnectionTrace
 from vcproxy.workers.messages import Message, Verb
 

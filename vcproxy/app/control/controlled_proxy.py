@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from vcproxy.sessions.program import Signal
 
 if TYPE_CHECKING:
-    from vcproxy.app.control_thread import ControlThread
+    from vcproxy.app.control.control_thread import ControlThread
     from vcproxy.app.server import Proxy
     from vcproxy.control.changes.change import Changed
     from vcproxy.control.connection_trace import Events
@@ -61,7 +61,7 @@ class ControlledProxy:
 
     def status(self, then: Callable[[Mapping[str, str | int]], None]) -> None:
         """See Controlled."""
-        from vcproxy.app.proxy_state import process_state, proxy_state  # seldom asked for
+        from vcproxy.app.control.proxy_state import process_state, proxy_state  # seldom asked for
 
         reloads = self._proxy.reloads
         state = process_state(reloads.configuration, self._started_at, reloads.failure)
@@ -69,7 +69,7 @@ class ControlledProxy:
 
     def waited_for(self, then: Callable[[Sequence[str]], None]) -> None:
         """See Controlled."""
-        from vcproxy.app.proxy_state import collect_waited_for  # seldom asked for
+        from vcproxy.app.control.proxy_state import collect_waited_for  # seldom asked for
 
         feed, after = self._thread.feed, self._thread.after
         collect_waited_for(self._proxy, then, feed=feed, after=after)
@@ -78,7 +78,7 @@ class ControlledProxy:
         self, question: str, arguments: Mapping[str, str], then: Callable[[Answer], None]
     ) -> None:
         """See Controlled."""
-        from vcproxy.app.running_proxy import RunningProxy  # seldom asked for
+        from vcproxy.app.control.running_proxy import RunningProxy  # seldom asked for
         from vcproxy.control.questions.asking import ask
 
         feed, after = self._thread.feed, self._thread.after
@@ -88,7 +88,7 @@ class ControlledProxy:
         self, name: str, arguments: Mapping[str, str], then: Callable[[Changed], None]
     ) -> None:
         """See Controlled."""
-        from vcproxy.app.running_proxy import RunningProxy  # seldom needed
+        from vcproxy.app.control.running_proxy import RunningProxy  # seldom needed
         from vcproxy.control.changes.making import make
 
         feed, after = self._thread.feed, self._thread.after
@@ -96,7 +96,7 @@ class ControlledProxy:
 
     def trace(self, conn: str, events: Events, ended: Callable[[str], None]) -> Callable[[], None]:
         """See Controlled."""
-        from vcproxy.app.running_proxy import RunningProxy  # seldom needed
+        from vcproxy.app.control.running_proxy import RunningProxy  # seldom needed
         from vcproxy.control.connection_trace import ConnectionTrace
 
         feed, after = self._thread.feed, self._thread.after

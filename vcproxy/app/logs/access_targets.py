@@ -1,6 +1,6 @@
 """AccessTargets: the files and log servers that access logs are written to.
 
-Tested in tests/app/test_access_targets.py and tests/e2e/test_access_log.py.
+Tested in tests/app/logs/test_access_targets.py and tests/e2e/test_access_log.py.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vcproxy.app.line_file import LineFile
-from vcproxy.app.line_writer import LineWriter
+from vcproxy.app.logs.line_file import LineFile
+from vcproxy.app.logs.line_writer import LineWriter
 from vcproxy.config.log_target import SyslogServer
 from vcproxy.config.tables.access_log import STDERR
 
 if TYPE_CHECKING:
     from vcproxy.access_log.log import Sink
-    from vcproxy.app.log import LineLog
+    from vcproxy.app.logs.log import LineLog
 
 QUEUE = 4 << 20
 """Maximum bytes in the queue of a target: what 10,000 requests a second write in a second."""
@@ -96,7 +96,7 @@ class AccessTargets:
 
             return LineWriter(LineFile(target, broken), report=report, limit=QUEUE, every_s=EVERY_S)
         assert isinstance(target, SyslogServer)
-        from vcproxy.app.syslog_records import SyslogRecords  # imports ssl
+        from vcproxy.app.logs.syslog_records import SyslogRecords  # imports ssl
 
         def unreachable(reason: str) -> None:
             text = f"cannot send the access log to {target}: {reason}; its lines wait, and are "

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from vcproxy.app.runtime_directory import control_socket, prepare_directory, runtime_directory
+from vcproxy.app.control.runtime_directory import (
+    control_socket,
+    prepare_directory,
+    runtime_directory,
+)
 
 
 @pytest.fixture

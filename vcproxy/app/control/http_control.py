@@ -10,12 +10,12 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vcproxy.app.control_sockets import ControlSockets
-from vcproxy.app.runtime_directory import http_socket, token_path
+from vcproxy.app.control.control_sockets import ControlSockets
+from vcproxy.app.control.runtime_directory import http_socket, token_path
 
 if TYPE_CHECKING:
-    from vcproxy.app.control_token import ControlToken
-    from vcproxy.app.log import LineLog
+    from vcproxy.app.control.control_token import ControlToken
+    from vcproxy.app.logs.log import LineLog
     from vcproxy.config.loader import Configuration
     from vcproxy.control.controlled import Controlled
     from vcproxy.control.dashboard.dashboard import Dashboard
@@ -43,7 +43,7 @@ class HttpControl:
         """See ControlDoor."""
         table = self._configuration.settings.control
         if any(not isinstance(each, str) and each.scheme == "tcp" for each in table.http):
-            from vcproxy.app.control_token import ControlToken  # few proxies need one
+            from vcproxy.app.control.control_token import ControlToken  # few proxies need one
 
             path, own = (
                 (table.token_file, False) if table.token_file else (token_path(os.getpid()), True)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from vcproxy.app.line_file import LineFile
-from vcproxy.app.line_writer import QUEUE, LineWriter
-from vcproxy.app.log import LineLog
+from vcproxy.app.logs.line_file import LineFile
+from vcproxy.app.logs.line_writer import QUEUE, LineWriter
+from vcproxy.app.logs.log import LineLog
 from vcproxy.log_entry import entry
 from vcproxy.testing.running import eventually
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running import free_port
-from vcproxy.app import access_targets
-from vcproxy.app.access_targets import AccessTargets
-from vcproxy.app.log import LineLog
+from vcproxy.app.logs import access_targets
+from vcproxy.app.logs.access_targets import AccessTargets
+from vcproxy.app.logs.log import LineLog
 from vcproxy.config.log_target import SyslogServer
 from vcproxy.engine.address import Address
 from vcproxy.testing.running import eventually

@@ -1,6 +1,6 @@
 """The directory of the control sockets that no configuration names, and its stale sockets.
 
-Tested in tests/app/test_runtime_directory.py.
+Tested in tests/app/control/test_runtime_directory.py.
 """
 
 from __future__ import annotations

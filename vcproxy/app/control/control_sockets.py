@@ -11,14 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from vcproxy.app.runtime_directory import prepare_directory
+from vcproxy.app.control.runtime_directory import prepare_directory
 from vcproxy.app.start import StartError
 from vcproxy.config.tables.control import UNIX
 from vcproxy.drivers.epoll.accepting import bind
 from vcproxy.engine.address import Address
 
 if TYPE_CHECKING:
-    from vcproxy.app.log import LineLog
+    from vcproxy.app.logs.log import LineLog
     from vcproxy.config.tables.control import BusAddress
     from vcproxy.drivers.epoll.unix_socket import SocketFile
 

@@ -27,7 +27,7 @@ def collect_rows(
     """
 
     def imported(value: object, error: Exception | None) -> None:
-        from vcproxy.app.running_proxy import RunningProxy
+        from vcproxy.app.control.running_proxy import RunningProxy
         from vcproxy.control.questions.asking import question_of
         from vcproxy.control.questions.collecting import collect
 
@@ -52,7 +52,7 @@ def make_change(
     """Make one of CHANGES in all net threads; `then` gets its result. See `collect_rows`."""
 
     def imported(value: object, error: Exception | None) -> None:
-        from vcproxy.app.running_proxy import RunningProxy
+        from vcproxy.app.control.running_proxy import RunningProxy
         from vcproxy.control.changes.making import make
 
         if error is not None:
@@ -67,7 +67,7 @@ def make_change(
 
 
 def _import(_: object) -> None:
-    import vcproxy.app.running_proxy
+    import vcproxy.app.control.running_proxy
     import vcproxy.control.changes.making
     import vcproxy.control.questions.asking  # noqa: F401
 

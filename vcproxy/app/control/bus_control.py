@@ -12,15 +12,15 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vcproxy.app.control_sockets import ControlSockets
-from vcproxy.app.runtime_directory import control_socket
+from vcproxy.app.control.control_sockets import ControlSockets
+from vcproxy.app.control.runtime_directory import control_socket
 from vcproxy.app.start import StartError
 from vcproxy.config.certificate_files import files_of
 from vcproxy.config.errors import ConfigError
 from vcproxy.engine.mutex import Mutex
 
 if TYPE_CHECKING:
-    from vcproxy.app.log import LineLog
+    from vcproxy.app.logs.log import LineLog
     from vcproxy.bus.message.definitions import Definitions
     from vcproxy.config.loader import Configuration
     from vcproxy.control.bus_door import BusDoor

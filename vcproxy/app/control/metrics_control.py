@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vcproxy.app.control_sockets import ControlSockets
+from vcproxy.app.control.control_sockets import ControlSockets
 
 if TYPE_CHECKING:
-    from vcproxy.app.log import LineLog
+    from vcproxy.app.logs.log import LineLog
     from vcproxy.config.loader import Configuration
     from vcproxy.control.controlled import Controlled
     from vcproxy.control.web.web_server import WebServer

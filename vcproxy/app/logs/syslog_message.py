@@ -1,6 +1,6 @@
 """The log and access logs as messages of syslog (RFC 5424). Nothing here does I/O.
 
-Tested in tests/app/test_syslog_message.py.
+Tested in tests/app/logs/test_syslog_message.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """SyslogRecords: sends the records of an access log to a log server.
 
-Tested in tests/app/test_access_targets.py and tests/e2e/test_syslog.py.
+Tested in tests/app/logs/test_access_targets.py and tests/e2e/test_syslog.py.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from vcproxy.app.syslog_message import SyslogFormat
-from vcproxy.app.syslog_sender import SyslogSender
+from vcproxy.app.logs.syslog_message import SyslogFormat
+from vcproxy.app.logs.syslog_sender import SyslogSender
 
 if TYPE_CHECKING:
-    from vcproxy.app.line_writer import Pause
+    from vcproxy.app.logs.line_writer import Pause
     from vcproxy.config.log_target import SyslogServer
 
 

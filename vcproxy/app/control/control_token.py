@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from vcproxy.app.runtime_directory import prepare_directory
+from vcproxy.app.control.runtime_directory import prepare_directory
 from vcproxy.app.start import StartError
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{16,4096}=*")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcproxy.app.syslog_message import LARGEST, SyslogFormat, frame
+from vcproxy.app.logs.syslog_message import LARGEST, SyslogFormat, frame
 
 AT = 1796024096.25  # 2026-11-30 07:34:56.25 UTC
 

@@ -15,8 +15,8 @@ import pytest
 import trustme
 
 from tests.e2e.running import PATIENCE_S, eventually, free_port
-from vcproxy.app.line_writer import QUEUE
-from vcproxy.app.log import LineLog
+from vcproxy.app.logs.line_writer import QUEUE
+from vcproxy.app.logs.log import LineLog
 from vcproxy.config.log_target import SyslogServer
 from vcproxy.engine.address import Address
 

@@ -1,0 +1,1 @@
+"""Control: the threads, sockets and tokens of the doors, and the proxy behind them."""
