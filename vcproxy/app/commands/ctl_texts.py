@@ -55,7 +55,8 @@ upstreams have it, as `vcproxy ctl show servers` prints both; `tcp://` may be le
   vcproxy ctl server web/tcp://10.0.0.7:80 drain      no new connections; those it has go on
   vcproxy ctl server web/tcp://10.0.0.7:80 maint      none, and no health checks
   vcproxy ctl server web/tcp://10.0.0.7:80 ready      used again
-  vcproxy ctl server web/tcp://10.0.0.7:80 weight 5   0: no new connections
+  vcproxy ctl server web/tcp://10.0.0.7:80 weight 5   0: no new connections; above 1 not with
+                                                      balance = "round_robin", the default
 """
 
 KILL: Final = """\
@@ -92,9 +93,13 @@ Log lines of this level and of the more important ones, in all workers, until it
 
 TRACE: Final = """\
 Print the events of one connection as they happen, until it ends, or this command is ended (Ctrl-C).
-CONN is its id in `vcproxy ctl show conns`.
+CONN is its id in `vcproxy ctl show conns`, or its name in log lines.
 
   vcproxy ctl trace 0-17
+
+Each line has the seconds since the trace began; the machine, which is the session or another one of
+its conversation, such as a tunnel; its state; the event, and the machine that has sent it, or "OS";
+and the bytes of the connection so far. What the events are: docs/reference/events.md.
 """
 
 STATUS: Final = "Print the state of the proxy: its uptime, its connections, its last reload."
