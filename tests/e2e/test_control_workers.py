@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from tests.e2e.conftest import Starter
@@ -66,6 +67,23 @@ def test_a_worker_that_hangs_is_reported_and_does_not_delay_the_others(
         assert sources.get("list") == f"worker 2: {why}"
     finally:
         os.kill(two, signal.SIGCONT)
+
+
+def test_a_worker_that_was_asked_while_it_started_answers_what_follows(
+    proxy: Starter, tmp_path: Path
+) -> None:
+    running = proxy(two_workers(tmp_path))
+    before = set(workers(running))
+    os.kill(min(before), signal.SIGKILL)
+    eventually(lambda: len(set(workers(running)) - before) == 1, "another worker")
+    (new,) = set(workers(running)) - before
+    os.kill(new, signal.SIGSTOP)  # within its start, which takes some tenths of a second
+    try:
+        assert BusMessage.parse(ask(door(running), "STATUS")).get("silent").startswith("worker ")
+    finally:
+        os.kill(new, signal.SIGCONT)
+    status = partial(ask, door(running), "STATUS")
+    eventually(lambda: BusMessage.parse(status()).get("silent") == "", "all workers answer")
 
 
 def test_messages_of_plugins_reach_them_in_their_worker(proxy: Starter, tmp_path: Path) -> None:

@@ -62,6 +62,8 @@ class Worker:
         self._proxy: Proxy
         self._timeout_s = 0.0
         self._answers = AnswerPieces(channel)
+        self._early: list[Message] = []
+        """What came before COMMIT, and is carried out after it: few, see Questions."""
         self._traces: WorkerTraces | None = None
         self.status = 0
         """The exit status."""
@@ -81,6 +83,8 @@ class Worker:
         proxy.pulse(self._timeout_s, partial(self._send, Verb.PULSED))
         proxy.watch(self._channel.fileno(), self)
         proxy.soon(partial(self._send, Verb.SERVING))
+        for message in self._early:
+            proxy.soon(partial(self._receive, message, []))
         proxy.soon(proxy.reloads.renew)  # files may have changed since the master asked to prepare
         proxy.run()
 
@@ -100,6 +104,8 @@ class Worker:
                 return True
             elif message.verb in (Verb.DRAIN, Verb.STOP):
                 return False
+            else:
+                self._early.append(message)
         self.status = 1
         return False
 
