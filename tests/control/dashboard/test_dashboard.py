@@ -180,7 +180,9 @@ def test_files_have_their_types_and_load_nothing_from_elsewhere() -> None:
         assert " onclick=" not in got
 
 
-@pytest.mark.parametrize("name", ["nothing.js", "../main.js", "..%2Fdashboard.py", "page"])
+@pytest.mark.parametrize(
+    "name", ["nothing.js", "../main.js", "..%2Fdashboard.py", "page", "a" * 999 + ".js"]
+)
 def test_other_files_are_not_sent(name: str) -> None:
     site = Site()
     assert status(site.send(f"GET /dashboard/{name}", site.cookie())) in (400, 404)

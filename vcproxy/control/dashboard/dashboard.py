@@ -196,7 +196,7 @@ class Dashboard:
             return
         try:
             data = (resources.files(__package__) / "page" / name).read_bytes()
-        except FileNotFoundError:
+        except OSError:  # a name that no file can have, too
             reply.error(404, f"there is no {request.path[:80]} here")
             return
         reply.send(200, data, content_type, FIELDS)
