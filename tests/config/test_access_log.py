@@ -29,6 +29,10 @@ BROKEN = {
         'file = "a.log"\nsample = 2',
         'access_log.sample: must be a number from 0 to 1, or a text as "1/100"',
     ),
+    "a sample of one in none": (
+        'file = "a.log"\nsample = "1/0"',
+        'access_log.sample: must be a number from 0 to 1, or a text as "1/100"',
+    ),
     "no directory": (
         'file = "none/a.log"',
         "access_log.file: there is no directory none: create it",

@@ -13,6 +13,7 @@ from vcproxy.config.effective import effective
 from vcproxy.config.loader import load
 from vcproxy.config.notes import notes
 from vcproxy.config.tables.control import ControlTable
+from vcproxy.config.tables.network import read_network
 
 SOUND = '[[listener]]\nname = "web"\nbind = "tcp://127.0.0.1:0"\nplugin = "own.py:Either"\n'
 
@@ -122,6 +123,20 @@ def test_what_is_printed_is_the_same_configuration(
 def test_off_is_no_address(accepted: Accept) -> None:
     assert accepted(f'control = {{ bus = "off" }}\n{SOUND}').settings.control.bus == ()
     assert ControlTable().bus == ("unix",)
+
+
+@pytest.mark.parametrize(
+    ("written", "network"),
+    [
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("::ffff:192.0.2.1", "192.0.2.1/32"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::/0", "::/0"),
+        ("2001:db8::1", "2001:db8::1/128"),
+    ],
+)
+def test_a_network_of_mapped_addresses_is_one_of_ipv4(written: str, network: str) -> None:
+    assert str(read_network(written)) == network
 
 
 def test_networks_without_an_address_are_noted(accepted: Accept) -> None:

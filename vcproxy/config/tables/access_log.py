@@ -3,6 +3,7 @@
 Tested in tests/config/test_access_log.py.
 """
 
+from re import fullmatch
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import (
@@ -42,8 +43,8 @@ def _format(form: str) -> str:
 
 
 def _sample(value: object) -> float:
-    if isinstance(value, str) and value.startswith("1/") and value[2:].isdecimal():
-        return 1 / max(int(value[2:]), 1)
+    if isinstance(value, str) and fullmatch("1/0*[1-9][0-9]{0,9}", value):
+        return 1 / int(value[2:])
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
         return float(value)
     raise ValueError('must be a number from 0 to 1, or a text as "1/100"')
