@@ -71,6 +71,13 @@ def test_a_transfer_in_progress_ends_and_no_client_is_accepted(
         assert time.monotonic() - began < 5
 
 
+def test_a_stop_without_connections_is_logged(proxy: Starter) -> None:
+    running = proxy(ECHO)
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 0
+    assert running.log.count("INFO stopping: no connection is open") == 1
+
+
 def test_a_second_signal_stops_at_once(proxy: Starter) -> None:
     with Server() as server:
         running = proxy(forward(server.uri))

@@ -329,6 +329,8 @@ class Proxy:
             self.log("info", f"draining connections: {self._open}, {at_most}")
         if self._children:
             self.log("info", f"stopping child processes: {self._children}, {at_most}")
+        if not self._open and not self._children:
+            self.log("info", "stopping: no connection is open")
         self._every(DRAIN_TICK_S, self._stop_when_idle)
         self._first.after(limit / 2, partial(log_what_is_left, self.engines, self.log, limit / 2))
         self._first.after(limit, self.stop)
