@@ -77,6 +77,23 @@ def test_a_worker_that_hangs_is_not_asked_more_than_can_wait() -> None:
     assert asking.sent[-1] == (2, 3 * WAITING + 1)
 
 
+def test_a_change_reaches_a_worker_that_was_busy_until_nobody_waited_for_it() -> None:
+    asking = Asking()
+    asking.ask()
+    change = Message(Verb.ASK, question=Question.CHANGE, name="SERVER")
+    asking.questions.ask((1, 2), change, asking.results.append)
+    asking.ask()
+    for number in (1, 2, 3):
+        asking.answer(1, number, "1")
+    for timer in asking.timers:
+        timer()
+    assert len(asking.results) == 3
+    asking.answer(2, 1, "1")  # it goes on
+    assert [each for each in asking.sent if each[0] == 2] == [(2, 1), (2, 2)]
+    asking.answer(2, 2, "1")
+    assert [each for each in asking.sent if each[0] == 2] == [(2, 1), (2, 2)]
+
+
 def test_another_process_of_a_worker_is_asked_afresh() -> None:
     asking = Asking()
     asking.ask()

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from vcproxy.control.gathering import ANSWER_S, Gathering
-from vcproxy.workers.messages import Message, Verb
+from vcproxy.workers.messages import Message, Question, Verb
 
 LIMIT_S: Final = 1.5 * ANSWER_S
 """How long a worker may take: it waits for its own net threads for ANSWER_S."""
@@ -106,7 +106,9 @@ class Questions:
         waiting = self._waiting.get(worker)
         while waiting and worker not in self._asked:
             question = waiting.popleft()
-            if question.number in self._gatherings and self._send(worker, question):
+            wanted = question.number in self._gatherings
+            change = question.question is Question.CHANGE  # one that is late makes it all the same
+            if (wanted or change) and self._send(worker, question):
                 self._asked[worker] = question.number
                 self._after(LOST_S, partial(self._lost, worker, question.number))
 
