@@ -12,6 +12,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from random import Random
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Final, Protocol
@@ -114,12 +115,12 @@ class ControlThread:
     def feed(self, call: Callable[[], None]) -> None:
         """Make a call in the thread. Any thread may call it, after the start."""
         assert self._driver is not None
-        self._driver.engine.inbox.feed(call)
+        self._driver.engine.inbox.feed(partial(self._make, call))
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
         """Make a call in the thread after a time. To be called in the thread."""
         assert self._driver is not None
-        self._driver.after(seconds, call)
+        self._driver.after(seconds, partial(self._make, call))
 
     def close(self) -> None:
         """End the thread, close the sockets and remove their files."""
@@ -133,6 +134,13 @@ class ControlThread:
             door.close()
 
     # -- the thread --------------------------------------------------------------------------
+
+    def _make(self, call: Callable[[], None]) -> None:
+        """Make a call. A mistake in it ends what it was for, and no other client's request."""
+        try:
+            call()
+        except Exception as error:
+            self._log("error", "a step of the control has failed: its client gets no answer", error)
 
     def _run(self) -> None:
         try:
