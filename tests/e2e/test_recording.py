@@ -390,7 +390,7 @@ class Operated(Validator):
                 assert exactly(new, 4) == b"two\n"
             old.sendall(b"stop\n")
             assert exactly(old, 4) == b"one\n"
-            running.wait_for("draining [1-9]")
+            running.wait_for("draining connections: [1-9]")
             old.sendall(b"hello\n")
             assert exactly(old, 4) == b"one\n", "connections are drained, not closed"
         assert running.wait() == 0

@@ -146,6 +146,7 @@ POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
 ABSOLUTE = b"POST http://127.0.0.1:2/ HTTP/1.1\r\nHost: 127.0.0.1:2\r\nContent-Length: 2\r\n\r\nhi"
 UPGRADE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
 CONNECT = b"CONNECT 127.0.0.1:2 HTTP/1.1\r\nHost: 127.0.0.1:2\r\n\r\n"
+DENY = 'deny = ["10.0.0.0/8"]'
 LIMIT = "limits = { max_per_client = 1 }"
 SETTINGS = ("needs_bind", "connects", "upstreams", "unused_methods", "notes", "drain")
 FORWARD = 'forward = { allow = ["*:*", "127.0.0.0/8:*"] }'
@@ -178,6 +179,8 @@ def cases() -> Iterator[Case]:
         yield Case(Splitter, "unanswered", server="silent", scheme=scheme)
     for base in (Session, Forwarder, Validator, Splitter, Mirroring):
         yield Case(base, "refuse", keys=LIMIT)
+        yield Case(base, "forwards", body="\n\n#\n    counts_requests = True", keys=DENY)
+    yield Case(HttpProxy, "forwards", keys=DENY)
     yield Case(Forwarder, "unserved", server=None)
     yield Case(Splitter, "servers", refused="overrides servers(), which is never called")
     yield Case(HttpProxy, "servers", refused="overrides servers(), which is never called")
