@@ -65,7 +65,7 @@ class LineFile:
             self.failing = False
         if written:
             self._torn = data[written - 1] != ord("\n")
-        return sum(end <= written for end in ends)
+        return bisect_right(ends, written)
 
     def reopen(self) -> str:
         """Open the file at its path again; if that fails, the open file stays in use."""
