@@ -49,6 +49,18 @@ def ends(proxy: Http) -> list[tuple[object, object]]:
     return [(record["status"], record["end"]) for record in proxy.access_log]
 
 
+def third_request(proxy: Http, direct: bool) -> None:
+    """Send three requests of one client, of which two are answered."""
+    proxy.engine.direct = direct
+    client = proxy.client()
+    for _ in range(2):
+        client.send(GET)
+        proxy.go()
+        proxy.peers()[-1].send(OK)
+        proxy.go()
+    client.send(GET)
+
+
 def test_a_request_on_a_new_connection() -> None:
     with Http() as proxy:
         proxy.elapse(2.0)
@@ -559,14 +571,7 @@ def test_a_tunnel_after_an_upgrade() -> None:
 @pytest.mark.parametrize("direct", [False, True])
 def test_an_operator_ends_a_connection(direct: bool) -> None:
     with Http() as proxy:
-        proxy.engine.direct = direct
-        client = proxy.client()
-        for _ in range(2):
-            client.send(GET)
-            proxy.go()
-            proxy.peers()[-1].send(OK)
-            proxy.go()
-        client.send(GET)
+        third_request(proxy, direct)
         proxy.go()
         vc = proxy.sessions[0].client
         proxy.engine.inbox.post(lambda: vc.fail(Killed("ended by an operator")))
@@ -579,14 +584,7 @@ def test_an_operator_ends_a_connection(direct: bool) -> None:
 @pytest.mark.parametrize("direct", [False, True])
 def test_a_connection_that_is_closed_by_others_has_a_record(direct: bool) -> None:
     with Http() as proxy:
-        proxy.engine.direct = direct
-        client = proxy.client()
-        for _ in range(2):
-            client.send(GET)
-            proxy.go()
-            proxy.peers()[-1].send(OK)
-            proxy.go()
-        client.send(GET)
+        third_request(proxy, direct)
         proxy.elapse(0.5)
         (session,) = proxy.sessions
 
