@@ -62,6 +62,12 @@ def door(running: Running) -> str:
     return running.wait_for(r"INFO control at unix:.*\.sock$").partition(" at ")[2]
 
 
+def logged_door(log: Path) -> str:
+    """Return the address of the control socket from a log file: it may be written after `ready`."""
+    eventually(lambda: "control at " in log.read_text(), "the address of the control socket")
+    return log.read_text().partition("control at ")[2].split()[0]
+
+
 def ask(address: str, text: str) -> str:
     """Send a message; return the reply."""
     with BlockingClient(address) as client:
@@ -74,7 +80,7 @@ def ask(address: str, text: str) -> str:
 def test_each_command_by_the_default_socket(proxy: Starter, tmp_path: Path) -> None:
     running = proxy(f'[proxy]\nlog = "{tmp_path}/log"\n' + ECHO)
     log = tmp_path / "log"
-    address = log.read_text().partition("control at ")[2].split()[0]
+    address = logged_door(log)
     assert ask(address, "ALIVE serial=3").startswith("ABSOLUTELY reply_timestamp=")
     assert "RELOAD,RESTART,SERVER,SHOW,SOURCES,STATUS,STOP" in ask(address, "HELP")
     state = BusMessage.parse(ask(address, "STATUS"))

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.e2e.conftest import Starter
 from tests.e2e.running import Running, eventually, exactly
 from tests.e2e.several import WORKERS, listener, served_by, two_workers, who, workers
-from tests.e2e.test_control import ask, door
+from tests.e2e.test_control import ask, door, logged_door
 from vcproxy.bus.connections.blocking_client import BlockingClient
 from vcproxy.bus.message.bus_message import BusMessage
 
@@ -251,7 +251,7 @@ def test_stop_and_quitting(proxy: Starter, tmp_path: Path) -> None:
 def test_the_log_of_all_is_rotated(proxy: Starter, tmp_path: Path) -> None:
     log = tmp_path / "proxy.log"
     running = proxy(WORKERS + f'log = "{log}"\n' + two_workers(tmp_path).removeprefix(WORKERS))
-    address = log.read_text().partition("control at ")[2].split()[0]
+    address = logged_door(log)
     log.rename(tmp_path / "old")
     assert ask(address, "LOG_ROTATE") == "LOG_ROTATED"
     eventually(log.exists, "a new log")
