@@ -49,7 +49,7 @@ def served(proxy: BusyProxy) -> Iterator[Callable[[], str]]:
     with closing(sock), closing(
         EpollDriver(Engine("control", memory=16 << 20, random=Random(), log=log))
     ) as driver:  # fmt: skip
-        door = HttpDoor(proxy, definitions.load(), token="not used by browsers")
+        door = HttpDoor(proxy, definitions.load(), log, token="not used by browsers")
         dashboard = Dashboard(
             driver.engine, proxy, door.command, lambda: secrets.token_urlsafe(32), [site]
         )

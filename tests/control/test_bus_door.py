@@ -83,6 +83,18 @@ def test_the_commands_of_the_bus_are_answered() -> None:
     assert house.proxy.told == ["stop"]
 
 
+def test_what_changes_something_is_logged_with_its_origin() -> None:
+    house = House()
+    house.ask("STATUS")
+    house.ask(r"SERVER name=a\nb;state=" + "x" * 101)
+    house.ask("STOP")
+    killed, stopped = [text for _, _, text in house.sim.log if text.startswith("control: ")]
+    assert killed.startswith(
+        "control: SERVER name=a\\nb state=" + "x" * 100 + "... from control at "
+    )
+    assert stopped.startswith("control: STOP from control at unix:/run/vcproxy/7.sock")
+
+
 def test_a_reply_goes_to_the_sender_of_the_message() -> None:
     assert House().ask("<snap:ed_signal vcproxy/STOP") == "snap:ed_signal/STOPPING"
 

@@ -27,7 +27,9 @@ class Door:
         self.sim = Simulation(seed=7)
         self.proxy = ProxyDouble(workers=workers)
         driver = self.sim.driver("control")
-        door = HttpDoor(self.proxy, definitions.load(), token=TOKEN, hosts=["ops.example"])
+        door = HttpDoor(
+            self.proxy, definitions.load(), driver.engine.log, token=TOKEN, hosts=["ops.example"]
+        )
         for address in (UNIX, TCP):
             driver.listen(address, door.server(driver.engine, unix=address is UNIX))
         self.sim.run()
@@ -68,6 +70,19 @@ def test_over_a_unix_socket_no_token_is_needed() -> None:
     assert door.proxy.told == ["stop"]
 
 
+def test_what_changes_something_is_logged_with_its_origin() -> None:
+    door = Door()
+    door.command("KILL", '{"conn": "0-17"}')
+    assert door.command("LOG_ROTATE")[0] == 200
+    door.send(UNIX, "GET /v1/show/listeners")
+    lines = [text for _, _, text in door.sim.log if text.startswith("control: ")]
+    assert [each.partition(" from ")[0] for each in lines] == [
+        "control: KILL conn=0-17",
+        "control: LOG_ROTATE",
+    ]
+    assert "control (HTTP)" in lines[1]
+
+
 def test_over_tcp_the_token_is_required() -> None:
     door = Door()
     assert status(door.send(TCP, "POST /v1/STOP", HERE, BEARER)) == 200
@@ -92,7 +107,10 @@ def test_without_a_token_of_its_own_nothing_is_let_in() -> None:
     sim = Simulation(seed=7)
     driver = sim.driver("control")
     driver.listen(
-        TCP, HttpDoor(ProxyDouble(), definitions.load()).server(driver.engine, unix=False)
+        TCP,
+        HttpDoor(ProxyDouble(), definitions.load(), driver.engine.log).server(
+            driver.engine, unix=False
+        ),
     )
     client = sim.client(TCP)
     client.send(f"GET /v1/help HTTP/1.1\r\n{HERE}\r\nAuthorization: Bearer \r\n\r\n".encode())

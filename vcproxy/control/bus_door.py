@@ -188,7 +188,14 @@ class BusDoor:
         if self._late.total() >= MOST_LATE:
             self._trusted.reply_invalid(received, f"{MOST_LATE} commands wait for their end")
             return
-        command.run(self._proxy, received.message.parameters, self._reply_to(received))
+        connection = received.origin
+        command.carry_out(
+            self._proxy,
+            received.message.parameters,
+            self._reply_to(received),
+            origin=getattr(connection, "name", self._own),
+            log=self._engine.log,
+        )
 
     def _reply_to(self, received: ReceivedMessage) -> CommandReply:
         """Return the way to the one reply of a command, which may come later.

@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
 
+from vcproxy.printable_text import printable
+
 if TYPE_CHECKING:
     from vcproxy.control.changes.change import Changed
     from vcproxy.control.controlled import Controlled
     from vcproxy.control.questions.answer import Answer
-    from vcproxy.engine.log_function import Level
+    from vcproxy.engine.log_function import Level, LogFunction
 
 Parameters: TypeAlias = Mapping[str, str]
 
@@ -25,6 +27,9 @@ LEVELS: Final = ("debug", "info", "warning", "error")
 LISTED: Final = 24 * 1024
 """Bytes of a list in a reply. Escaped, and with all else that a message has, they are less than its
 limit of 64 KiB."""
+
+SHOWN: Final = 100
+"""Characters of a parameter in the log: names and numbers are shorter."""
 
 
 class CommandReply(Protocol):
@@ -46,6 +51,27 @@ class Command:
     public: bool = False
     """Whether it is carried out for everybody who can reach the proxy: it changes nothing, and
     gives away nothing of the clients."""
+
+    def carry_out(
+        self,
+        proxy: Controlled,
+        given: Parameters,
+        reply: CommandReply,
+        *,
+        origin: str,
+        log: LogFunction,
+    ) -> None:
+        """Run it. A command that changes something is logged first, with its `origin`: the name of
+        the connection that it came on."""
+        if self.changes:
+            values = "".join(f" {name}={_shown(value)}" for name, value in given.items())
+            log("info", f"control: {self.name}{values} from {origin}")
+        self.run(proxy, given, reply)
+
+
+def _shown(value: str) -> str:
+    """Return a parameter for the log: on one line, and no longer than a line should be."""
+    return printable(value[:SHOWN]).replace("\n", "\\n") + ("..." if len(value) > SHOWN else "")
 
 
 def _status(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from vcproxy.control.web.web_reply import WebStream
     from vcproxy.control.web.web_request import WebRequest
     from vcproxy.engine.engine import Engine
+    from vcproxy.engine.log_function import LogFunction
 
 ROWS_PER_PIECE: Final = 50
 """Rows that are encoded at a time: the encoder holds the interpreter, 10 us for each (measured),
@@ -44,6 +45,7 @@ class HttpDoor:
         self,
         proxy: Controlled,
         definitions: Definitions,
+        log: LogFunction,
         *,
         token: str = "",
         hosts: Collection[str] = (),
@@ -52,6 +54,7 @@ class HttpDoor:
         see `same_site`."""
         self._proxy = proxy
         self._definitions = definitions
+        self._log = log
         self._token = token
         self._hosts = frozenset(hosts)
 
@@ -155,7 +158,13 @@ class HttpDoor:
         if problems:
             reply.error(400, f"{name}: {'; '.join(problems)}")
         else:
-            command.run(self._proxy, parameters, partial(_answer, reply))
+            command.carry_out(
+                self._proxy,
+                parameters,
+                partial(_answer, reply),
+                origin=request.client,
+                log=self._log,
+            )
 
 
 def _texts(given: Mapping[str, object]) -> dict[str, str]:

@@ -48,7 +48,12 @@ class Site:
         self.sim = Simulation(seed=5)
         self.proxy = AskedProxy()
         driver = self.sim.driver("control")
-        door = HttpDoor(self.proxy, definitions.load(), token="a-token-of-32-characters-as-made")
+        door = HttpDoor(
+            self.proxy,
+            definitions.load(),
+            driver.engine.log,
+            token="a-token-of-32-characters-as-made",
+        )
         sites = ["http://127.0.0.1:8421"] if tcp else []
         secrets = (f"secret-{number}" for number in count(1))
         self.dashboard = Dashboard(
@@ -100,6 +105,9 @@ def test_an_address_with_a_token_lets_one_browser_in() -> None:
     site = Site()
     path = site.address()
     assert path == "/dashboard/enter?token=secret-1"
+    preview = site.send(f"HEAD {path}")
+    assert status(preview) == 200
+    assert b"Set-Cookie" not in preview.received
     entered = site.send(f"GET {path}")
     assert status(entered) == 200
     head = bytes(entered.received).decode()

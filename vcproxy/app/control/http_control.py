@@ -61,7 +61,8 @@ class HttpControl:
 
         token = "" if self._token is None else self._token.text
         hosts = self._configuration.settings.control.hosts
-        door = HttpDoor(self._proxy, definitions.load(), token=token, hosts=hosts)
+        log = driver.engine.log
+        door = HttpDoor(self._proxy, definitions.load(), log, token=token, hosts=hosts)
         sites = [_site(each) for each in self.sockets.listening if each.scheme != "unix"]
         secret = partial(secrets.token_urlsafe, 32)
         self._dashboard = Dashboard(driver.engine, self._proxy, door.command, secret, sites)

@@ -177,6 +177,9 @@ class Dashboard:
         reply.send(200, json.dumps({"addresses": self.addresses()}).encode() + b"\n")
 
     def _enter(self, request: WebRequest, reply: WebReply) -> None:
+        if request.method == "HEAD":  # a preview of the address: the token is not for it
+            _page(reply, 200, "")
+            return
         cookie = self._sign_in.exchange(request.query.get("token", ""))
         if not cookie:
             _page(reply, 401, REFUSED)

@@ -144,7 +144,8 @@ class WebConnection(Machine):
         """Begin with a request. Raises BadMessage."""
         assert self._vc is not None
         self._version, self._keep = head.version, head.persistent
-        self._request = WebRequest(head, unix=self._server.unix, secure=self._vc.secure)
+        vc = self._vc
+        self._request = WebRequest(head, vc.name, unix=self._server.unix, secure=vc.secure)
         found = self._server.find(self._request)
         if isinstance(found, Refusal):
             return self._refuse(found, close=head.body != 0)

@@ -18,10 +18,25 @@ if TYPE_CHECKING:
 class WebRequest:
     """A request. Guards get it before its body has come: `body` is empty then."""
 
-    __slots__ = ("body", "fields", "host", "method", "path", "query", "rest", "secure", "unix")
+    __slots__ = (
+        "body",
+        "client",
+        "fields",
+        "host",
+        "method",
+        "path",
+        "query",
+        "rest",
+        "secure",
+        "unix",
+    )
 
-    def __init__(self, head: Request, *, unix: bool = False, secure: bool = False) -> None:
+    def __init__(
+        self, head: Request, client: str, *, unix: bool = False, secure: bool = False
+    ) -> None:
         """`head`: as parsed; `unix`, `secure`: how the client has come."""
+        self.client = client
+        """The name of the client's connection, for logs."""
         self.method: str = head.method
         self.path: str = head.path
         """The path in canonical form, without the query: see Request."""
