@@ -18,25 +18,20 @@ from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration
-from vcproxy.config.workers import only_in_worker_1
 from vcproxy.drivers.epoll import EpollDriver
 from vcproxy.drivers.epoll.heartbeat import Heartbeat
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.mutex import Mutex
-from vcproxy.engine.plugin_error import as_error
 from vcproxy.listeners.automatic_reloads import AutomaticReloads
 from vcproxy.listeners.differences import LastReload
 from vcproxy.listeners.plan import Place
-from vcproxy.listeners.restart import restart_needed
 from vcproxy.listeners.service_manager import ServiceManager
 from vcproxy.supervise.actions import Log
 from vcproxy.supervise.intensity import Intensity
 from vcproxy.workers import actions as do
-from vcproxy.workers.content import packed
+from vcproxy.workers.configurations import Configurations
 from vcproxy.workers.kept_changes import KeptChanges
-from vcproxy.workers.loaded import Loaded, load_again
 from vcproxy.workers.master import Master
 from vcproxy.workers.master_log import MasterLog
 from vcproxy.workers.messages import Message, Verb
@@ -44,7 +39,7 @@ from vcproxy.workers.orphans import Orphans, adopt_orphans
 from vcproxy.workers.outcomes import Outcomes
 from vcproxy.workers.processes import Role, WorkerProcesses
 from vcproxy.workers.questions import Questions
-from vcproxy.workers.sockets import ListeningSockets, new_sockets
+from vcproxy.workers.sockets import ListeningSockets
 from vcproxy.workers.traces import Traces
 from vcproxy.workers.worker_process import Stdio
 
@@ -74,14 +69,11 @@ class MasterProcess:
         """
         self._workers = workers
         self._log = log
+        self._driver = EpollDriver(Engine("master", memory=0, random=Random(), log=log))
         self._sockets = ListeningSockets(workers, activated)
-        change = self._sockets.prepare(configuration)
-        self._announced = self._sockets.adopt(change)
-        self._current = Loaded(configuration, change, packed(configuration))
-        self._candidate: Loaded | None = None
+        self._configurations = Configurations(configuration, self._sockets, log, self.soon)
         bound = (address for entry in configuration.settings.listener for address in entry.bind)
         self.stdio_used = any(address.scheme == "stdio" for address in bound)
-        self._replaced: Configuration | None = None  # in use before a reload that is not logged yet
         settings = configuration.settings
         self.master = Master(
             workers,
@@ -90,7 +82,6 @@ class MasterProcess:
             Intensity(settings.supervise.intensity, settings.supervise.period),
             Random(),
         )
-        self._driver = EpollDriver(Engine("master", memory=0, random=Random(), log=log))
         self._processes = WorkerProcesses(
             self._driver, command, Stdio(self.stdio_used), self._received, self._ended
         )
@@ -117,10 +108,8 @@ class MasterProcess:
         self._automatic = AutomaticReloads(
             configuration, watch=self._watch, compare=self._compare, reload=self._request_reload
         )
-        self._refused_files: Sequence[Path] = ()  # see ConfigError
         self.last_reload = LastReload()
         self.last_reload.used(configuration)
-        self._loads = 0  # number of times that the configuration was read again
         self._exit: do.Exit | None = None
 
     def run(self) -> do.Exit:
@@ -132,8 +121,8 @@ class MasterProcess:
         adopt_orphans()
         self._orphans.reap_regularly()
         threading.Thread(target=self._wait_for_signals, daemon=True).start()
-        self._log_single({})
-        if (address := self._current.configuration.settings.supervise.bind) is not None:
+        self._configurations.log_single()
+        if (address := self.configuration.settings.supervise.bind) is not None:
             from vcproxy.workers.list_server import list_processes  # seldom used
 
             list_processes(self._driver.engine, address, self._listed)
@@ -160,7 +149,7 @@ class MasterProcess:
     @property
     def configuration(self) -> Configuration:
         """The configuration in use."""
-        return self._current.configuration
+        return self._configurations.current
 
     @property
     def pids(self) -> dict[int, int]:
@@ -264,9 +253,7 @@ class MasterProcess:
             case do.Spawn(number, generation):
                 self._spawn(number, generation)
             case do.Offer(number, generation):
-                assert self._candidate is not None
-                offered = new_sockets(self._candidate.change, number)
-                self._processes.offer(number, generation, self._candidate.content, offered)
+                self._processes.offer(number, generation, *self._configurations.offered(number))
             case do.Send(number, message):
                 self._processes.send(number, message)
             case do.AskStacks(number):
@@ -293,21 +280,19 @@ class MasterProcess:
                 self.restarts.finish(reason)
             case do.Load():
                 self._automatic.begun()
-                self._refused_files = ()
                 self.reloads.begin()
                 self._service_manager.reloading()
-                self._loads += 1
-                threading.Thread(target=self._load, args=(self._loads,), daemon=True).start()
+                self._configurations.load(self._loaded)
             case do.Adopt():
-                self._adopt()
+                self._configurations.adopt()
             case do.Drop():
-                self._drop()
+                self._configurations.drop()
             case do.Ready():
-                self._announce()
+                self._configurations.announce()
                 self.on_ready()
                 self._log("info", f"{self._workers} workers, processes {self._pids}")
                 self._log.print("ready")
-                self._automatic.used(self._current.configuration)
+                self._automatic.used(self.configuration)
                 self._service_manager.ready(self._status)
             case do.Reloaded():
                 self._reloaded()
@@ -315,7 +300,7 @@ class MasterProcess:
                 self.reloads.finish("")
             case do.NotReloaded(reason):
                 self.last_reload.refused(reason)
-                if self._automatic.refused(reason, self._refused_files):
+                if self._automatic.refused(reason, self._configurations.refused_files):
                     text = f"not reloaded; the previous configuration stays in use:\n{reason}"
                     self._log("error", text)
                 self._service_manager.ready(f"not reloaded: {reason}")
@@ -333,7 +318,7 @@ class MasterProcess:
                 self._driver.stop()
 
     def _spawn(self, number: int, generation: int, role: Role = Role.WORKER) -> None:
-        content, sockets = self._current.content, self._sockets.of(number)
+        content, sockets = self._configurations.content, self._sockets.of(number)
         self.changes.started(number)
         try:
             self._processes.start(number, role, generation, content, sockets)
@@ -343,67 +328,14 @@ class MasterProcess:
             ended = partial(master.ended, number) if role is Role.WORKER else master.successor_ended
             self._post(lambda: ended(why, monotonic()))
 
-    def _load(self, number: int) -> None:
-        """Read the configuration again, in a thread of its own, because that may take long."""
-        file = self._current.configuration.file
-        try:
-            loaded = load_again(file, self._sockets)
-        except BaseException as mistake:  # the master waits for the outcome
-            error = as_error(mistake, "ended the loading of the configuration")
-            reason = str(error)
-            if not isinstance(error, ConfigError | OSError):
-                self._log("error", "the configuration cannot be loaded", error)
-            files = error.files if isinstance(error, ConfigError) else ()
-            self._post(lambda: self._have_none(number, reason, files))
-            return
-        self._post(partial(self._have, number, loaded))
-
-    def _have_none(self, number: int, reason: str, files: Sequence[Path]) -> Sequence[do.Action]:
-        if number != self._loads:
-            return []  # it was given up
-        self._refused_files = files
-        return self.master.loaded(monotonic(), error=reason)
-
-    def _have(self, number: int, loaded: Loaded) -> Sequence[do.Action]:
-        if number != self._loads:  # it was given up; the file may be newer
-            self._sockets.drop(loaded.change)
-            os.close(loaded.content)
-            return []
-        self._candidate = loaded
-        drain_s = loaded.configuration.settings.proxy.drain_timeout
-        return self.master.loaded(monotonic(), drain_s)
-
-    def _adopt(self) -> None:
-        assert self._candidate is not None
-        os.close(self._current.content)
-        self._replaced = self._current.configuration
-        self._current, self._candidate = self._candidate, None
-        self._announced += self._sockets.adopt(self._current.change)
-
-    def _drop(self) -> None:
-        if self._candidate is not None:
-            self._sockets.drop(self._candidate.change)
-            os.close(self._candidate.content)
-            self._candidate = None
-
-    def _announce(self) -> None:
-        for name, address in self._announced:
-            self._log.print(f"listening {name} {address.text}")
-        self._announced.clear()
+    def _loaded(self, drain_s: float, error: str) -> None:
+        self.perform(self.master.loaded(monotonic(), drain_s, error))
 
     def _reloaded(self) -> None:
-        new = self._current.configuration
-        self._automatic.used(new)
-        for warning in self._current.change.warnings:
-            self._log("error", warning)
-        self._announce()
-        assert self._replaced is not None
-        self.last_reload.used(new)
+        self._automatic.used(self.configuration)
+        self.last_reload.used(self.configuration)
         self.changes.reloaded()
-        self._log_single(only_in_worker_1(self._replaced))
-        for text in restart_needed(self._replaced, new):
-            self._log("warning", text)
-        self._log("info", f"reloaded {new.file}: new connections use it")
+        self._configurations.log_reload()
 
     # -- changes of files --------------------------------------------------------------------
 
@@ -426,9 +358,3 @@ class MasterProcess:
             self._driver.engine.inbox.feed(lambda: then(outdated))
 
         threading.Thread(target=compare, daemon=True).start()
-
-    def _log_single(self, logged: Mapping[str, str]) -> None:
-        """Log which listeners run in worker 1 only, except those that were logged already."""
-        for name, reason in only_in_worker_1(self._current.configuration).items():
-            if name not in logged:
-                self._log("info", f"{name}: runs in worker 1 only: {reason}")
