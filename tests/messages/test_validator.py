@@ -348,3 +348,30 @@ def test_an_answer_after_bulk_data_is_not_delayed_by_a_bridge() -> None:
         client.send(b"huh\n")
         sim.run(until=lambda: client.received.endswith(b"what?\n"))
         assert client.received.replace(b"what?\n", b"") == bulk
+
+
+def test_messages_and_replies_are_framed_as_each_side_frames_them() -> None:
+    class Gateway(Orders):
+        framing = lines(limit=100)
+        forwarding = length_prefix(2)
+        replies = length_prefix(2)
+
+    with Simulation(1) as sim:
+        world = World(sim, Gateway, lambda peer, data: peer.send(b"\0\4done\0\3and"))
+        client = world.client(b"ok 1\nhuh\n")
+        sim.run(until=lambda: b"and\n" in client.received)
+        assert client.received == b"what?\ndone\nand\n"
+        assert world.at_server == b"\0\4ok 1"
+
+
+def test_in_turn_replies_are_framed_like_the_messages_to_the_server() -> None:
+    class Gateway(InTurn):
+        framing = lines(limit=100)
+        forwarding = length_prefix(1)
+
+    with Simulation(1) as sim:
+        world = World(sim, Gateway, lambda peer, data: peer.send(data.upper()))
+        client = world.client(b"ok 1\nhuh\nok 2\n")
+        sim.run(until=lambda: b"OK 2" in client.received)
+        assert client.received == b"OK 1\nwhat?\nOK 2\n"
+        assert world.at_server == b"\4ok 1\4ok 2"

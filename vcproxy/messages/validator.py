@@ -24,9 +24,10 @@ from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.calls import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.vconnection import Shutdown
-from vcproxy.engine.vio import VIO, couple
+from vcproxy.engine.vio import VIO
 from vcproxy.framing.framing import Framing, lines
 from vcproxy.machine.state import State
+from vcproxy.messages.replies import Replies
 from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict, is_plain
 from vcproxy.sessions.session import Session
 from vcproxy.sessions.streams import InputStream, OutputStream
@@ -57,15 +58,18 @@ class Validator(Session):
 
     framing: Framing = lines()
     """How the client's messages are framed."""
+    forwarding: Framing | None = None
+    """How messages are framed for the server; None: like the client's."""
     replies: Framing | None = None
-    """How the server's replies are framed, if answers of verdicts must not fall inside of one."""
+    """How the server's replies are framed, if answers of verdicts must not fall inside of one.
+    With `forwarding` the client gets them framed like its messages, else as they were."""
     in_turn: bool = False
     """Whether the server sends exactly one reply for each accepted message. Then answers of
     verdicts (except `wait`) and replies are sent in the order of the messages, and replies are
-    framed like messages unless `replies` is set."""
+    framed like the messages to the server unless `replies` is set."""
 
-    __slots__ = ("_deferred", "_delayed", "_forwarded", "_held", "_messages", "_pending_replies",
-                 "_received", "_reply_vio", "_stall_timer")  # fmt: skip
+    __slots__ = ("_deferred", "_delayed", "_forwarded", "_held", "_messages", "_replies",
+                 "_stall_timer")  # fmt: skip
 
     TALKING = State()
     READING = State(parent=TALKING, initial=True)
@@ -81,12 +85,10 @@ class Validator(Session):
         self.answers = OutputStream(self, client)
         self._messages = InputStream(self, client, self.framing)
         self._forwarded: OutputStream | None = None  # the output to the server
-        self._reply_vio: VIO | None = None  # the read from the server
-        self._received: InputStream | None = None  # the server's replies, if they are framed
+        self._replies: Replies | None = None  # from the server
         self._held = b""  # the message that is deferred, or waits for the server
         self._deferred: Defer | None = None
         self._delayed: Reject | Resend | None = None  # sent after earlier replies
-        self._pending_replies = 0
         self._stall_timer: StallTimer | None = None  # of the server, after the client has failed
         if self.record is not None:
             self.record.validating = True
@@ -118,7 +120,7 @@ class Validator(Session):
         messages, forwarded = self._messages, self._forwarded
         while not (self._client_is_full() or (forwarded is not None and forwarded.full)):
             if self._delayed is not None:
-                if self._pending_replies:
+                if self._pending:
                     return None
                 target = self._refuse(self._delayed)
             else:
@@ -166,7 +168,7 @@ class Validator(Session):
             self.engine.refused.add(
                 "message", why, message, listener=self.service.name, client=self.name
             )
-            if self.in_turn and self._pending_replies:
+            if self.in_turn and self._pending:
                 self._delayed = verdict
                 return None
             return self._refuse(verdict)
@@ -190,15 +192,21 @@ class Validator(Session):
     def _accept(self, message: bytes, verdict: Accept) -> State | None:
         self.count("accepted")
         forwarded = message if verdict.rewritten is None else verdict.rewritten
-        wire = self._messages.framing.encode(forwarded) or EMPTY
+        wire = (self.forwarding or self._messages.framing).encode(forwarded) or EMPTY
         if verdict.wait:
             self.answers.send(verdict.wait)
-        self._pending_replies += 1
         if self._forwarded is None:
             self._held = wire
             return self.CONNECTING
+        if self._replies is not None:
+            self._replies.pending += 1
         self._forwarded.send(wire)
         return None
+
+    @property
+    def _pending(self) -> int:
+        """Accepted messages without a reply: see `in_turn`."""
+        return 0 if self._replies is None else self._replies.pending
 
     def _refuse(self, verdict: Reject | Resend) -> State | None:
         self._delayed = None
@@ -236,13 +244,10 @@ class Validator(Session):
         forwarded = self._forwarded = OutputStream(self, server)
         forwarded.send(self._held)
         self._held = b""
-        replies = self.replies or (self.framing if self.in_turn else None)
-        if replies is None:
-            self._reply_vio = server.do_io_read(self, None, self.answers.buffer)
-            couple(self._reply_vio, self.answers.vio)
-        else:
-            self._received = InputStream(self, server, replies)
-            self._reply_vio = self._received.vio
+        framing, forwarding = self._messages.framing, self.forwarding
+        replies = self.replies or ((forwarding or framing) if self.in_turn else None)
+        outward = framing if forwarding is not None else replies or framing
+        self._replies = Replies(self, server, self.answers, replies, outward)
         return self._take_all() or self.READING
 
     @CONNECTING.on(Event.ERROR, to=(CLOSED,))
@@ -259,35 +264,21 @@ class Validator(Session):
     @TALKING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, to=(CLOSED,))
     def relay_replies(self, vio: VIO) -> State | None:
         """Send the server's replies to the client, while there is room."""
-        reply_vio, answers = self._reply_vio, self.answers
-        if reply_vio is None or vio is self._messages.vio:
+        replies = self._replies
+        if replies is None or vio is self._messages.vio or not replies.relay(vio):
             return None
-        if self._received is not None:
-            return self._relay_messages(self._received)
-        if vio is reply_vio and vio.over:
-            return self.CLOSED if vio.error is None else None
-        if reply_vio.partner is None and not answers.full:
-            couple(reply_vio, answers.vio)
-            reply_vio.reenable()
-        return None
+        return self._server_ended(replies)
 
-    def _relay_messages(self, received: InputStream) -> State | None:
-        answers = self.answers
-        while not answers.full:
-            reply = received.take()
-            if reply is None:
-                return self._server_ended(received) if received.stopped else None
-            self._pending_replies -= self._pending_replies > 0
-            answers.send(received.framing.encode(reply))
-        return None
-
-    def _server_ended(self, received: InputStream) -> State:
-        if received.error is not None:
-            return self._close_after_answers(received.vio)
-        fault = received.fault
+    def _server_ended(self, replies: Replies) -> State:
+        error = replies.error
+        if error is not None:
+            self.log(f"{replies.vio.name}: {error}")
+            self.reset_after_answers(error)
+            return self.CLOSED
+        fault = replies.fault
         if fault is not None:
             self.count(f"reply_{fault.name.lower()}")
-            self.log(f"{received.vio.name}: {fault.value}; closing")
+            self.log(f"{replies.vio.name}: {fault.value}; closing")
             self.close(ConnectionError(fault.value))
         return self.CLOSED
 
@@ -313,19 +304,10 @@ class Validator(Session):
         """Process what a failed connection sent before the error, then close."""
         if failed.vc is self.client:
             return self.client_failed(failed)
-        reply_vio, received = self._reply_vio, self._received
-        if reply_vio is None or not reply_vio.over:
+        replies = self._replies
+        if replies is None or not replies.vio.over or replies.read_rest():
             return None  # more of the server's data is to be read
-        if received is not None:
-            if received.read_rest():
-                self._reply_vio = received.vio
-                return None
-            return self._relay_messages(received)
-        if not reply_vio.vc.unread:
-            return self._close_after_answers(reply_vio)
-        self._reply_vio = reply_vio.vc.do_io_read(self, None, self.answers.buffer)
-        couple(self._reply_vio, self.answers.vio)
-        return None
+        return self._server_ended(replies) if replies.relay_rest() else None
 
     @READING.on(Event.ERROR, to=(DEFERRED, CONNECTING, ENDED, CLOSED))
     def failed_while_reading(self, failed: VIO) -> State | None:
@@ -343,13 +325,6 @@ class Validator(Session):
         if forwarded is not None and forwarded.vio.ntodo:
             return None
         self.close(failed.error)
-        return self.CLOSED
-
-    def _close_after_answers(self, failed: VIO) -> State:
-        """Close, and reset the client's connection after its answers have been sent."""
-        assert failed.error is not None
-        self.log(f"{failed.name}: {failed.error}")
-        self.reset_after_answers(failed.error)
         return self.CLOSED
 
     def _forwarded_bytes(self) -> int:
@@ -382,7 +357,7 @@ class Validator(Session):
 
     def finished(self) -> None:
         """Drop unprocessed messages, and close."""
-        for stream in (self._messages, self._forwarded, self._received):
+        for stream in (self._messages, self._forwarded, self._replies):
             if stream is not None:
                 stream.close()
         if self._stall_timer is not None:
