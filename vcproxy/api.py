@@ -113,6 +113,7 @@ if TYPE_CHECKING:
     from vcproxy.machine.pool import MachinePool
     from vcproxy.machine.staged import MessageQueue, Stage, StagedMessage, StageMachine
     from vcproxy.machine.state import ANY, State
+    from vcproxy.messages.hl7 import Hl7Answer, Hl7Fault, Hl7Header
     from vcproxy.messages.split_rules import Orphans, Part, SplitRules
     from vcproxy.messages.splitter import Splitter
     from vcproxy.messages.validator import Validator
@@ -275,6 +276,7 @@ else:
         "vcproxy.machine.pool": ("MachinePool",),
         "vcproxy.machine.staged": ("MessageQueue", "Stage", "StagedMessage", "StageMachine"),
         "vcproxy.machine.state": ("ANY", "State"),
+        "vcproxy.messages.hl7": ("Hl7Answer", "Hl7Fault", "Hl7Header"),
         "vcproxy.messages.split_rules": ("Orphans", "Part", "SplitRules"),
         "vcproxy.messages.splitter": ("Splitter",),
         "vcproxy.messages.validator": ("Validator",),
@@ -403,6 +405,9 @@ __all__ = [
     "Gauge",
     "GivenUp",
     "Histogram",
+    "Hl7Answer",
+    "Hl7Fault",
+    "Hl7Header",
     "HttpProxy",
     "Intensity",
     "InvalidMessage",
