@@ -193,8 +193,6 @@ class EchoClient(StagedProgram):
 
     def make(self) -> Iterator[StageMachine]:
         """Create the pools' machines, the WORKERs, and TERMINATOR last."""
-        assert isinstance(self.service.options, Options)
-        self.options = self.service.options
         self.receivers, self.transmitters = MachinePool(), MachinePool()
         workers = range(self.options.workers)
         yield from [Rx(self.queue, self.receivers) for _ in workers]

@@ -181,8 +181,6 @@ class EchoServer(StagedProgram):
 
     def make(self) -> Iterator[StageMachine]:
         """Create the pools' machines, the WORKERs, and LISTENER last."""
-        assert isinstance(self.service.options, Options)
-        self.options = self.service.options
         self.workers, self.receivers, self.transmitters = (
             MachinePool(),
             MachinePool(),

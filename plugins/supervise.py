@@ -118,8 +118,7 @@ class Supervise(Program):
 
     def __init__(self, engine: Any, service: Service, write: Callable[[str], None]) -> None:
         super().__init__(engine, service, write)
-        assert isinstance(service.options, Options)
-        self.options = options = service.options
+        options: Options = self.options
         self._launches = {child.name: _launch(child) for child in options.children}
         self._stop_signals = {
             child.name: STOP_SIGNALS[child.stop_signal] for child in options.children

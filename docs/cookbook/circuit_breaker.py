@@ -38,7 +38,7 @@ class CircuitBreaker(Forwarder):
     options: Options
 
     def refusal(self) -> bytes | None:
-        circuit, now = self.service.share(Circuit), self.engine.now
+        circuit, now = self.service.share(Circuit), self.now
         if circuit.failures < self.options.failures:
             return None
         if now < circuit.open_until:
@@ -49,7 +49,7 @@ class CircuitBreaker(Forwarder):
     def unserved(self) -> bytes:
         circuit = self.service.share(Circuit)
         circuit.failures += 1
-        circuit.open_until = self.engine.now + self.options.pause
+        circuit.open_until = self.now + self.options.pause
         return b"try again later\n"
 
     def relaying(self) -> None:

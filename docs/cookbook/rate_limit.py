@@ -39,7 +39,7 @@ class RateLimit(Validator):
     in_turn = True
 
     def check(self, message: bytes) -> Verdict:
-        window, second = self.service.share(Window), int(self.engine.now)
+        window, second = self.service.share(Window), int(self.now)
         if window.second != second:
             window.second, window.counts = second, Counter()
         window.counts[self.client_address] += 1

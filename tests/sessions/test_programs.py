@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 
 from vcproxy.drivers.sim import Simulation
 from vcproxy.engine.address import Address
@@ -14,6 +15,7 @@ from vcproxy.engine.net import NetVConnection
 from vcproxy.sessions.program import Program, Signal
 from vcproxy.sessions.programs import Programs
 from vcproxy.sessions.service import Service
+from vcproxy.testing.proxy import SimulatedProxy
 
 PLACE = Address.parse("tcp://proxy:1")
 
@@ -42,6 +44,31 @@ class Printing(Program):
 
     def status(self) -> int:
         return self.clients
+
+
+class Door(Program):
+    """Notes the place of each client in the access log, and logs when it came."""
+
+    @dataclass(frozen=True)
+    class Options:
+        place: str = "front"
+
+    options: Options
+
+    def handle_event(self, key: Hashable, data: object) -> None:
+        if isinstance(data, NetVConnection):
+            self.access_fields_of(data)["place"] = self.options.place
+            self.log(f"{self.now:.1f} s, {self.wall % 60} past the minute", "warning")
+            data.do_io_close()
+
+
+def test_a_program_has_a_clock_a_log_options_and_fields() -> None:
+    with SimulatedProxy(Door) as proxy:
+        proxy.elapse(2.5)
+        proxy.client()
+        proxy.elapse(1)
+        assert proxy.log == ["warning: proxy: 2.5 s, 2 past the minute"]
+        assert [record["extra"] for record in proxy.access_log] == [{"place": "front"}]
 
 
 class FailingStart(Program):

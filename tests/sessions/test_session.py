@@ -12,12 +12,37 @@ from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.sources.datagrams import Bound, Datagrams
 from vcproxy.engine.sources.ticks import Tick, Ticks
 from vcproxy.machine.state import State
+from vcproxy.sessions.message_reader import Message
 from vcproxy.sessions.session import Session
 from vcproxy.testing.proxy import SimulatedProxy
 from vcproxy.tunnels.done import Reason, TunnelDone
 from vcproxy.tunnels.transform import Transform
 from vcproxy.tunnels.two_way import TwoWayTunnel
 from vcproxy.upstream.server import Server
+
+
+class Clock(Session):
+    """Answers each line with its times, and logs the line at its level."""
+
+    READING = State(initial=True)
+    CLOSED = State(final=True)
+    READING.goes(Event.EOS, CLOSED)
+
+    @READING.on(Message)
+    def asked(self, message: Message) -> None:
+        self.answer(b"%.1f s, %d past the minute\n" % (self.now, self.wall % 60))
+        self.log(message.data.decode(), "debug" if message.data == b"quiet" else "info")
+
+
+def test_a_session_has_a_clock_and_a_log() -> None:
+    with SimulatedProxy(Clock) as proxy:
+        client = proxy.client(client_ip="192.0.2.7")
+        proxy.elapse(1.5)
+        client.send(b"loud\nquiet\n")
+        proxy.elapse(1)
+        assert client.received == 2 * b"1.5 s, 1 past the minute\n"
+        name = proxy.sessions[0].name
+        assert proxy.log == [f"info: {name}: loud", f"debug: {name}: quiet"]
 
 
 class UpperCase:

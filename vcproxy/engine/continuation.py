@@ -47,6 +47,17 @@ class Continuation:
         self.engine = engine
         self.mutex = mutex
 
+    @property
+    def now(self) -> float:
+        """The engine's time in seconds, for intervals: it never runs backwards, and it is the same
+        throughout one call."""
+        return self.engine.now
+
+    @property
+    def wall(self) -> int:
+        """The time of day: seconds since 1970, UTC. It may run backwards; 0: not set yet."""
+        return self.engine.wall
+
     def handle_event(self, key: Hashable, data: object) -> None:
         """Handle one event. `key` is an Event, a message class or a tag; see Event for the data."""
         raise NotImplementedError

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.units import rounded_size, show_duration
@@ -59,6 +59,7 @@ class Relay(Program):
     """
 
     Options: ClassVar[type] = RelayOptions
+    options: RelayOptions
     needs_upstream = False
     machines = (OneWayMultiTunnel, ReconnectingConnection, Producer)
 
@@ -92,9 +93,8 @@ class Relay(Program):
 
     def __init__(self, engine: Engine, service: Service, write: Callable[[str], None]) -> None:
         super().__init__(engine, service, write)
-        options: Any = service.options
+        options = self.options
         assert isinstance(options, RelayOptions), "a relay's Options extend RelayOptions"
-        self.options = options
         self.counts: Counter[str] = service.counts
         self._framing = self._producer_framing(options)
         self._producers: dict[VConnection, Producer | None] = {}

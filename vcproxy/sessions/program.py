@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from vcproxy.access_log.author_fields import author_fields
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.sources.signals import Signal as Signal
@@ -16,6 +17,7 @@ from vcproxy.machine.machine import Machine
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
     from vcproxy.engine.engine import Engine
+    from vcproxy.engine.log_function import Level
     from vcproxy.engine.net import NetVConnection
     from vcproxy.sessions.service import Service
 
@@ -75,6 +77,8 @@ class Program(Continuation):
         """`write` prints a line on standard error unchanged, without a timestamp."""
         super().__init__(engine, Mutex())
         self.service = service
+        self.options: Any = service.options
+        """The plugin's options; a typed plugin declares `options: Options` in its class."""
         self.write = write
 
     def start(self) -> None:
@@ -99,6 +103,15 @@ class Program(Continuation):
         """See Continuation. A program without this method ignores Signal, and fails at others."""
         if key is not Signal:
             super().handle_event(key, data)
+
+    def access_fields_of(self, connection: NetVConnection) -> dict[str, object]:
+        """Return the fields that are added to the record of a connection in the access log: of a
+        client, or of a server that the program has connected to. See Session.access_fields."""
+        return author_fields(connection.record)  # type: ignore[arg-type]  # all kinds have them
+
+    def log(self, text: object, level: Level = "info") -> None:
+        """Log a line that begins with the listener's name. `level`: see Session."""
+        self.engine.log(level, f"{self.service.name}: {text}")
 
     def status(self) -> object:
         """Return the program's status as a plain value, for Proxy.status(). To be overridden."""

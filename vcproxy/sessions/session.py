@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vcproxy.config.positions import KeyPath
     from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.log_function import Level
     from vcproxy.engine.net import NetVConnection
     from vcproxy.proxy_protocol.header import ProxyHeader
     from vcproxy.sessions.service import Service
@@ -312,9 +313,10 @@ class Session(Machine):
         """
         return isinstance(self.client.error, ConnectionResetError) and not self.client.moved
 
-    def log(self, text: object) -> None:
-        """Log a line that begins with the session's name."""
-        self.engine.log("info", f"{self.name}: {text}")
+    def log(self, text: object, level: Level = "info") -> None:
+        """Log a line that begins with the session's name. `level`: "debug", "info", "warning" or
+        "error"."""
+        self.engine.log(level, f"{self.name}: {text}")
 
     def count(self, what: str) -> None:
         """Add one to a counter in the service's `counts`."""

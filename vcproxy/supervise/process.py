@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from vcproxy.bus.mailbox.letter import Letter
     from vcproxy.engine.dates import DateAction
     from vcproxy.engine.engine import Engine
+    from vcproxy.engine.log_function import Level
     from vcproxy.engine.scheduler import Action
     from vcproxy.supervise.children import Child, Children
     from vcproxy.supervise.invocation import Invocation
@@ -193,9 +194,9 @@ class Process(Machine):
         """End as `exit` does, with an error: the parent gets `errored` with the text first."""
         self._life.end(text)
 
-    def log(self, text: str) -> None:
-        """Log a line."""
-        self.engine.log("info", f"{self.uid}: {text}")
+    def log(self, text: object, level: Level = "info") -> None:
+        """Log a line that begins with `uid`. `level`: see Session."""
+        self.engine.log(level, f"{self.uid}: {text}")
 
     # -- hooks for subclasses ----------------------------------------------------------------
 

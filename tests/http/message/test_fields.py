@@ -42,6 +42,19 @@ def test_changing() -> None:
         del fields["Set-Cookie"]
 
 
+def test_taking_out() -> None:
+    fields = Fields(RAW)
+    assert fields.pop("ACCEPT") == "x, y"
+    assert fields.pop("empty") == ""
+    assert fields.raw == b"Host: a\r\nSet-Cookie: b=1\r\nset-cookie: c=2\r\n"
+    assert fields.pop("accept", None) is None
+    assert fields.pop("accept", "-") == "-"
+    with pytest.raises(KeyError, match="accept"):
+        fields.pop("accept")
+    assert fields.pop("Host", None) == "a"
+    assert fields.control == {}
+
+
 def test_marks_follow_changes() -> None:
     fields = Fields(b"Connection: A\r\nVia: x\r\nConnection: B\r\n")
     assert fields.control == {b"connection": b"a, b", b"via": b"x"}

@@ -17,6 +17,7 @@ from vcproxy.http.proxy.routing import Answer, Route
 from vcproxy.http.proxy.subrequests import Subrequest
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.messages.verdict import Defer
+from vcproxy.testing.http import SimulatedHttp
 from vcproxy.testing.machines import check_machine
 
 from .harness import GET, OK, PLAIN, Http, answer, chunks, received, request, status
@@ -66,6 +67,20 @@ def test_the_order_of_the_phases() -> None:
         "b response_body", "a response_body",
         "b done", "a done",
     ]  # fmt: skip
+
+
+class Timed(Filter):
+    """Logs when a request came."""
+
+    def request_head(self, tx: Transaction) -> None:
+        self.log(f"{tx} at {self.now:.1f} s, {self.wall % 60} past the minute", "warning")
+
+
+def test_a_filter_has_a_clock_and_a_log() -> None:
+    with SimulatedHttp(Timed()) as proxy:
+        proxy.sim.elapse(2.5)
+        proxy.send(Request("GET", "/a", host="shop"))
+        assert "warning: proxy: <GET shop/a> at 2.5 s, 2 past the minute" in proxy.log
 
 
 def test_a_subclass_is_the_first_filter() -> None:

@@ -259,12 +259,12 @@ class {Name}(Program):
 
         folder: str = "inbox"
 
+    options: Options
+
     def start(self) -> None:
         """Called once, when the proxy has started."""
-        options = self.service.options
-        assert isinstance(options, {Name}.Options)
         self.count = 0
-        FileChanges(self, "inbox").watch(options.folder, FileEvent.UPDATED)
+        FileChanges(self, "inbox").watch(self.options.folder, FileEvent.UPDATED)
 
     def handle_event(self, key: Hashable, data: object) -> None:
         """Called for each event of a source, with its class as the key."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import TypeAlias, overload
+from typing import Final, TypeAlias, TypeVar, overload
 
 from vcproxy.http.message.grammar import is_text, is_token
+
+T = TypeVar("T")
 
 ControlFields: TypeAlias = dict[bytes, bytes]
 """Values by name, both in lower case. The values of several lines are joined by ", " (RFC 9110
 5.3): where only one is allowed, the result is malformed, as it should be."""
+
+NO_DEFAULT: Final = object()
 
 SHORT = 64
 """Characters of a value whose line is remembered: filters often add the same field."""
@@ -106,6 +110,24 @@ class Fields:
         self.block += line
         self.lower += line.lower()
         self._control = None
+
+    @overload
+    def pop(self, name: str) -> str: ...
+    @overload
+    def pop(self, name: str, default: T) -> str | T: ...
+    def pop(self, name: str, default: object = NO_DEFAULT) -> object:
+        """Remove all lines of this name, and return what `get` would have returned.
+
+        Without such a line, return `default`; raise KeyError if there is none. To remove a field
+        whose value must not reach the server in any spelling, use `discard`.
+        """
+        value = self.get(name)
+        if value is None:
+            if default is NO_DEFAULT:
+                raise KeyError(name)
+            return default
+        del self[name]
+        return value
 
     def discard(self, name: str) -> None:
         """Remove all lines of this name, and of names that differ only in "_" instead of "-":

@@ -18,6 +18,8 @@ from vcproxy.engine.units import size as in_bytes
 from vcproxy.messages.verdict import Defer
 
 if TYPE_CHECKING:
+    from vcproxy.engine.engine import Engine
+    from vcproxy.engine.log_function import Level
     from vcproxy.http.message.messages import Request, Response
     from vcproxy.http.proxy.transaction import Transaction
     from vcproxy.upstream.upstream import Upstream
@@ -201,10 +203,26 @@ class Filter(Phases):
     vcproxy_filter: ClassVar[bool] = True
     listener: str = ""
     """The name of its listener, from the first request on: metrics are counted by it."""
+    engine: Engine
+    """The engine of its net thread, from the first request on."""
 
     def __init__(self, options: Any = None) -> None:
         """`options`: an instance of the filter's class `Options`, if it has one."""
         self.options = options
+
+    @property
+    def now(self) -> float:
+        """The engine's time in seconds: see Continuation."""
+        return self.engine.now
+
+    @property
+    def wall(self) -> int:
+        """The time of day: see Continuation."""
+        return self.engine.wall
+
+    def log(self, text: object, level: Level = "info") -> None:
+        """Log a line that begins with the listener's name. `level`: see Session."""
+        self.engine.log(level, f"{self.listener}: {text}")
 
 
 Step = Callable[..., Any]

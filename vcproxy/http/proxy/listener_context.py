@@ -66,6 +66,7 @@ class ListenerContext:
         for each in self.filters:
             if isinstance(each, Filter):
                 each.listener = service.name
+                each.engine = engine
         self.chain = FilterChain.of(self.filters)
         """The phases that the filters override."""
         self.heads = HeadCache(options.limits, engine)
