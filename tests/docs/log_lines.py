@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "docs" / "reference" / "log-lines.toml"
 PAGE = TABLE.with_suffix(".md")
 
-LOGS = {"log", "_log", "_warn"}
+LOGS = {"log", "_log", "log_peer", "_warn"}
 """Names of the functions that log."""
 
 LEVELS = {"debug", "info", "warning", "error"}

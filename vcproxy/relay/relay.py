@@ -15,10 +15,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from vcproxy.engine.net import NetVConnection
-from vcproxy.engine.units import rounded_size, show_duration
+from vcproxy.engine.units import rounded_size
 from vcproxy.framing.framing import UNFRAMED, Framing
+from vcproxy.messages.verdict import Accept
+from vcproxy.relay.joining import Joining
 from vcproxy.relay.options import BYTES, DATAGRAMS, RelayOptions
 from vcproxy.relay.producer import Producer
+from vcproxy.relay.producer_set import ProducerSet
 from vcproxy.relay.sink_set import SinkSet
 from vcproxy.relay.status import RelayStatus, SinkStatus
 from vcproxy.sessions.program import Program, Signal
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.log_function import Level
     from vcproxy.engine.vconnection import VConnection
+    from vcproxy.messages.verdict import Reject, Resend
     from vcproxy.sessions.service import Service
 
 ACTIONS = {
@@ -61,7 +65,10 @@ class Relay(Program):
     Options: ClassVar[type] = RelayOptions
     options: RelayOptions
     needs_upstream = False
-    machines = (OneWayMultiTunnel, ReconnectingConnection, Producer)
+    requests: ClassVar[Mapping[str, Framing]] = {}
+    """How the request is framed that a subscriber sends before it is sent anything, by the option
+    (see `binds`) with the address that it connected to. With other options it sends none."""
+    machines = (OneWayMultiTunnel, ReconnectingConnection, Producer, Joining)
 
     @classmethod
     def needs_bind(cls, options: RelayOptions) -> bool:
@@ -96,15 +103,10 @@ class Relay(Program):
         options = self.options
         assert isinstance(options, RelayOptions), "a relay's Options extend RelayOptions"
         self.counts: Counter[str] = service.counts
-        self._framing = self._producer_framing(options)
-        self._producers: dict[VConnection, Producer | None] = {}
-        """The Producer of each source. None: there is no framing, and the tunnel reads the VC."""
-        self._successor: NetVConnection | None = None
-        """The producer that is added when the tunnel has returned the one before it."""
-        self._began_at = 0.0
-        """When the last producer began."""
+        self._producers = ProducerSet(self, self._producer_framing(options))
         self._sinks = SinkSet()
-        self._source: ReconnectingConnection | None = None
+        self._joining: set[Joining] = set()
+        """Subscribers that `admit` has not accepted yet."""
         self._ending = False
         self.tunnel = self._start_tunnel()
 
@@ -126,20 +128,29 @@ class Relay(Program):
         """
         return message
 
+    def admit(self, subscriber: NetVConnection, request: bytes) -> Accept | Reject | Resend:
+        """Return what is done with a subscriber. To be overridden.
+
+        It is called with the request (see `requests`), or at once with b"" if there is none.
+
+        - Accept: it becomes a sink, after the bytes of `wait`, if any, were sent.
+        - Resend: it is sent the answer, and may send another request.
+        - Reject: it is sent the answer, and closed.
+
+        A subscriber that is not accepted within 10 seconds is closed. What it sends behind its
+        request is dropped. If `admit` raises, or returns anything else, the subscriber is reset.
+        """
+        return Accept()
+
     def status(self) -> RelayStatus:
         """Return the current counts, as values that do not change afterwards.
 
         Call it on the relay's net thread, for example in a receiver or a timer of its engine. From
         another thread use `Proxy.status()`.
         """
-        source = self.tunnel.source
-        received = source.ndone if source is not None else 0
-        producers: Counter[str] = Counter()
-        for vc, producer in self._producers.items():
-            producers[vc.name] += received if producer is None else producer.received
-        missed = Counter({"missed": sum(vc.missed for vc in self._producers)})
+        missed = Counter({"missed": self._producers.missed})
         sinks = tuple(self._sinks.statuses(self.tunnel.sink_statistics()))
-        return RelayStatus(producers, sinks, dict(self.counts + missed))
+        return RelayStatus(self._producers.received(), sinks, dict(self.counts + missed))
 
     def sinks(self) -> Iterator[SinkStatus]:
         """Yield the status of each sink that there is now, when its turn comes. See `status`."""
@@ -169,7 +180,7 @@ class Relay(Program):
             return connection
 
         if options.source is not None:
-            self._source = connection_to(options.source, subscribe=True)
+            self._producers.source = connection_to(options.source, subscribe=True)
         for target in options.targets:
             self._sinks.targets[connection_to(target.to, subscribe=False)] = target
 
@@ -203,7 +214,8 @@ class Relay(Program):
         for link in self._links:
             if not self._sinks.connected(link):
                 link.stop()
-        for producer in self._readers:
+        self._close_joining()
+        for producer in self._producers.readers:
             producer.stop()
         self.tunnel.finish()
 
@@ -212,30 +224,27 @@ class Relay(Program):
         self._close_all("the relay has ended")
         if not self._ending:
             cause = f"{done.reason.value} ({done.ended_by})"
-            self._log("warning", self.service.name, f"relay ended, and starts again: {cause}")
+            self.log_peer("warning", self.service.name, f"relay ended, and starts again: {cause}")
             self.tunnel = self._start_tunnel()
 
     def _close_all(self, why: str) -> None:
         for counts in self.tunnel.sink_statistics():
             self.counts["left"] += 1
             link = self._sinks.remove(counts.sink, counts.sent, counts.dropped)
-            self._close(counts.sink, link, why, undelivered=counts.undelivered)
-        for producer in self._readers:
-            producer.abandon()
-        for vc in filter(None, (*self._producers, self._successor)):
-            self._close(vc, self._source, why)
-        self._producers.clear()
-        self._successor = None
+            self.close_connection(counts.sink, link, why, undelivered=counts.undelivered)
+        self._close_joining()
+        self._producers.close_all(why)
+
+    def _close_joining(self) -> None:
+        for joining in self._joining:
+            joining.abandon()
+        self._joining.clear()
 
     @property
     def _links(self) -> Iterable[ReconnectingConnection]:
-        return filter(None, (self._source, *self._sinks.targets))
+        return filter(None, (self._producers.source, *self._sinks.targets))
 
-    @property
-    def _readers(self) -> Iterable[Producer]:
-        return filter(None, self._producers.values())
-
-    def _close(
+    def close_connection(
         self,
         vc: VConnection,
         link: ReconnectingConnection | None,
@@ -264,19 +273,19 @@ class Relay(Program):
             case Reconnected():
                 self._connected(data)
             case SourceDone():
-                self._producer_done(data)
+                self._producers.done(data)
             case SinkDone():
                 self._sink_done(data)
             case SinkLags():
                 self.counts["lagged"] += 1
                 lag, action = rounded_size(data.lag), ACTIONS[data.on_lag]
-                self._log("warning", data.sink.name, f"sink lags {lag} behind: {action}")
+                self.log_peer("warning", data.sink.name, f"sink lags {lag} behind: {action}")
             case SinkRecovered():
                 self.counts["recovered"] += 1
                 dropped = f"; {data.dropped} so far" if data.dropped.messages else ""
-                self._log("info", data.sink.name, f"sink recovered{dropped}")
+                self.log_peer("info", data.sink.name, f"sink recovered{dropped}")
             case TunnelWritable():
-                for producer in self._readers:
+                for producer in self._producers.readers:
                     self.engine.schedule(producer, TunnelWritable, data)
             case TunnelDone():
                 self._tunnel_ended(data)
@@ -287,10 +296,20 @@ class Relay(Program):
         vc.set_active_timeout(self.service.active_s)
         if self._ending:
             vc.do_io_close()
-        elif self.bind_option(vc):
+        elif not self.bind_option(vc):
+            self._producers.admit(vc)
+        elif type(self).admit is Relay.admit:
             self._add_sink(vc, None)
         else:
-            self._admit(vc)
+            joining = Joining(self, vc, self.requests.get(self.bind_option(vc)))
+            self._joining.add(joining)
+            joining.start()
+
+    def joined(self, joining: Joining, vc: NetVConnection | None) -> None:
+        """Add a subscriber that `admit` has accepted. None: it was closed."""
+        self._joining.discard(joining)
+        if vc is not None:
+            self._add_sink(vc, None)
 
     def _connected(self, up: Reconnected) -> None:
         link = up.connection
@@ -301,90 +320,10 @@ class Relay(Program):
             up.vc.record = LegRecord(
                 self.service.access_log, up.vc, str(link.target), listener=name
             )
-        if link is self._source:
-            self._add_producer(up.vc)
+        if link is self._producers.source:
+            self._producers.add(up.vc)
         else:
             self._add_sink(up.vc, link)
-
-    # -- producers ---------------------------------------------------------------------------
-
-    def _admit(self, vc: NetVConnection) -> None:
-        """Add or refuse a producer that has connected, or replace the present one by it."""
-        present = next(iter(self._producers), None)
-        policy = self.options.producers
-        if self._source is not None:
-            self._refuse(vc, f"the source is {self._source.target}")
-        elif present is None or policy == "interleave":
-            self._add_producer(vc)
-        elif policy == "exclusive" and not self._silent(present):
-            self._refuse(vc, f'{present.name} is the producer, and producers = "exclusive"')
-        else:
-            if policy == "exclusive":
-                self.counts["silent"] += 1
-                limit, name = show_duration(self._first_message_s), present.name
-                self._log("warning", name, f"no message for {limit}; replaced by {vc.name}")
-            if self._successor is not None:
-                self._refuse(self._successor, f"{vc.name} connected after it")
-            self._successor = vc
-            producer = self._producers[present]
-            if producer is not None:
-                producer.stop()
-            else:
-                self.tunnel.remove(present)
-
-    @property
-    def _first_message_s(self) -> float:
-        return self.options.first_message
-
-    def _silent(self, vc: VConnection) -> bool:
-        """Whether a producer has sent nothing within `first_message`."""
-        producer, source, limit_s = self._producers[vc], self.tunnel.source, self._first_message_s
-        if producer is not None:
-            started = producer.started
-        else:
-            started = source is not None and source.ndone > 0
-        return bool(limit_s) and self.engine.now - self._began_at >= limit_s and not started
-
-    def _refuse(self, vc: NetVConnection, why: str) -> None:
-        self.counts["refused"] += 1
-        self._log("warning", vc.name, f"producer refused: {why}")
-        if vc.record is not None:
-            vc.record.note("P", why)
-        vc.do_io_close(ConnectionRefusedError(why))
-
-    def _add_producer(self, vc: NetVConnection) -> None:
-        self._log("info", vc.name, "producer connected")
-        self._began_at = self.engine.now
-        inactivity_s = self.service.inactivity_s
-        if not vc.message_oriented:  # datagrams have no connection that could be dead
-            vc.set_inactivity_timeout(inactivity_s)
-        if self._framing is None:
-            self._producers[vc] = None
-            self.tunnel.add_source(vc)
-        else:
-            producer = self._producers[vc] = Producer(
-                self, self.tunnel, vc, self._framing, edit=self.edit, inactivity_s=inactivity_s
-            )
-            producer.start()
-
-    def _producer_done(self, done: SourceDone) -> None:
-        vc = done.source
-        if vc not in self._producers:
-            return  # closed already, when the tunnel ended
-        del self._producers[vc]
-        self.counts["missed"] += vc.missed
-        why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
-        level: Level = "warning" if done.reason is Reason.FRAMING else "info"
-        self._log(level, vc.name, f"producer closed: {why}; {rounded_size(done.received)} received")
-        error = None if done.reason is Reason.EOS else done.error
-        if vc.record is not None:
-            vc.record.dropped = vc.missed
-            if done.reason is Reason.FRAMING:
-                vc.record.note("C", why)
-        self._close(vc, self._source, why, error=error)
-        successor, self._successor = self._successor, None
-        if successor is not None and not successor.closed:
-            self._add_producer(successor)
 
     # -- sinks -------------------------------------------------------------------------------
 
@@ -392,7 +331,7 @@ class Relay(Program):
         options = self.options
         self._sinks.add(vc, link)
         self.counts["joined"] += 1
-        self._log("info", vc.name, f"sink connected; {self._sinks}")
+        self.log_peer("info", vc.name, f"sink connected; {self._sinks}")
         if link is None:
             receive_only = options.subscriber_data == "close"
             lag, join = options.lag, options.join
@@ -408,7 +347,7 @@ class Relay(Program):
         self.counts["left"] += 1
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
         dropped = f", {done.dropped}" if done.dropped.messages else ""
-        self._log(
+        self.log_peer(
             "info",
             vc.name,
             f"sink closed: {why}; {rounded_size(sent)} sent{dropped}; {self._sinks}",
@@ -419,9 +358,9 @@ class Relay(Program):
                 vc.record.note("G", why)
             elif done.reason is Reason.UNEXPECTED_DATA:
                 vc.record.note("C", why)
-        self._close(vc, link, why, error=done.error, undelivered=done.undelivered)
+        self.close_connection(vc, link, why, error=done.error, undelivered=done.undelivered)
 
-    def _log(self, level: Level, peer: str, what: str) -> None:
+    def log_peer(self, level: Level, peer: str, what: str) -> None:
         """Log a line: the listener's name, the peer's (a link's includes both), what happened."""
         name = self.service.name
         self.engine.log(level, f"{peer if peer.startswith(name) else f'{name} {peer}'}: {what}")
