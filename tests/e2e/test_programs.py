@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from tests.e2e.conftest import Certificates, Starter, Tools
 from tests.e2e.running import Server, connect, exactly, refusing
 from tests.e2e.test_signals import refuses, rewrite
+from vcproxy.testing.running import PATIENCE_S
 
 BOARD = '''
 from dataclasses import dataclass
@@ -84,6 +87,37 @@ plugin = "board.py"
 options = {{ {options} }}
 {more}
 """
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("where", ["start", "__init__"])
+def test_a_program_that_cannot_be_started_ends_the_start(
+    workers: int, where: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "first.toml"
+    (tmp_path / "broken.py").write_text(
+        "from vcproxy.api import Program\n"
+        f"class Broken(Program):\n    def {where}(self, *_):\n        open('/nowhere/prices')\n"
+    )
+    file.write_text(
+        f"[proxy]\nworkers = {workers}\n"
+        '[[listener]]\nname = "prices"\nplugin = "broken.py"\n'
+        '[[listener]]\nname = "echo"\nbind = "tcp://127.0.0.1:0"\nplugin = "echo"\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "vcproxy", "-c", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert "ready" not in lines
+    assert lines[-1] == (
+        f"{file}: listener.prices: the program could not be started: "
+        "FileNotFoundError: [Errno 2] No such file or directory: '/nowhere/prices'"
+    )
 
 
 def test_a_client_gets_the_option_of_its_address_and_all_are_on_one_thread(

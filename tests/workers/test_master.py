@@ -121,6 +121,25 @@ def test_a_worker_that_refuses_at_the_start_ends_it_with_its_reason() -> None:
     ]
 
 
+def test_a_program_that_cannot_be_started_ends_the_start_and_no_later_one() -> None:
+    script = Script()
+    script.master.start(script.now)
+    for worker in (1, 2):
+        script(worker, Verb.PREPARED)
+    assert script(2, Verb.SERVING) == []
+    assert script(1, Verb.SERVING, "listener.a: why") == [
+        Kill(1),
+        Kill(2),
+        Exit(1, "listener.a: why"),
+    ]
+    serving = Script().serving()
+    serving.ended(1)
+    serving.restarted()
+    serving(1, Verb.PREPARED)
+    assert serving(1, Verb.SERVING, "listener.a: why") == []
+    assert serving.master.phase is Phase.SERVING
+
+
 def test_a_worker_that_dies_at_the_start_ends_it() -> None:
     script = Script()
     script.master.start(script.now)

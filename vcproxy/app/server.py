@@ -135,6 +135,7 @@ class Proxy:
         self._service_manager = ServiceManager(self.log)
         self._heartbeat: Heartbeat | None = None
         self.pulse(self._service_manager.watchdog_s, self._service_manager.pulsed)
+        self._start_error = ""
         self._draining = False
         self._stopping = False  # a plugin has requested the stop
         recording = self.recording
@@ -171,7 +172,10 @@ class Proxy:
     # -- running -----------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Serve until a signal, or the master of a worker, stops the proxy."""
+        """Serve until a signal, or the master of a worker, stops the proxy.
+
+        Raises StartError if a program could not be started.
+        """
         if self.worker:
             signals.ignore()
         else:
@@ -203,11 +207,27 @@ class Proxy:
         finally:
             self.close(orderly)
             signals.leave()
+        if self._start_error:
+            raise StartError(self._start_error)
 
     def _ready(self) -> None:
         """Report that it serves, after the first turn, which has opened the sources."""
+        self._start_error = self.unstarted
+        if self._start_error:
+            self.stop()
+            return
         self.log.print("ready")
         self._service_manager.ready("serving")
+
+    @property
+    def unstarted(self) -> str:
+        """The programs that could not be started, a line for each; "": all were started, or their
+        start has not come yet."""
+        file = self.reloads.configuration.file
+        return "\n".join(
+            f"{file}: listener.{name}: the program could not be started: {why}"
+            for name, why in self.listeners.programs.failed.items()
+        )
 
     def close(self, orderly: bool = False) -> None:
         """Close the recording, stop the threads, close all descriptors, and finally the log.

@@ -82,11 +82,15 @@ class Worker:
         proxy.bus.on_reply = self._reply
         proxy.pulse(self._timeout_s, partial(self._send, Verb.PULSED))
         proxy.watch(self._channel.fileno(), self)
-        proxy.soon(partial(self._send, Verb.SERVING))
+        proxy.after(0.0, self._serving)
         for message in self._early:
             proxy.soon(partial(self._receive, message, []))
         proxy.soon(proxy.reloads.renew)  # files may have changed since the master asked to prepare
         proxy.run()
+
+    def _serving(self) -> None:
+        """Report that it serves, after the first turn, which has started the programs."""
+        self._send(Verb.SERVING, self._proxy.unstarted)
 
     def _started(self) -> bool:
         """Wait for a configuration and for COMMIT; return whether both have come."""

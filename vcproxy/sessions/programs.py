@@ -25,6 +25,8 @@ class Programs:
         self._write = write
         self.running: dict[str, Program] = {}
         """Those that run, by the name of the listener. Read-only for others."""
+        self.failed: dict[str, str] = {}
+        """Why programs could not be started, by the name of the listener."""
 
     def __bool__(self) -> bool:
         return bool(self.running)
@@ -48,12 +50,12 @@ class Programs:
             try:
                 program = kind(self._engine, service, self._write)
             except BaseException as mistake:
-                error = as_error(mistake)
+                error = self._note(service.name, mistake)
                 text = f"{service.name}: plugin could not be started; its clients are closed"
                 self._engine.log("error", text, error)
                 return NetVConnection.do_io_close
             self.running[service.name] = program
-            self._engine.schedule(OwnedCall(program, partial(_start, program)), Signal, None)
+            self._engine.schedule(OwnedCall(program, partial(self._start, program)), Signal, None)
         return program.accept
 
     def stop_others(self, names: Container[str]) -> None:
@@ -67,8 +69,16 @@ class Programs:
         for program in self.running.values():
             self._engine.schedule(program, Signal, signal)
 
+    def _start(self, program: Program) -> None:
+        """Start a program, then let it receive messages of the bus."""
+        try:
+            program.start()
+        except BaseException as mistake:
+            self._note(program.service.name, mistake)
+            raise
+        program.receive_messages()
 
-def _start(program: Program) -> None:
-    """Start a program, then let it receive messages of the bus."""
-    program.start()
-    program.receive_messages()
+    def _note(self, name: str, mistake: BaseException) -> Exception:
+        error = as_error(mistake)
+        self.failed[name] = f"{type(error).__name__}: {error}"
+        return error

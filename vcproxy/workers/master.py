@@ -117,6 +117,8 @@ class Master:
         if message.verb is Verb.REFUSED:
             return self._refused(worker, message.text, now)
         if message.verb is Verb.SERVING:
+            if message.text and self._starting:
+                return self._give_up(1, message.text)
             self._states[worker] = State.SERVING
             self._replacing.discard(worker)
             self.supervisor.started(str(worker), now)  # its health counts from now on
@@ -263,6 +265,12 @@ class Master:
     def _ending(self) -> bool:
         return self.phase in (Phase.DRAINING, Phase.STOPPING)
 
+    @property
+    def _starting(self) -> bool:
+        """Whether the proxy was not ready yet. A worker that is started again has its programs'
+        errors in the log, and serves: its other listeners need it."""
+        return self.phase is Phase.COMMITTING and self._generation == 1
+
     def _all(self, state: State) -> bool:
         return all(each is state for each in self._states.values())
 
@@ -393,7 +401,7 @@ class Master:
         return [do.Unlisten(), do.Drop(), *rolling, *actions, *self._exit_if_all_ended()]
 
     def _give_up(self, status: int, reason: str) -> list[Action]:
-        """End the start: no worker serves yet."""
+        """End the start: the proxy was not ready yet."""
         live = [each for each, state in self._states.items() if state is not State.ENDED]
         return [*(do.Kill(worker) for worker in live), do.Exit(status, reason)]
 

@@ -48,7 +48,7 @@ class Verb(StrEnum):
     REFUSED = "refused"
     """From a worker: the configuration cannot be used, because of `text`."""
     SERVING = "serving"
-    """From a worker: it uses the configuration."""
+    """From a worker: it uses the configuration. `text`: the programs that could not be started."""
     PULSED = "pulsed"
     """From a worker: every net thread has turned since the last one. See Heartbeat."""
     ERRORED = "errored"
