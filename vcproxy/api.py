@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.sources.unix_datagrams import UnixArrived, UnixBound, UnixDatagrams
     from vcproxy.engine.vio import VIO
     from vcproxy.framing.framing import (
+        UNFRAMED,
         Decoder,
         Framing,
         FramingError,
@@ -244,6 +245,7 @@ else:
         "vcproxy.engine.sources.unix_datagrams": ("UnixArrived", "UnixBound", "UnixDatagrams"),
         "vcproxy.engine.vio": ("VIO",),
         "vcproxy.framing.framing": (
+            "UNFRAMED",
             "Decoder",
             "Framing",
             "FramingError",
@@ -349,6 +351,7 @@ __all__ = [
     "PIPE",
     "README",
     "TIMEOUT",
+    "UNFRAMED",
     "VIO",
     "WINK",
     "Accept",

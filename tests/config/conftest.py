@@ -74,6 +74,10 @@ class Packets(_Session):
     datagrams = True
 
 
+class Mixed(Packets):
+    mixes_datagrams = True
+
+
 @dataclass
 class _Ways:
     servers: tuple[str, ...] = ()

@@ -282,6 +282,18 @@ def test_a_valid_file_imports_no_module_for_errors(folder: Path, accepted: Accep
     assert subprocess.check_output(run, text=True) == "set()\n"
 
 
+def test_a_plugin_of_messages_may_have_datagrams_on_one_side(accepted: Accept) -> None:
+    accepted("""\
+[[listener]]
+name = "a"
+plugin = "own.py:Mixed"
+bind = ["udp://127.0.0.1:0", "tcp://127.0.0.1:0"]
+upstream = "mixed"
+[upstream.mixed]
+servers = ["udp://127.0.0.1:2", "tcp://127.0.0.1:3"]
+""")
+
+
 def test_upstreams_and_filters_that_options_name(accepted: Accept) -> None:
     configuration = accepted("""\
 [[listener]]

@@ -15,6 +15,7 @@ from vcproxy.config.errors import KeyProblem, did_you_mean
 from vcproxy.config.plugin import (
     Plugin,
     alpn_refused,
+    mixes_datagrams,
     needs_upstream,
     overrides,
     takes_datagrams,
@@ -241,6 +242,8 @@ def _datagrams(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
                     f"{plugin.__name__} supports streams only, not datagrams: bind it to tcp://",
                     because=(("listener", index, "plugin"),),
                 )
+            if plugin is not None and mixes_datagrams(plugin):
+                continue
             for place, other in [
                 each for each in servers if each[1].message_oriented != address.message_oriented
             ][:1]:

@@ -91,6 +91,11 @@ def takes_datagrams(plugin: type) -> bool:
     return bool(getattr(plugin, "datagrams", False))
 
 
+def mixes_datagrams(plugin: type) -> bool:
+    """Whether a plugin's clients may have datagrams and its servers streams, or vice versa."""
+    return bool(getattr(plugin, "mixes_datagrams", False))
+
+
 def one_worker(plugin: type) -> str:
     """Return why one process must serve all clients of a plugin; empty: several may."""
     return str(getattr(plugin, "one_worker", ""))

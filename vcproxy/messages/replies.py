@@ -26,9 +26,10 @@ class Replies:
         answers: the output to the client.
         framing: how the replies are framed; None: they are sent on as they arrive.
         outward: how they are framed for the client.
+        drops: whether they are read and dropped.
     """
 
-    __slots__ = ("_answers", "_cont", "_messages", "_outward", "_vio", "pending")
+    __slots__ = ("_answers", "_cont", "_drops", "_messages", "_outward", "_vio", "pending")
 
     def __init__(
         self,
@@ -37,13 +38,16 @@ class Replies:
         answers: OutputStream,
         framing: Framing | None,
         outward: Framing,
+        *,
+        drops: bool = False,
     ) -> None:
         self.pending = 1
         """Accepted messages without a reply, if there is one for each: the first has none yet."""
         self._cont = cont
         self._answers = answers
         self._outward = outward
-        self._messages = None if framing is None else InputStream(cont, server, framing)
+        self._drops = drops
+        self._messages = None if framing is None or drops else InputStream(cont, server, framing)
         self._vio = self._read(server) if self._messages is None else None
 
     @property
@@ -61,7 +65,7 @@ class Replies:
         own = self.vio
         if vio is own and own.over:
             return own.error is None
-        if own.partner is None and not self._answers.full:
+        if own.partner is None and not (self._drops or self._answers.full):
             couple(own, self._answers.vio)
             own.reenable()
         return False
@@ -106,6 +110,9 @@ class Replies:
             self._messages.close()
 
     def _read(self, vc: VConnection) -> VIO:
+        if self._drops:
+            buffer = vc.engine.buffer(message_oriented=vc.message_oriented)
+            return vc.do_io_read(self._cont, None, buffer)  # without a reader: all is dropped
         vio = vc.do_io_read(self._cont, None, self._answers.buffer)
         couple(vio, self._answers.vio)
         return vio

@@ -20,12 +20,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vcproxy.engine.address import PACKETS
 from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.calls import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.vconnection import Shutdown
 from vcproxy.engine.vio import VIO
-from vcproxy.framing.framing import Framing, lines
+from vcproxy.framing.framing import UNFRAMED, Framing, lines
 from vcproxy.machine.state import State
 from vcproxy.messages.replies import Replies
 from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict, is_plain
@@ -55,6 +56,7 @@ class Validator(Session):
 
     needs_upstream = True
     alpn_refused = frozenset({"h2"})  # a framing of messages cannot read its streams
+    mixes_datagrams = True
 
     framing: Framing = lines()
     """How the client's messages are framed."""
@@ -63,13 +65,19 @@ class Validator(Session):
     replies: Framing | None = None
     """How the server's replies are framed, if answers of verdicts must not fall inside of one.
     With `forwarding` the client gets them framed like its messages, else as they were."""
+    datagram_framing: Framing | None = None
+    """How messages are framed in datagrams, on either side; None: as in streams. A datagram has
+    whole messages, one or more, or is refused as damaged. UNFRAMED: it is one message."""
+    one_way: bool = False
+    """Whether the server sends nothing back. Then what it sends is dropped, and a session whose
+    client has ended is over when all its messages are forwarded."""
     in_turn: bool = False
     """Whether the server sends exactly one reply for each accepted message. Then answers of
     verdicts (except `wait`) and replies are sent in the order of the messages, and replies are
     framed like the messages to the server unless `replies` is set."""
 
-    __slots__ = ("_deferred", "_delayed", "_forwarded", "_held", "_messages", "_replies",
-                 "_stall_timer")  # fmt: skip
+    __slots__ = ("_deferred", "_delayed", "_forwarded", "_held", "_messages", "_outgoing",
+                 "_replies", "_stall_timer")  # fmt: skip
 
     TALKING = State()
     READING = State(parent=TALKING, initial=True)
@@ -83,8 +91,9 @@ class Validator(Session):
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client, service)
         self.answers = OutputStream(self, client)
-        self._messages = InputStream(self, client, self.framing)
+        self._messages = InputStream(self, client, self._framing_at(client, self.framing))
         self._forwarded: OutputStream | None = None  # the output to the server
+        self._outgoing = UNFRAMED  # of messages to the server, once it is connected
         self._replies: Replies | None = None  # from the server
         self._held = b""  # the message that is deferred, or waits for the server
         self._deferred: Defer | None = None
@@ -192,15 +201,14 @@ class Validator(Session):
     def _accept(self, message: bytes, verdict: Accept) -> State | None:
         self.count("accepted")
         forwarded = message if verdict.rewritten is None else verdict.rewritten
-        wire = (self.forwarding or self._messages.framing).encode(forwarded) or EMPTY
         if verdict.wait:
             self.answers.send(verdict.wait)
         if self._forwarded is None:
-            self._held = wire
+            self._held = forwarded
             return self.CONNECTING
         if self._replies is not None:
             self._replies.pending += 1
-        self._forwarded.send(wire)
+        self._forwarded.send(self._outgoing.encode(forwarded) or EMPTY)
         return None
 
     @property
@@ -212,7 +220,9 @@ class Validator(Session):
         self._delayed = None
         self.answers.send(verdict.answer)
         self.count(verdict.counter)
-        return None if verdict.keep else self._after_last()
+        client = self.client
+        datagrams = client.message_oriented and client.peer != PACKETS
+        return None if verdict.keep or datagrams else self._after_last()
 
     @DEFERRED.on(Called, to=(READING, DEFERRED, CONNECTING, ENDED, CLOSED))
     def call_returned(self, called: Called) -> State:
@@ -241,14 +251,23 @@ class Validator(Session):
     @CONNECTING.on(Event.CONNECTED, to=(READING, DEFERRED, ENDED, CLOSED))
     def connected(self, server: NetVConnection) -> State:
         """Send the message that waited for the server, and read its replies."""
+        client = self.client
+        outgoing = self._outgoing = self._framing_at(server, self.forwarding or self.framing)
         forwarded = self._forwarded = OutputStream(self, server)
-        forwarded.send(self._held)
+        forwarded.send(outgoing.encode(self._held) or EMPTY)
         self._held = b""
-        framing, forwarding = self._messages.framing, self.forwarding
-        replies = self.replies or ((forwarding or framing) if self.in_turn else None)
-        outward = framing if forwarding is not None else replies or framing
-        self._replies = Replies(self, server, self.answers, replies, outward)
+        mixed = server.message_oriented is not client.message_oriented
+        replies = self.replies or (outgoing if mixed or self.in_turn else None)
+        if replies is not None:
+            replies = self._framing_at(server, replies)
+        translates = mixed or self.forwarding is not None
+        outward = self._messages.framing if translates or replies is None else replies
+        self._replies = Replies(self, server, self.answers, replies, outward, drops=self.one_way)
         return self._take_all() or self.READING
+
+    def _framing_at(self, vc: NetVConnection, framing: Framing) -> Framing:
+        """Return how messages are framed at a VC, where streams have a framing."""
+        return (self.datagram_framing or framing) if vc.message_oriented else framing
 
     @CONNECTING.on(Event.ERROR, to=(CLOSED,))
     def connect_failed(self, failed: NetVConnection | VIO) -> State | None:
@@ -293,6 +312,8 @@ class Validator(Session):
         """Half-close to the server, as replies may still arrive; close if the client has failed."""
         if self.client.error is not None:
             self.close(self.client.error)
+            return self.CLOSED
+        if self.one_way:
             return self.CLOSED
         vio.vc.do_io_shutdown(Shutdown.WRITE)
         return None
@@ -342,8 +363,13 @@ class Validator(Session):
 
     @TALKING.on(Event.INACTIVITY_TIMEOUT, to=CLOSED)
     def timed_out_inactive(self, vio: VIO) -> None:
-        """Reset both connections: nothing moved for too long."""
-        self._time_out(vio, Reason.INACTIVITY)
+        """Reset both connections: nothing moved for too long. Datagrams have no other end."""
+        client, server, forwarded = self.client, self.server, self._forwarded
+        ended = client.message_oriented or (
+            self.state is self.ENDED and server is not None and server.message_oriented
+        )
+        if not ended or (forwarded is not None and forwarded.reader.avail):
+            self._time_out(vio, Reason.INACTIVITY)
 
     @TALKING.on(Event.ACTIVE_TIMEOUT, to=CLOSED)
     def timed_out_active(self, vio: VIO) -> None:

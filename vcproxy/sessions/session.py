@@ -49,6 +49,9 @@ class Session(Machine):
     """True: a listener must name an upstream; False: it must not; None: it may."""
     datagrams: ClassVar[bool] = False
     """Whether the plugin may listen at udp://: True if it handles single datagrams correctly."""
+    mixes_datagrams: ClassVar[bool] = False
+    """Whether its clients may have datagrams and its servers streams, or the other way round: True
+    if it forwards whole messages, and not bytes."""
     alpn_refused: ClassVar[frozenset[str]] = frozenset()
     """ALPN names of application protocols that the plugin does not support: its listener may not
     offer them. Empty for a plugin that forwards bytes unchanged."""

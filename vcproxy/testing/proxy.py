@@ -77,6 +77,8 @@ class SimulatedProxy:
         name, token: the listener's name and the engine's token: an HTTP proxy writes both into Via.
         proxy_protocol: whether each client begins with a PROXY header, which it must send first.
         datagrams: whether clients and servers have udp:// addresses: see `datagram_client`.
+        server_datagrams: whether the servers have them, where the clients do not, or vice versa;
+            None: as the clients.
         max_connections: the maximum of simultaneous clients.
         answers: the results of the plugin's calls, in order; if one is an exception, it is raised.
             None: the functions are really called.
@@ -101,6 +103,7 @@ class SimulatedProxy:
         token: str = "",
         proxy_protocol: bool = False,
         datagrams: bool = False,
+        server_datagrams: bool | None = None,
         max_connections: int = 10_000,
         answers: Iterable[object] | None = None,
         connect_s: float = 0.0,
@@ -130,9 +133,11 @@ class SimulatedProxy:
         self.engine.token = token
         self._senders = TrustedSenders([ip_network("0.0.0.0/0")]) if proxy_protocol else None
         scheme = "udp" if datagrams else "tcp"
+        servers_have = datagrams if server_datagrams is None else server_datagrams
+        behind = "udp" if servers_have else "tcp"
         self._handshake = handshake
         shared = {"upstream": servers, **(upstreams or {})}
-        known = {name: [Address(scheme, each, 1) for each in of] for name, of in shared.items()}
+        known = {name: [Address(behind, each, 1) for each in of] for name, of in shared.items()}
         made = {
             name: Upstream(self.engine, name, map(Server, of), upstream_settings)
             for name, of in known.items()
@@ -213,7 +218,7 @@ class SimulatedProxy:
         return self.sim.datagram_client(self._addresses[""][0])
 
     def datagram_server(self, name: str = "server") -> DatagramPeer:
-        """Return the server, in a proxy with `datagrams`."""
+        """Return the server, in a proxy whose servers have datagrams."""
         return self._datagram_servers[name]
 
     def server(self, name: str = "server") -> Peer:
