@@ -33,6 +33,8 @@ class Asked(Relay):
                 return Resend(b"again\n")
             case b"GET /fault":
                 raise LookupError("no such thing")
+            case b"GET / HTTP/1.1\r\nHost: here":
+                return super().admit(subscriber, request)
             case b"GET /nothing":
                 return None  # type: ignore[return-value]
         return Reject(b"no\n")

@@ -138,6 +138,29 @@ POSSIBLE = 'use "block" or "disconnect", or set framing'
             "put it into targets",
         ),
         (
+            {"http_subscribers": ["tcp://a:1", "udp://a:1"]},
+            'http_subscribers.1: "udp://a:1": subscribers connect by tcp, tls or unix',
+        ),
+        *(
+            (
+                {"http_subscribers": "tcp://a:1", "http_path": path},
+                'http_path: must be a path as in URLs, such as "/stream", in its shortest form',
+            )
+            for path in ["", "stream", "/a/../b", "//a", "/a?b", "/a b", "/\u00e4"]
+        ),
+        *(
+            (
+                {"http_subscribers": "tcp://a:1", "content_type": text},
+                'content_type: must be a media type, such as "video/mp2t"',
+            )
+            for text in ["video", "video/mp2t\r\nX: y", "video/", "a/b;c"]
+        ),
+        (SUBSCRIBERS | {"http_path": "/a"}, "http_path: has no effect: it needs http_subscribers"),
+        (
+            SUBSCRIBERS | {"content_type": "a/b"},
+            "content_type: has no effect: it needs http_subscribers",
+        ),
+        (
             SUBSCRIBERS | {"source": "stdio:"},
             "source: stdio: can only be the bind of a listener",
         ),

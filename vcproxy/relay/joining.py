@@ -21,6 +21,8 @@ from vcproxy.sessions.lingering_close import LingeringClose
 from vcproxy.sessions.streams import InputStream, OutputStream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vio import VIO
     from vcproxy.framing.framing import Framing
@@ -38,9 +40,10 @@ class Joining(Machine):
 
     Args:
         framing: how a request is framed; None: the subscriber sends none.
+        shown: returns what is kept of a refused request: see RefusedMessages; None: all of it.
     """
 
-    __slots__ = ("_answers", "_relay", "_requests", "_vc")
+    __slots__ = ("_answers", "_relay", "_requests", "_shown", "_vc")
 
     OPEN = State()
     ASKING = State(parent=OPEN, initial=True, timeout=REQUEST_TIME)
@@ -48,12 +51,19 @@ class Joining(Machine):
     ACCEPTED = State(final=True)
     REFUSED = State(final=True)
 
-    def __init__(self, relay: Relay, vc: NetVConnection, framing: Framing | None) -> None:
+    def __init__(
+        self,
+        relay: Relay,
+        vc: NetVConnection,
+        framing: Framing | None,
+        shown: Callable[[bytes], bytes] | None = None,
+    ) -> None:
         super().__init__(relay.engine, relay.mutex, name=vc.name)
         self._relay = relay
         self._vc = vc
         self._requests = None if framing is None else InputStream(self, vc, framing)
         self._answers: OutputStream | None = None
+        self._shown = shown
 
     # -- the request -------------------------------------------------------------------------
 
@@ -99,9 +109,8 @@ class Joining(Machine):
         self._answer(verdict.answer)
         relay.counts[verdict.counter] += 1
         why = f"{verdict.counter} by {type(relay).__name__}"
-        self.engine.refused.add(
-            "message", why, request, listener=relay.service.name, client=vc.name
-        )
+        kept = request if self._shown is None else self._shown(request)
+        self.engine.refused.add("message", why, kept, listener=relay.service.name, client=vc.name)
         if verdict.keep:
             return None
         relay.log_peer("info", vc.name, f"subscriber {why}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -34,6 +35,10 @@ RelayFraming = Literal[
 BYTES, DATAGRAMS = "none", "datagram"
 """Framings without a decoder: a stream of bytes; each datagram is a message."""
 
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(; ?{_TOKEN}={_TOKEN})*").fullmatch
+"""Matches a media type (RFC 9110 8.3.1), whose parameters are not quoted."""
+
 FIRST_MESSAGE_S = 10.0
 """Seconds within which a live producer sends its first message."""
 
@@ -53,6 +58,22 @@ def _source(address: Address) -> Address:
 
 def _target(address: Address) -> Address:
     return _reachable(no_permissions(address))
+
+
+def _path(path: str) -> str:
+    from vcproxy.http.message.grammar import is_target  # most relays need no HTTP
+    from vcproxy.http.message.resource import canonical_path
+
+    good = path.startswith("/") and "?" not in path and is_target(path.encode())
+    if not good or canonical_path(path) != path:
+        raise ValueError('must be a path as in URLs, such as "/stream", in its shortest form')
+    return path
+
+
+def _media_type(value: str) -> str:
+    if not _MEDIA_TYPE(value):
+        raise ValueError('must be a media type, such as "video/mp2t"')
+    return value
 
 
 def _bindable(address: Address) -> Address:
@@ -83,6 +104,10 @@ def _history(value: object) -> History:
 
 Source = Annotated[Endpoint, AfterValidator(_source), AfterValidator(nats.source)]
 Destination = Annotated[Endpoint, AfterValidator(_target), AfterValidator(nats.target)]
+
+Subscribers = Annotated[
+    tuple[Annotated[Endpoint, AfterValidator(_bindable)], ...], BeforeValidator(_listed)
+]
 
 HistoryOption = Annotated[
     History,
@@ -136,10 +161,18 @@ class RelayOptions(FramingOptions):
     """With producers = "exclusive": a producer that has sent no message within this time (without
     a framing, no byte) is replaced by the next one that connects. "0s": never."""
 
-    subscribers: Annotated[
-        tuple[Annotated[Endpoint, AfterValidator(_bindable)], ...], BeforeValidator(_listed)
-    ] = ()
+    subscribers: Subscribers = ()
     """Addresses that subscribers connect to: one or a list."""
+
+    http_subscribers: Subscribers = ()
+    """Addresses that HTTP clients subscribe at: one or a list. A GET of `http_path` gets the stream
+    as a body that ends with the connection."""
+
+    http_path: Annotated[str, AfterValidator(_path)] = "/"
+    """The path of the stream, for `http_subscribers`; any query is accepted."""
+
+    content_type: Annotated[str, AfterValidator(_media_type)] = "application/octet-stream"
+    """The Content-Type of the stream, for `http_subscribers`."""
 
     subscriber_data: Literal["ignore", "close"] = "ignore"
     """What is done with data from a subscriber. "ignore": it is counted and dropped. "close": the
@@ -184,7 +217,7 @@ class RelayOptions(FramingOptions):
 
     def _faults(self) -> Iterator[tuple[KeyPath, str]]:
         framing, source = f'framing = "{self.framing}"', self.source
-        if not self.subscribers and not self.targets:
+        if not self.subscribers and not self.http_subscribers and not self.targets:
             yield ("subscribers",), "is missing, and targets too: the relay needs at least one sink"
         if source is not None and source.message_oriented and self.framing != DATAGRAMS:
             why = f"{framing} is for streams, and {source} has messages: leave framing out"
@@ -202,6 +235,9 @@ class RelayOptions(FramingOptions):
             yield from (
                 (("targets", index, *path), why) for path, why in self._target_faults(target)
             )
+        for key in ("http_path", "content_type"):
+            if not self.http_subscribers and getattr(self, key) != getattr(type(self), key):
+                yield (key,), "has no effect: it needs http_subscribers"
         if self.ends == "any_required" and not any(target.required for target in self.targets):
             yield ("ends",), '"any_required" needs a target with required = true'
         if self.framing != BYTES:
@@ -233,7 +269,8 @@ class RelayOptions(FramingOptions):
     def notes(self) -> dict[str, str]:
         """The notes that `-t` prints, by option: "block" cannot delay a datagram source."""
         source = self.source
-        lags = [*([self.lag] if self.subscribers else []), *map(self.lag_of, self.targets)]
+        subscribers = self.subscribers or self.http_subscribers
+        lags = [*([self.lag] if subscribers else []), *map(self.lag_of, self.targets)]
         if (
             source is None
             or not source.message_oriented

@@ -67,7 +67,8 @@ class Relay(Program):
     needs_upstream = False
     requests: ClassVar[Mapping[str, Framing]] = {}
     """How the request is framed that a subscriber sends before it is sent anything, by the option
-    (see `binds`) with the address that it connected to. With other options it sends none."""
+    (see `binds`) with the address that it connected to. With other options it sends none; with
+    `http_subscribers` always the head of an HTTP request."""
     machines = (OneWayMultiTunnel, ReconnectingConnection, Producer, Joining)
 
     @classmethod
@@ -78,7 +79,10 @@ class Relay(Program):
     @classmethod
     def binds(cls, options: RelayOptions) -> Mapping[str, Sequence[Address]]:
         """See Program."""
-        return {"subscribers": options.subscribers}
+        return {
+            "subscribers": options.subscribers,
+            "http_subscribers": options.http_subscribers,
+        }
 
     @classmethod
     def connects(cls, options: RelayOptions) -> Mapping[str, Sequence[Address]]:
@@ -139,8 +143,16 @@ class Relay(Program):
 
         A subscriber that is not accepted within 10 seconds is closed. What it sends behind its
         request is dropped. If `admit` raises, or returns anything else, the subscriber is reset.
+        The base answers clients of `http_subscribers`, and accepts all others.
         """
-        return Accept()
+        if self.bind_option(subscriber) != "http_subscribers":
+            return Accept()
+        from vcproxy.relay import http_subscription  # most relays need no HTTP
+
+        options = self.options
+        return http_subscription.answer(
+            request, options.http_path, options.content_type, self.engine.wall
+        )
 
     def status(self) -> RelayStatus:
         """Return the current counts, as values that do not change afterwards.
@@ -298,12 +310,24 @@ class Relay(Program):
             vc.do_io_close()
         elif not self.bind_option(vc):
             self._producers.admit(vc)
+        elif self.bind_option(vc) == "http_subscribers":
+            from vcproxy.relay import http_subscription
+
+            self._join(vc, http_subscription.REQUEST_HEAD, http_subscription.without_credentials)
         elif type(self).admit is Relay.admit:
             self._add_sink(vc, None)
         else:
-            joining = Joining(self, vc, self.requests.get(self.bind_option(vc)))
-            self._joining.add(joining)
-            joining.start()
+            self._join(vc, self.requests.get(self.bind_option(vc)))
+
+    def _join(
+        self,
+        vc: NetVConnection,
+        framing: Framing | None,
+        shown: Callable[[bytes], bytes] | None = None,
+    ) -> None:
+        joining = Joining(self, vc, framing, shown)
+        self._joining.add(joining)
+        joining.start()
 
     def joined(self, joining: Joining, vc: NetVConnection | None) -> None:
         """Add a subscriber that `admit` has accepted. None: it was closed."""

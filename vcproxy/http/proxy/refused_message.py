@@ -33,7 +33,7 @@ def refused_message(
     )
 
 
-def without_credentials(head: bytes, position: int | None) -> bytes:
+def without_credentials(head: bytes, position: int | None = None) -> bytes:
     """Return a head in which the values of fields with credentials are stars, as many as they have
     bytes. The byte at `position` stays: it is the bad one."""
     hidden = _lines.sub(_starred, head)
