@@ -114,12 +114,12 @@ if TYPE_CHECKING:
     from vcproxy.machine.pool import MachinePool
     from vcproxy.machine.staged import MessageQueue, Stage, StagedMessage, StageMachine
     from vcproxy.machine.state import ANY, State
-    from vcproxy.messages.hl7 import Hl7Answer, Hl7Fault, Hl7Header
     from vcproxy.messages.split_rules import Orphans, Part, SplitRules
     from vcproxy.messages.splitter import Splitter
     from vcproxy.messages.validator import Validator
     from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict
     from vcproxy.mirror.mirroring import Mirroring, Reply
+    from vcproxy.protocols.hl7 import Hl7Answer, Hl7Fault, Hl7Header
     from vcproxy.proxy_protocol.encoder import encode_header
     from vcproxy.proxy_protocol.header import ProxyHeader
     from vcproxy.proxy_protocol.tlv import TlsFacts, Tlv
@@ -278,7 +278,7 @@ else:
         "vcproxy.machine.pool": ("MachinePool",),
         "vcproxy.machine.staged": ("MessageQueue", "Stage", "StagedMessage", "StageMachine"),
         "vcproxy.machine.state": ("ANY", "State"),
-        "vcproxy.messages.hl7": ("Hl7Answer", "Hl7Fault", "Hl7Header"),
+        "vcproxy.protocols.hl7": ("Hl7Answer", "Hl7Fault", "Hl7Header"),
         "vcproxy.messages.split_rules": ("Orphans", "Part", "SplitRules"),
         "vcproxy.messages.splitter": ("Splitter",),
         "vcproxy.messages.validator": ("Validator",),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcproxy.messages.hl7 import Hl7Answer, Hl7Fault, Hl7Header
+from vcproxy.protocols.hl7 import Hl7Answer, Hl7Fault, Hl7Header
 
 ADMIT = (
     b"MSH|^~\\&|LAB|NORTH|EHR|SOUTH|20261130115000||ADT^A01^ADT_A01|42|P|2.5.1||||||UNICODE UTF-8\r"
