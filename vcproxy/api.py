@@ -119,7 +119,7 @@ if TYPE_CHECKING:
     from vcproxy.messages.validator import Validator
     from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict
     from vcproxy.mirror.mirroring import Mirroring, Reply
-    from vcproxy.protocols.hl7 import Hl7Answer, Hl7Fault, Hl7Header
+    from vcproxy.protocols.hl7 import Hl7Answer, Hl7Fault, Hl7Fields, Hl7Header
     from vcproxy.proxy_protocol.encoder import encode_header
     from vcproxy.proxy_protocol.header import ProxyHeader
     from vcproxy.proxy_protocol.tlv import TlsFacts, Tlv
@@ -278,7 +278,7 @@ else:
         "vcproxy.machine.pool": ("MachinePool",),
         "vcproxy.machine.staged": ("MessageQueue", "Stage", "StagedMessage", "StageMachine"),
         "vcproxy.machine.state": ("ANY", "State"),
-        "vcproxy.protocols.hl7": ("Hl7Answer", "Hl7Fault", "Hl7Header"),
+        "vcproxy.protocols.hl7": ("Hl7Answer", "Hl7Fault", "Hl7Fields", "Hl7Header"),
         "vcproxy.messages.split_rules": ("Orphans", "Part", "SplitRules"),
         "vcproxy.messages.splitter": ("Splitter",),
         "vcproxy.messages.validator": ("Validator",),
@@ -410,6 +410,7 @@ __all__ = [
     "Histogram",
     "Hl7Answer",
     "Hl7Fault",
+    "Hl7Fields",
     "Hl7Header",
     "HttpProxy",
     "Intensity",

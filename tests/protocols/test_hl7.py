@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcproxy.protocols.hl7 import Hl7Answer, Hl7Fault, Hl7Header
+from vcproxy.protocols.hl7 import Hl7Answer, Hl7Fault, Hl7Fields, Hl7Header
 
 ADMIT = (
     b"MSH|^~\\&|LAB|NORTH|EHR|SOUTH|20261130115000||ADT^A01^ADT_A01|42|P|2.5.1||||||UNICODE UTF-8\r"
@@ -80,6 +80,53 @@ def test_a_missing_field_is_named(message: bytes, expected: tuple[str, int, int]
     assert fault is not None
     assert fault[:3] == expected
     assert f"MSH-{expected[1]}" in fault.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "unmatched"),
+    [
+        ({}, None),
+        ({"MSH-9": ("ADT",)}, None),
+        ({"MSH-9": ("ORU", "ADT^A01")}, None),
+        ({"MSH-9": ("ADT^A01^ADT_A01",), "MSH-4": ("NORTH",)}, None),
+        ({"MSH-9": ("AD",)}, "MSH-9"),
+        ({"MSH-9": ("ADT^A0",)}, "MSH-9"),
+        ({"MSH-9": ("ADT^A01^ADT_A01^",)}, "MSH-9"),
+        ({"MSH-9": ("ADT",), "MSH-12": ("2.5",), "MSH-4": ("SOUTH",)}, "MSH-12"),
+        ({"MSH-9": ()}, "MSH-9"),
+        ({"MSH-8": ("",)}, None),
+        ({"MSH-8": ("secret",)}, "MSH-8"),
+    ],
+)
+def test_fields_match_by_their_first_components(fields: Hl7Fields, unmatched: str | None) -> None:
+    assert Hl7Header.parse(ADMIT).unmatched(fields) == unmatched
+    other = ADMIT.replace(b"^", b"!").replace(b"ADT_A01", b"")
+    assert Hl7Header.parse(other).unmatched({"MSH-9": ("ADT^A01",)}) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"MSH-9": ("ORU",)}, ("AR", 9, 200)),
+        ({"MSH-11": ("T",)}, ("AR", 11, 202)),
+        ({"MSH-12": ("2.3",)}, ("AR", 12, 203)),
+        ({"MSH-6": ("EAST",)}, ("AE", 6, 103)),
+    ],
+)
+def test_ar_is_for_the_fields_that_are_verified_first(
+    fields: Hl7Fields, expected: tuple[str, int, int]
+) -> None:
+    fault = Hl7Header.parse(ADMIT).fault(fields)
+    assert fault is not None
+    assert fault[:3] == expected
+
+
+def test_a_sender_that_waits_for_no_answer_is_refused() -> None:
+    message = b"MSH|^~\\&|A|B|C|D|||ADT^A01|42|P|2.5|||%b|%b\r"
+    fault = Hl7Header.parse(message % (b"ER", b"NE")).fault()
+    assert fault is not None
+    assert fault[:3] == ("AR", 15, 103)
+    assert Hl7Header.parse(message % (b"AL", b"NE")).fault() is None
 
 
 def test_an_acknowledgement_swaps_sender_and_receiver_and_keeps_the_rest() -> None:

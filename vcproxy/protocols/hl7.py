@@ -25,6 +25,17 @@ AckCode: TypeAlias = Literal["AA", "AE", "AR"]
 its type, processing ID or version, or because of something that is not in the message (HL7 table
 0008). After AR for the last reason the same message may be sent again."""
 
+FieldName: TypeAlias = Literal[
+    "MSH-3", "MSH-4", "MSH-5", "MSH-6", "MSH-8", "MSH-9", "MSH-11", "MSH-12", "MSH-17", "MSH-18"
+]
+Hl7Fields: TypeAlias = Mapping[FieldName, tuple[str, ...]]
+"""Fields, each with the values that it may have, for the options of a plugin. "ORU" is ORU with any
+further components, "ORU^R01" with any after these two: components are separated by ^ here,
+whatever separates them in a message."""
+
+UNSUPPORTED = {9: 200, 11: 202, 12: 203}
+"""The errors of HL7 table 0357 for fields that are verified before all else: their answer is AR."""
+
 REQUIRED: Mapping[int, tuple[str, AckCode]] = {
     9: ("the message type", "AR"),
     10: ("the message control ID", "AE"),
@@ -133,13 +144,31 @@ class Hl7Header:
         """MSH-10, which answers have as MSA-2."""
         return self.field(10)
 
-    def fault(self) -> Hl7Fault | None:
-        """Return which required field is missing; None: all are there."""
+    def unmatched(self, fields: Hl7Fields) -> FieldName | None:
+        """Return the first of these fields that has none of its values; None: all match."""
+        for name, values in fields.items():
+            found = b"^".join(self.components(int(name[4:]))) + b"^"
+            if not any(found.startswith(value.encode() + b"^") for value in values):
+                return name
+        return None
+
+    def fault(self, accepted: Hl7Fields | None = None) -> Hl7Fault | None:
+        """Return why the message is not accepted; None: it is. The required fields must be there,
+        each of `accepted` must have one of its values, and the sender must wait for an answer."""
         for number, (what, code) in REQUIRED.items():
             if not self.components(number)[0]:
                 text = f"MSH-{number}, {what}, is missing"
                 return Hl7Fault(code, number, 101, text)
-        return None
+        if not self.always_answered:
+            return Hl7Fault("AR", 15, 103, "MSH-15 or MSH-16 must be AL, or both must be empty")
+        name = self.unmatched(accepted or {})
+        if name is None:
+            return None
+        number = int(name[4:])
+        code = "AR" if number in UNSUPPORTED else "AE"
+        return Hl7Fault(
+            code, number, UNSUPPORTED.get(number, 103), f"{name}: not an accepted value"
+        )
 
     @property
     def always_answered(self) -> bool:
