@@ -375,3 +375,17 @@ def test_in_turn_replies_are_framed_like_the_messages_to_the_server() -> None:
         sim.run(until=lambda: b"OK 2" in client.received)
         assert client.received == b"OK 1\nwhat?\nOK 2\n"
         assert world.at_server == b"\4ok 1\4ok 2"
+
+
+def test_the_reason_of_a_verdict_is_kept_with_the_refused_message() -> None:
+    class Reasons(Orders):
+        def check(self, message: bytes) -> Verdict:
+            return Resend(b"no\n", why="first") if message == b"1" else Reject(why="second")
+
+    with SimulatedProxy(Reasons) as proxy:
+        client = proxy.client()
+        client.send(b"1\n2\n")
+        client.end()
+        proxy.run()
+        assert [each.reason for each in proxy.engine.refused] == ["first", "second"]
+        assert proxy.access_log[0]["reason"] == "second"

@@ -173,7 +173,7 @@ class Validator(Session):
         if isinstance(verdict, Accept):
             return self._accept(message, verdict)
         if isinstance(verdict, Reject | Resend):
-            why = f"{verdict.counter} by {type(self).__name__}"
+            why = verdict.why or f"{verdict.counter} by {type(self).__name__}"
             self.engine.refused.add(
                 "message", why, message, listener=self.service.name, client=self.name
             )
@@ -196,7 +196,7 @@ class Validator(Session):
         assert record is not None
         record.verdict(type(verdict).__name__.lower())
         if isinstance(verdict, Reject) and not verdict.keep:
-            record.note("V", "a message was rejected", "V")
+            record.note("V", verdict.why or "a message was rejected", "V")
 
     def _accept(self, message: bytes, verdict: Accept) -> State | None:
         self.count("accepted")

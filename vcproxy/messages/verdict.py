@@ -31,6 +31,8 @@ class Reject:
     """Bytes to send to the client, unchanged."""
     keep: bool = False
     """Whether the client may send more messages."""
+    why: str = ""
+    """The reason, for those who look for refused messages; empty: that it was rejected."""
     counter: ClassVar[str] = "rejected"
     """The counter of a session to which the verdict is added."""
 
@@ -41,6 +43,8 @@ class Resend:
 
     answer: bytes
     """Bytes to send to the client, unchanged."""
+    why: str = ""
+    """See Reject."""
     keep: ClassVar[bool] = True
     counter: ClassVar[str] = "resent"
 

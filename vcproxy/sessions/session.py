@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vcproxy.access_log.author_fields import author_fields
+from vcproxy.admission.refusal import Refusal
+from vcproxy.engine.address import PACKETS
 from vcproxy.engine.failures import Exhausted
 from vcproxy.framing.framing import Framing, lines
 from vcproxy.machine.machine import Machine
@@ -118,7 +120,7 @@ class Session(Machine):
 
     counts_requests: ClassVar[bool] = False
     """Whether the listener's `rate` is for requests, which the plugin counts itself, with
-    `service.admission`; False: it is for connections."""
+    `within_rate` or `service.admission`; False: it is for connections."""
 
     @classmethod
     def forwards(cls, options: Any) -> Callable[[str], bool] | None:
@@ -280,6 +282,24 @@ class Session(Machine):
         """What a load balancer has announced of the client's connection: its addresses, and
         perhaps its TLS; None: the connection has no PROXY header."""
         return self.client.proxied
+
+    def within_rate(self) -> bool:
+        """Count a request of the client; return whether the listener's `rate` allows it.
+
+        For a plugin with `counts_requests`. One that exceeds the rate is counted and logged as
+        refused. Datagrams were counted when they arrived.
+        """
+        client, admission = self.client, self.service.admission
+        rates = None if admission is None else admission.requests
+        if rates is None or (client.message_oriented and client.peer != PACKETS):
+            return True
+        exceeded = rates.take(rates.keys(client.peer_address), self.engine.now)
+        if exceeded is None:
+            return True
+        if client.listener is not None:
+            why = f"more than {exceeded[1].text}"
+            client.listener.count_refusal(self.engine, Refusal.RATE, client.peer_address, why)
+        return False
 
     def answer(self, data: bytes) -> None:
         """Send bytes to the client, unchanged. Not to be called while the client is lent."""
