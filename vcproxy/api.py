@@ -120,6 +120,7 @@ if TYPE_CHECKING:
     from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict
     from vcproxy.mirror.mirroring import Mirroring, Reply
     from vcproxy.protocols.hl7 import Hl7Answer, Hl7Fault, Hl7Fields, Hl7Header
+    from vcproxy.protocols.syslog import SyslogFault, SyslogMessage
     from vcproxy.proxy_protocol.encoder import encode_header
     from vcproxy.proxy_protocol.header import ProxyHeader
     from vcproxy.proxy_protocol.tlv import TlsFacts, Tlv
@@ -279,6 +280,7 @@ else:
         "vcproxy.machine.staged": ("MessageQueue", "Stage", "StagedMessage", "StageMachine"),
         "vcproxy.machine.state": ("ANY", "State"),
         "vcproxy.protocols.hl7": ("Hl7Answer", "Hl7Fault", "Hl7Fields", "Hl7Header"),
+        "vcproxy.protocols.syslog": ("SyslogFault", "SyslogMessage"),
         "vcproxy.messages.split_rules": ("Orphans", "Part", "SplitRules"),
         "vcproxy.messages.splitter": ("Splitter",),
         "vcproxy.messages.validator": ("Validator",),
@@ -493,6 +495,8 @@ __all__ = [
     "SupervisingProcess",
     "Supervision",
     "Supervisor",
+    "SyslogFault",
+    "SyslogMessage",
     "Target",
     "ThreadDone",
     "ThreadMessage",
