@@ -29,6 +29,7 @@ from vcproxy.api import (
     Service,
     SplitRules,
     Splitter,
+    Unanswered,
     parse_json,
 )
 
@@ -105,12 +106,12 @@ class Split(Splitter):
             yield part_of(answer, json.dumps(answer).encode(), options)
 
     @classmethod
-    def split_rules(cls, options: Options) -> SplitRules:
+    def split_rules(cls, options: Options, place: str) -> SplitRules:
         """See Splitter: replies are framed like requests."""
         split = partial(cls.split, options=options)
         return SplitRules(options.message_framing, split, options.orphans)
 
-    def unanswered(self, request: bytes, why: str) -> bytes | None:
+    def unanswered(self, request: bytes, why: Unanswered) -> bytes | None:
         """Return the message of the option `unanswered`."""
         return self._unanswered
 

@@ -114,8 +114,10 @@ if TYPE_CHECKING:
     from vcproxy.machine.pool import MachinePool
     from vcproxy.machine.staged import MessageQueue, Stage, StagedMessage, StageMachine
     from vcproxy.machine.state import ANY, State
+    from vcproxy.messages.keyed import Keyed
     from vcproxy.messages.split_rules import Orphans, Part, SplitRules
     from vcproxy.messages.splitter import Splitter
+    from vcproxy.messages.unanswered import Unanswered
     from vcproxy.messages.validator import Validator
     from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict
     from vcproxy.mirror.mirroring import Mirroring, Reply
@@ -281,8 +283,10 @@ else:
         "vcproxy.machine.state": ("ANY", "State"),
         "vcproxy.protocols.hl7": ("Hl7Answer", "Hl7Fault", "Hl7Fields", "Hl7Header"),
         "vcproxy.protocols.syslog": ("SyslogFault", "SyslogMessage"),
+        "vcproxy.messages.keyed": ("Keyed",),
         "vcproxy.messages.split_rules": ("Orphans", "Part", "SplitRules"),
         "vcproxy.messages.splitter": ("Splitter",),
+        "vcproxy.messages.unanswered": ("Unanswered",),
         "vcproxy.messages.validator": ("Validator",),
         "vcproxy.messages.verdict": ("Accept", "Defer", "Reject", "Resend", "Verdict"),
         "vcproxy.mirror.mirroring": ("Mirroring", "Reply"),
@@ -417,6 +421,7 @@ __all__ = [
     "HttpProxy",
     "Intensity",
     "InvalidMessage",
+    "Keyed",
     "Launch",
     "LaunchFailed",
     "Launched",
@@ -513,6 +518,7 @@ __all__ = [
     "TunnelDone",
     "TwoWayTunnel",
     "Tx",
+    "Unanswered",
     "UnixArrived",
     "UnixBound",
     "UnixDatagrams",

@@ -12,9 +12,15 @@ from vcproxy.engine.engine import Engine
 from vcproxy.engine.mutex import Mutex
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
-from vcproxy.messages.pending_requests import MAX_ABANDONED, UNANSWERED, PendingRequests
+from vcproxy.messages.fresh_ids import FreshIds
+from vcproxy.messages.pending_requests import (
+    MAX_ABANDONED,
+    NO_ORDER,
+    UNANSWERED,
+    PendingRequests,
+)
 from vcproxy.messages.split_request import PartArrived, Requester, SplitRequest
-from vcproxy.messages.split_rules import Part
+from vcproxy.messages.split_rules import Orphans, Part
 
 
 class Client(Machine):
@@ -33,18 +39,36 @@ def requesters() -> list[Requester]:
 
 
 def request(requester: Requester, key: Hashable = None, submitted_at: float = 0.0) -> SplitRequest:
-    return SplitRequest(requester, key, b"message", b"message\n", submitted_at, submitted_at + 5.0)
+    until = submitted_at + 5.0
+    return SplitRequest(requester, key, b"message", b"message\n", submitted_at, until, 5.0, 5.0)
+
+
+def pending_requests(orphans: Orphans = "drop", limit: int = 0) -> PendingRequests:
+    pending = PendingRequests(orphans, FreshIds(), limit)
+    pending.connected = True
+    return pending
 
 
 def send(pending: PendingRequests, *requests: SplitRequest) -> list[bool]:
-    """Add requests; mark those as sent for which `add` returns True."""
+    """Add requests, each at its time, and send those that can be sent; return which were sent."""
     for each in requests:
-        each.sent = pending.add(each)
+        if pending.add(each):
+            pending.note_sent(each, each.submitted_at)
+    rest(pending)
     return [each.sent for each in requests]
 
 
+def rest(pending: PendingRequests, now: float | None = None) -> list[SplitRequest]:
+    """Send what can be sent now, and return it."""
+    sent = []
+    while (following := pending.take()) is not None:
+        pending.note_sent(following, following.submitted_at if now is None else now)
+        sent.append(following)
+    return sent
+
+
 def test_of_an_equal_key_only_the_oldest_is_sent(requesters: list[Requester]) -> None:
-    pending = PendingRequests("drop")
+    pending = pending_requests()
     first, second, other = (request(each, key) for each, key in zip(requesters, "aab", strict=True))
     assert send(pending, first, second, other) == [True, False, True]
     assigned = pending.assign([Part("a", b"1", last=False), Part("a", b"2"), Part("c", b"3")])
@@ -52,76 +76,155 @@ def test_of_an_equal_key_only_the_oldest_is_sent(requesters: list[Requester]) ->
         (requesters[0], PartArrived, PartArrived(first, Part("a", b"1", last=False))),
         (requesters[0], PartArrived, PartArrived(first, Part("a", b"2"))),
     ]
-    assert assigned.to_send == [second]
     assert assigned.unmatched == 1
-    assert pending.unanswered == [second, other]
+    assert rest(pending) == [second]
+    assert pending.at_server() == [other, second]
 
 
 def test_without_keys_requests_are_answered_in_order(requesters: list[Requester]) -> None:
-    pending = PendingRequests("drop")
+    pending = pending_requests()
     requests = [request(each) for each in requesters]
     assert send(pending, *requests) == [True] * 3
     assigned = pending.assign([Part(None, b"1"), Part(None, b"2")])
     assert [event[0] for event in assigned.events] == requesters[:2]
-    assert pending.unanswered == requests[2:]
+    assert pending.at_server() == requests[2:]
 
 
 def test_the_answer_to_an_abandoned_request_is_late(requesters: list[Requester]) -> None:
-    pending = PendingRequests("drop")
+    pending = pending_requests()
     first, second = request(requesters[0], "a"), request(requesters[1], "a")
     send(pending, first, second)
-    assert not pending.abandon(first), "it was sent, and stays"
+    pending.abandon(first)
+    assert pending.abandoned == 1, "it was sent, and stays"
     assigned = pending.assign([Part("a", b"1")])
-    assert (assigned.late, assigned.events, assigned.to_send) == (1, [], [second])
+    assert (assigned.late, assigned.events, rest(pending)) == (1, [], [second])
     assert pending.abandoned == 0
-    assert not pending.open.keys() - {second}
 
 
 def test_an_abandoned_request_that_was_not_sent_is_removed(requesters: list[Requester]) -> None:
-    pending = PendingRequests("drop")
+    pending = pending_requests()
     first, second = request(requesters[0], "a"), request(requesters[1], "a")
     send(pending, first, second)
-    assert pending.abandon(second)
-    assert pending.assign([Part("a", b"1")]).to_send == []
+    pending.abandon(second)
+    assert pending.unsent_bytes == 0
+    pending.assign([Part("a", b"1")])
+    assert rest(pending) == []
     assert not pending.by_key
+
+
+def test_if_the_first_of_a_key_is_abandoned_unsent_the_next_is_sent(
+    requesters: list[Requester],
+) -> None:
+    pending = pending_requests(limit=2)
+    first, second, third, other = (
+        request(requesters[each], key) for each, key in ((0, "a"), (1, "a"), (2, "a"), (2, "b"))
+    )
+    assert send(pending, first, second, third, other) == [True, False, False, True]
+    pending.assign([Part("a", b"1")])
+    pending.abandon(second)  # before it is taken
+    assert rest(pending) == [third]
+
+
+def test_with_a_limit_requesters_take_turns(requesters: list[Requester]) -> None:
+    pending = pending_requests(limit=1)
+    many = [request(requesters[0], n) for n in range(3)]
+    few = [request(requesters[1], 3), request(requesters[2], 4)]
+    assert send(pending, *many, *few) == [True, False, False, False, False]
+    order = []
+    for _ in range(4):
+        [at_server] = pending.sent
+        pending.assign([Part(at_server.key, b"")])
+        order += rest(pending)
+    assert order == [*few, *many[1:]]
+
+
+def test_one_that_is_too_late_makes_room_and_its_answer_is_dropped(
+    requesters: list[Requester],
+) -> None:
+    pending = pending_requests(limit=1)
+    first, second = request(requesters[0], "a"), request(requesters[1], "b")
+    send(pending, first, second)
+    assert pending.expired(5.0) == [first, second]
+    pending.sent.pop(first)
+    pending.abandon(first)
+    assert rest(pending, 5.0) == [second]
+    assert (pending.next_deadline, pending.expired(9.9)) == (10.0, [])
+    assigned = pending.assign([Part("a", b"1"), Part("b", b"2")])
+    assert (assigned.late, len(assigned.events), pending.open) == (1, 1, 0)
+
+
+def test_the_answer_to_the_first_copy_answers_the_request(requesters: list[Requester]) -> None:
+    """Also if it arrives before the second copy is sent; the answers to the others are late."""
+    for sent_again in (False, True):
+        pending = pending_requests(limit=1)
+        repeated, other = request(requesters[0], "a"), request(requesters[1], "a")
+        repeated.attempts = 2
+        send(pending, repeated)
+        pending.repeat(repeated, 10.0)
+        assert (repeated.sent, pending.unsent_bytes) == (False, 8)
+        if sent_again:
+            assert rest(pending) == [repeated]
+        [event] = pending.assign([Part("a", b"1")]).events
+        assert event == (requesters[0], PartArrived, PartArrived(repeated, Part("a", b"1")))
+        assert (pending.open, pending.unsent_bytes, pending.abandoned) == (0, 0, sent_again)
+        send(pending, other)
+        assert other.sent is not sent_again, "the key is in use until the second copy is answered"
+        if sent_again:
+            assert pending.assign([Part("a", b"1")]).late == 1
+            assert rest(pending) == [other]
+        assert pending.abandoned == 0
+
+
+def test_a_request_to_be_sent_again_may_be_abandoned(requesters: list[Requester]) -> None:
+    pending = pending_requests()
+    repeated = request(requesters[0], "a")
+    send(pending, repeated)
+    pending.repeat(repeated, 10.0)
+    pending.abandon(repeated)
+    assert (pending.open, pending.unsent_bytes, pending.abandoned) == (0, 0, 1)
+    assert rest(pending) == []
+    assert pending.assign([Part("a", b"1")]).late == 1
+    assert (pending.abandoned, pending.by_key) == (0, {})
 
 
 def test_with_reconnect_one_requester_uses_a_connection_without_keys(
     requesters: list[Requester],
 ) -> None:
-    pending = PendingRequests("reconnect")
+    pending = pending_requests("reconnect")
     first, second, third = (request(each) for each in (requesters[0], requesters[1], requesters[0]))
     assert send(pending, first, second, third) == [True, False, False]
     assert list(pending.exclusive.waiting) == [second, third]
-    assert pending.unanswered == [first]
+    assert pending.at_server() == [first]
     excessive = pending.assign([Part(None, b"1"), Part(None, b"2")])
     assert (excessive.events, excessive.unmatched) == ([], 1)
 
 
-@pytest.mark.parametrize(
-    ("received_at", "failure"),
-    [(0.0, "timed out: the server has sent nothing for 5.0 s"), (1.0, "")],
-)
-def test_a_server_has_failed_that_sends_nothing(
-    requesters: list[Requester], received_at: float, failure: str
-) -> None:
-    pending = PendingRequests("drop")
-    send(pending, request(requesters[0]))
-    assert pending.expired(4.9) == []
-    assert pending.failure(pending.expired(5.0), received_at, 5.0) == failure
-
-
-def test_a_server_has_failed_if_a_request_expires_behind_another(
+def test_without_keys_a_request_that_is_too_late_ends_the_connection(
     requesters: list[Requester],
 ) -> None:
-    pending = PendingRequests("drop")
-    send(pending, request(requesters[0], "a"), request(requesters[1], "a", submitted_at=2.0))
-    assert pending.failure(pending.expired(6.0), 1.0, 6.0) == ""
-    assert pending.failure(pending.expired(7.0), 1.0, 7.0) == UNANSWERED
+    pending = pending_requests()
+    send(pending, request(requesters[0]), request(requesters[1], "a"))
+    assert pending.expired(4.9) == []
+    in_order, keyed = pending.expired(5.0)
+    assert pending.failure([keyed]) == ""
+    assert pending.failure([keyed, in_order]) == NO_ORDER
+
+
+def test_a_server_has_failed_if_a_request_expires_behind_a_lost_one(
+    requesters: list[Requester],
+) -> None:
+    pending = pending_requests()
+    first, second = request(requesters[0], "a"), request(requesters[1], "a", submitted_at=2.0)
+    send(pending, first, second)
+    assert pending.failure([second]) == "", "the first may still be answered"
+    pending.sent.pop(first)
+    pending.abandon(first)
+    assert pending.failure(pending.expired(6.0)) == ""
+    assert pending.failure(pending.expired(7.0)) == UNANSWERED
 
 
 def test_the_limit_of_abandoned_requests(requesters: list[Requester]) -> None:
-    pending = PendingRequests("drop")
+    pending = pending_requests()
     requests = [request(requesters[0]) for _ in range(MAX_ABANDONED + 1)]
     send(pending, *requests)
     for each in requests[1:]:

@@ -21,6 +21,7 @@ from vcproxy.messages.pending_requests import MAX_ABANDONED
 from vcproxy.messages.shared_connection import SharedConnection
 from vcproxy.messages.split_rules import Part, SplitRules
 from vcproxy.messages.splitter import Splitter
+from vcproxy.messages.unanswered import Unanswered
 from vcproxy.messages.verdict import Reject, Resend
 from vcproxy.sessions.service import Service
 from vcproxy.testing.machines import check_machine
@@ -30,7 +31,7 @@ class ByKey(Splitter):
     """Requests: "KEY ..."; replies: parts "KEY word", split by ";"; "KEY end" is the last."""
 
     framing = lines(limit=1000)
-    timeout_s = 5.0
+    timeout_s = queue_timeout_s = 5.0
 
     def key(self, request: bytes) -> Hashable | Reject | Resend:
         key, _, rest = request.partition(b" ")
@@ -51,14 +52,14 @@ class ByKey(Splitter):
 class Answering(ByKey):
     """Answers a request itself if the server does not."""
 
-    def unanswered(self, request: bytes, why: str) -> bytes:
+    def unanswered(self, request: bytes, why: Unanswered) -> bytes:
         return b"no answer to " + request
 
 
 class InOrder(Splitter):
-    timeout_s = 5.0
+    timeout_s = queue_timeout_s = 5.0
 
-    def unanswered(self, request: bytes, why: str) -> bytes:
+    def unanswered(self, request: bytes, why: Unanswered) -> bytes:
         return b"no answer to " + request
 
 
@@ -476,8 +477,8 @@ def test_replies_are_split_alike_whichever_client_joined_first() -> None:
 
     class Counted(ByKey):
         @classmethod
-        def split_rules(cls, options: object) -> SplitRules:
-            made.append(replace(super().split_rules(options), framing=delimiter(b"|")))
+        def split_rules(cls, options: object, place: str) -> SplitRules:
+            made.append(replace(super().split_rules(options, place), framing=delimiter(b"|")))
             return made[-1]
 
         def __init__(self, client: NetVConnection, service: Service) -> None:
@@ -498,7 +499,7 @@ def test_replies_are_split_alike_whichever_client_joined_first() -> None:
 def test_failing_split_rules_end_the_client() -> None:
     class Failing(ByKey):
         @classmethod
-        def split_rules(cls, options: object) -> SplitRules:
+        def split_rules(cls, options: object, place: str) -> SplitRules:
             raise KeyError("split_rules")
 
     with Simulation(1) as sim:
@@ -529,8 +530,8 @@ def test_a_shared_connection_that_fails_answers_each_client() -> None:
         world = World(sim, Answering, silent)
         client = world.client(b"1 get\n")
         sim.run(until=lambda: world.at_server == b"1 get\n")
-        connection = world.service.persistent[SharedConnection]
-        assert isinstance(connection, SharedConnection)
+        connection = SharedConnection.of(world.service, "back")
+        assert connection is not None
         world.engine.schedule(connection, "NONSENSE", None)
         sim.run(until=lambda: client.received == b"no answer to 1 get\n")
         client.send(b"2 get\n")
@@ -588,7 +589,7 @@ def test_a_client_that_floods_is_bounded() -> None:
 def test_a_server_that_does_not_read_pauses_the_clients() -> None:
     class Wide(InOrder):
         window = 10_000
-        timeout_s = 1000.0
+        timeout_s = queue_timeout_s = 1000.0
 
     with Simulation(1, NetworkFaults(socket=(4096, 4096))) as sim:
         world = World(sim, Wide, shout)

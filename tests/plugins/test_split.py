@@ -82,7 +82,7 @@ def test_without_an_unanswered_message_the_client_is_closed() -> None:
         world = world_of(sim, {**KEYED, "timeout": "5s"}, silent)
         client = world.client(b'{"id":1}\n')
         sim.run(until=lambda: client.ended)
-        assert sim.now == pytest.approx(5.0)
+        assert sim.now == pytest.approx(5.0), "30 s are for waiting until it is sent"
 
 
 def test_an_unanswered_text_that_is_not_one_message_is_refused() -> None:

@@ -174,7 +174,7 @@ def cases() -> Iterator[Case]:
         yield Case(Validator, *SETTINGS, "servers", "check", scheme=scheme)
         for in_turn in ("in_turn = True", "replies = api.lines()"):
             yield Case(Validator, "check", "servers", body=f"\n\n#\n    {in_turn}", scheme=scheme)
-        yield Case(Splitter, *SETTINGS, "key", "split", scheme=scheme)
+        yield Case(Splitter, *SETTINGS, "key", "place", "restore", "split", scheme=scheme)
         yield Case(Splitter, "split_rules", scheme=scheme)
         yield Case(Splitter, "unanswered", server="silent", scheme=scheme)
     for base in (Session, Forwarder, Validator, Splitter, Mirroring):
@@ -182,6 +182,11 @@ def cases() -> Iterator[Case]:
         yield Case(base, "forwards", body="\n\n#\n    counts_requests = True", keys=DENY)
     yield Case(HttpProxy, "forwards", keys=DENY)
     yield Case(Forwarder, "unserved", server=None)
+    yield Case(Splitter, "orphan", "lost", body="\n\n#\n    orphans = 'broadcast'", server="talks")
+    for method in ("orphan", "lost"):
+        yield Case(
+            Splitter, method, refused=f"overrides {method}(), which is never called: orphans"
+        )
     yield Case(Splitter, "servers", refused="overrides servers(), which is never called")
     yield Case(HttpProxy, "servers", refused="overrides servers(), which is never called")
     for reply in ("primary", "first"):
@@ -248,6 +253,9 @@ def serve(peer: Peer, server: str | None) -> None:
     def take(data: bytes) -> None:
         if server == "answers":
             peer.send(data.upper())
+        elif server == "talks":
+            peer.send(5 * data.upper())  # more than are asked for
+            peer.close()
         elif server == "http" and b"pgrade" in data:
             peer.send(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
         elif server == "http":

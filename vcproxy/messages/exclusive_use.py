@@ -15,10 +15,11 @@ from vcproxy.messages.split_rules import Orphans
 class ExclusiveUse:
     """Which requester uses one connection, and which requests wait for the next connection."""
 
-    __slots__ = ("_applies", "holder", "waiting")
+    __slots__ = ("applies", "holder", "waiting")
 
     def __init__(self, orphans: Orphans) -> None:
-        self._applies = orphans == "reconnect"
+        self.applies = orphans == "reconnect"
+        """Whether requests may have to wait at all."""
         self.holder: Requester | None = None
         """The requester that uses the connection; None: no request without a key was added yet."""
         self.waiting: dict[SplitRequest, None] = {}
@@ -28,7 +29,7 @@ class ExclusiveUse:
         """Return whether a request must wait for the next connection; if so, store it."""
         requester = request.requester
         if not self.waiting:
-            if requester is None or request.key is not None or not self._applies:
+            if request.abandoned or request.key is not None or not self.applies:
                 return False
             if self.holder is None or self.holder is requester:
                 self.holder = requester

@@ -43,19 +43,17 @@ class FramedConnection:
 
     def queue(self, request: SplitRequest) -> None:
         """Queue a request for `flush`."""
-        request.sent = True
         self._queued.append(request.encoded)
 
-    def flush(self) -> int:
-        """Write the queued requests; return their number of bytes."""
+    def flush(self) -> None:
+        """Write the queued requests."""
         queued = self._queued
         if not queued:
-            return 0
+            return
         self._queued = []
         output = self._output
         for wire in queued if output.buffer.message_oriented else (b"".join(queued),):
             output.send(wire)
-        return sum(map(len, queued))
 
     def end_reason(self) -> str:
         """Return why the input has stopped: see InputStream.stopped."""

@@ -1,16 +1,24 @@
-"""PendingRequests: the requests on one server connection, by key and by age.
+"""PendingRequests: the requests of one server connection: those at the server, and those that wait.
 
-It matches the parts of replies with requests, and detects a server that does not answer.
+It chooses the next to be sent, matches the parts of replies with requests, and detects a server
+that does not answer. A value: it does no I/O.
+
+    unsent --take--> sent --the last part of the answer--> gone
+       |               |---its client leaves, or it is too late--> abandoned: the answer is dropped
+       |               +---it may be sent again------------------> unsent
+       +--its client leaves, or it is too late--> gone
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import takewhile
 
 from vcproxy.messages.exclusive_use import ExclusiveUse
-from vcproxy.messages.split_request import PartArrived, Requester, SplitRequest
+from vcproxy.messages.fair_queue import FairQueue
+from vcproxy.messages.fresh_ids import FreshIds
+from vcproxy.messages.split_request import OrphanArrived, PartArrived, Requester, SplitRequest
 from vcproxy.messages.split_rules import Orphans, Part
 
 MAX_ABANDONED = 1000
@@ -18,18 +26,17 @@ MAX_ABANDONED = 1000
 some; a working server answers them soon. With more, the connection is closed."""
 
 UNANSWERED = "the server leaves requests unanswered"
+NO_ORDER = "timed out: without keys, later answers could not be matched"
 
 
 class Assigned:
     """The result of `assign`: how the parts were matched."""
 
-    __slots__ = ("events", "late", "to_send", "unmatched")
+    __slots__ = ("events", "late", "unmatched")
 
     def __init__(self) -> None:
         self.events: list[tuple[Requester, Hashable, object]] = []
         """The events for requesters, in the form of the engine's queue."""
-        self.to_send: list[SplitRequest] = []
-        """Requests that waited for others with the same key, and are to be sent now."""
         self.late = 0
         """The number of parts that answer abandoned requests."""
         self.unmatched = 0
@@ -39,40 +46,102 @@ class Assigned:
 class PendingRequests:
     """Requests not answered yet. One abandoned after it was sent stays until it is answered."""
 
-    __slots__ = ("abandoned", "by_key", "exclusive", "open")
+    __slots__ = ("_fresh_ids", "_limit", "abandoned", "by_key", "connected", "exclusive", "sent",
+                 "unsent", "unsent_bytes", "waiting")  # fmt: skip
 
-    def __init__(self, orphans: Orphans, waiting: Iterable[SplitRequest] = ()) -> None:
-        """`waiting`: requests that had to wait for this connection, the oldest first."""
+    def __init__(self, orphans: Orphans, fresh_ids: FreshIds, limit: int = 0) -> None:
+        """`limit`: the most requests at the server; 0: none. See Splitter.in_flight."""
+        self._fresh_ids = fresh_ids
+        self._limit = limit
+        self.connected = False
+        """Whether requests can be sent."""
         self.by_key: dict[Hashable, deque[SplitRequest]] = {}
-        """Requests by key, the oldest first. Only the oldest of a key has been sent; with the key
-        None, all have."""
-        self.open: dict[SplitRequest, None] = dict.fromkeys(waiting)
-        """Requests that are neither answered nor past their deadline, the oldest first."""
+        """Requests by key, the oldest first. Only the oldest of a key has been sent, and the others
+        are blocked; with the key None, all have been sent."""
+        self.waiting = FairQueue()
+        """Requests that are sent as soon as the limit allows it."""
+        self.unsent: dict[SplitRequest, None] = {}
+        """All requests that are not at the server: waiting, blocked, or for the next connection."""
+        self.unsent_bytes = 0
+        """Their bytes."""
+        self.sent: dict[SplitRequest, None] = {}
+        """Requests at the server that are not past their deadline, in the order of sending."""
         self.abandoned = 0
         """How many requests at the server have no requester any more."""
         self.exclusive = ExclusiveUse(orphans)
 
+    @property
+    def open(self) -> int:
+        """How many requests are neither answered nor past their deadline."""
+        return len(self.unsent) + len(self.sent)
+
+    # -- sending -----------------------------------------------------------------------------
+
     def add(self, request: SplitRequest) -> bool:
-        """Add a request; return whether it is to be sent now."""
-        self.open[request] = None
-        if self.exclusive.holds_back(request):
+        """Add a request; return whether it is to be sent now: see `note_sent`."""
+        exclusive = self.exclusive
+        if exclusive.applies and exclusive.holds_back(request):
+            self._hold(request)
             return False
-        queue = self.by_key.get(request.key)
+        if self._limit or not self.connected:
+            self._hold(request)
+            self.waiting.put(request)
+            return False
+        if self._enter(request):
+            return True
+        self._hold(request)
+        return False
+
+    def take(self) -> SplitRequest | None:
+        """Return the next request to be sent: see `note_sent`. None: there is none now."""
+        waiting, limit = self.waiting, self._limit
+        while waiting and not (limit and len(self.sent) >= limit):
+            request = waiting.take()
+            if self._enter(request):
+                return request
+        return None
+
+    def note_sent(self, request: SplitRequest, now: float) -> None:
+        """Record that a request has been sent: its time begins."""
+        if request in self.unsent:
+            self._release(request)
+        self.sent[request] = None
+        request.sent = True
+        request.sent_at = now
+        request.deadline = now + request.timeout_s
+        request.attempts -= 1
+        request.copies += 1
+
+    def _enter(self, request: SplitRequest) -> bool:
+        """Add a request to those of its key; return whether it may be sent, or is blocked."""
+        key = request.key
+        queue = self.by_key.get(key)
         if queue is None:
-            queue = self.by_key[request.key] = deque()
+            self.by_key[key] = deque((request,))
+            return True
+        if queue[0] is request:  # it was blocked, or is sent again
+            return True
         queue.append(request)
-        return request.key is None or len(queue) == 1
+        return key is None
 
-    def to_send(self, key: Hashable) -> Iterable[SplitRequest]:
-        """Return the requests of a key that a new connection is to send at once."""
-        queue = self.by_key[key]
-        return queue if key is None else (queue[0],)
+    def _hold(self, request: SplitRequest) -> None:
+        self.unsent[request] = None
+        self.unsent_bytes += len(request.encoded)
 
-    def assign(self, parts: Sequence[Part]) -> Assigned:
+    def _release(self, request: SplitRequest) -> None:
+        del self.unsent[request]
+        self.unsent_bytes -= len(request.encoded)
+
+    # -- answers -----------------------------------------------------------------------------
+
+    def assign(
+        self, parts: Sequence[Part], receivers: Callable[[], Iterable[Requester]] = tuple
+    ) -> Assigned:
         """Match parts with requests, and remove the requests that are answered.
 
-        Without keys, if there are more answers than requests, no part is assigned: it cannot be
-        determined which parts are answers. See ExclusiveUse.
+        `receivers` returns the requesters that get the parts that no request waits for. Without
+        keys, if there are more answers than requests, no part is assigned: it cannot be determined
+        which parts are answers. See ExclusiveUse.
         """
         assigned = Assigned()
         excess = self._excess(parts)
@@ -83,15 +152,18 @@ class PendingRequests:
             queue = self.by_key.get(part.key)
             if queue is None:
                 assigned.unmatched += 1
+                arrived = OrphanArrived(part)
+                assigned.events += [(each, OrphanArrived, arrived) for each in receivers()]
                 continue
             request = queue[0]
-            if request.requester is None:
+            if request.abandoned:
                 assigned.late += 1
             else:
-                arrived = PartArrived(request, part)
-                assigned.events.append((request.requester, PartArrived, arrived))
+                request.answered = True
+                answer = PartArrived(request, part)
+                assigned.events.append((request.requester, PartArrived, answer))
             if part.last:
-                self._complete(request, queue, assigned)
+                self._complete(request, queue)
         return assigned
 
     def _excess(self, parts: Sequence[Part]) -> int:
@@ -101,63 +173,105 @@ class PendingRequests:
         answers = sum(part.last for part in parts if part.key is None)
         return max(answers - len(self.by_key.get(None, ())), 0)
 
-    def _complete(
-        self, request: SplitRequest, queue: deque[SplitRequest], assigned: Assigned
-    ) -> None:
-        """Remove an answered request. The next with its key, if not None, is to be sent."""
+    def _complete(self, request: SplitRequest, queue: deque[SplitRequest]) -> None:
+        """Remove an answered request, the first of its key. The next one may be sent."""
+        self.sent.pop(request, None)
+        request.copies -= 1
+        if not request.sent:  # it was to be sent again
+            self._release(request)
+            self.waiting.remove(request)
+        if request.copies:  # the answers to its other copies are dropped
+            if not request.abandoned:
+                self.abandoned += 1
+                queue[0] = request.ghost()
+            return
+        self.abandoned -= request.abandoned
+        self._remove_first(request, queue)
+
+    def _remove_first(self, request: SplitRequest, queue: deque[SplitRequest]) -> None:
         queue.popleft()
-        self.open.pop(request, None)
-        if request.requester is None:
-            self.abandoned -= 1
+        self._fresh_ids.free(request.fresh_id)
         if not queue:
             del self.by_key[request.key]
         elif request.key is not None:
-            assigned.to_send.append(queue[0])
+            self.waiting.put_first(queue[0])
 
-    def abandon(self, request: SplitRequest) -> bool:
-        """Mark a request as abandoned, so that its answer is dropped. Return whether it was unsent.
+    # -- requests that are not answered ------------------------------------------------------
 
-        An unsent request is removed. A sent one stays until the server answers it: see `failure`.
+    def abandon(self, request: SplitRequest) -> None:
+        """Mark a request as abandoned, so that its answer is dropped.
+
+        One that was never sent is removed. A sent one stays until the server answers it: see
+        `failure`.
         """
-        request.requester = None
-        if request.sent:
+        request.abandoned = True
+        if not request.sent:
+            self._withdraw(request)
+        if request.copies:
             self.abandoned += 1
-            return False
-        del self.open[request]
-        if request in self.exclusive.waiting:
-            del self.exclusive.waiting[request]
-            return True
+        else:
+            self._fresh_ids.free(request.fresh_id)
+
+    def _withdraw(self, request: SplitRequest) -> None:
+        """Remove a request from those that are to be sent."""
+        self._release(request)
+        self.waiting.remove(request)
+        self.exclusive.waiting.pop(request, None)
         queue = self.by_key.get(request.key)
-        if queue is not None and request in queue:
-            queue.remove(request)
-            if not queue:
-                del self.by_key[request.key]
-        return True
+        if request.copies:
+            request.sent = True  # its earlier copies are at the server
+            return
+        if queue is None or request not in queue:
+            return
+        was_first = queue[0] is request
+        queue.remove(request)
+        if not queue:
+            del self.by_key[request.key]
+        elif was_first:
+            self.waiting.put_first(queue[0])
+
+    def repeat(self, request: SplitRequest, deadline: float) -> None:
+        """Put a request that was sent first among those to be sent, until `deadline`."""
+        self.sent.pop(request, None)
+        request.sent = False
+        request.deadline = deadline
+        self._hold(request)
+        self.waiting.put_first(request)
 
     def expired(self, now: float) -> list[SplitRequest]:
         """Return the requests whose deadline has passed."""
-        return list(takewhile(lambda request: request.deadline <= now, self.open))
+        late = list(takewhile(lambda request: request.deadline <= now, self.sent))
+        late += takewhile(lambda request: request.deadline <= now, self.unsent)
+        return late
 
-    def failure(self, expired: Sequence[SplitRequest], received_at: float, now: float) -> str:
-        """Return why the connection must be closed for these expired requests; "": keep it open.
+    @property
+    def next_deadline(self) -> float | None:
+        """When the first deadline passes; None: no request is open."""
+        sent, unsent = next(iter(self.sent), None), next(iter(self.unsent), None)
+        if sent is None or unsent is None:
+            first = sent or unsent
+            return None if first is None else first.deadline
+        return min(sent.deadline, unsent.deadline)
 
-        `received_at`: when the server last sent anything.
-        """
-        at_server = [request for request in expired if request.sent]
-        if any(request.submitted_at >= received_at for request in at_server):
-            return f"timed out: the server has sent nothing for {now - received_at:.1f} s"
-        waiting = self.exclusive.waiting
-        blocked = [each for each in expired if not each.sent and each not in waiting]
-        unsure = self.exclusive.holder is not None and at_server
-        return UNANSWERED if blocked or unsure else ""
+    def failure(self, expired: Sequence[SplitRequest]) -> str:
+        """Return why replies can no longer be matched after these requests have expired; "": they
+        can."""
+        if any(each.sent and each.key is None for each in expired):
+            return NO_ORDER
+        return UNANSWERED if any(map(self._is_stuck, expired)) else ""
+
+    def _is_stuck(self, request: SplitRequest) -> bool:
+        """Return whether a request waits for another one of its key that is past its deadline."""
+        queue = None if request.sent else self.by_key.get(request.key)
+        if queue is None or request.key is None or queue[0] is request:
+            return False
+        return queue[0] not in self.sent and request in queue
 
     @property
     def has_too_many_abandoned(self) -> bool:
         """Whether more than MAX_ABANDONED sent requests were abandoned and are not answered."""
         return self.abandoned > MAX_ABANDONED
 
-    @property
-    def unanswered(self) -> list[SplitRequest]:
-        """Requests that fail if the connection is closed now."""
-        waiting = self.exclusive.waiting
-        return [each for each in self.open if each.requester is not None and each not in waiting]
+    def at_server(self) -> list[SplitRequest]:
+        """Return the requests with a requester that fail if the connection is closed now."""
+        return [each for each in self.sent if not each.abandoned]

@@ -7,11 +7,12 @@ Tested in tests/messages/test_splitter.py.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 from vcproxy.engine.scheduler import Action
 from vcproxy.messages.split_rules import Part
+from vcproxy.messages.unanswered import Unanswered
 
 Requester: TypeAlias = Action
 """One client of a shared connection, known there by the ticket of its events only: an event that is
@@ -20,21 +21,49 @@ queued with it is delivered to the client's session, and dropped when the sessio
 
 @dataclass(slots=True, eq=False)
 class SplitRequest:
-    """One request, from its requester to the last part of its answer."""
+    """One request, from its requester to the last part of its answer. Times are the engine's, in
+    seconds."""
 
-    requester: Requester | None
-    """Gets the answer. None: the request was abandoned, and its answer will be dropped."""
+    requester: Requester
+    """Gets the answer."""
     key: Hashable
     """The key that the parts of the answer contain. None: parts are matched by request order."""
     message: bytes
-    """Without its framing."""
+    """What the client has sent, without its framing."""
     encoded: bytes
     """The bytes that are sent to the server."""
     submitted_at: float
-    """Engine time in seconds; so is `deadline`."""
     deadline: float
+    """Until when it must be sent, and then: until when it must be answered."""
+    timeout_s: float
+    """How long the server has for the answer."""
+    queue_timeout_s: float = 0.0
+    """How long it may wait until it is sent again."""
+    attempts: int = 1
+    """How often it may still be sent."""
     sent: bool = False
-    """Whether the request has been written to the server connection."""
+    """Whether it is at the server, and not to be sent again."""
+    sent_at: float = -1.0
+    """When it was sent last; negative: never."""
+    copies: int = 0
+    """How often it was sent on this connection without an answer."""
+    answered: bool = False
+    """Whether its requester got a part of the answer: it is not sent again."""
+    abandoned: bool = False
+    """Whether its answer will be dropped: its requester has left, or it is too late."""
+    fresh_id: int | None = None
+    """The id of the shared connection that it uses; None: none."""
+    shares: Hashable = None
+    """See Keyed.shares."""
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether it was ever sent."""
+        return self.sent_at >= 0.0
+
+    def ghost(self) -> SplitRequest:
+        """Return an abandoned request in the place of this one, for the answers to its copies."""
+        return replace(self, abandoned=True)
 
 
 class PartArrived(NamedTuple):
@@ -44,10 +73,22 @@ class PartArrived(NamedTuple):
     part: Part
 
 
-class Unanswered(NamedTuple):
+class RequestFailed(NamedTuple):
     """To a requester: its request will not be answered."""
 
     request: SplitRequest
+    why: Unanswered
+
+
+class OrphanArrived(NamedTuple):
+    """To a requester: a part that no request waits for. See Splitter.orphans."""
+
+    part: Part
+
+
+class ConnectionLost(NamedTuple):
+    """To a requester that gets orphans: the connection that they came from has ended."""
+
     why: str
 
 

@@ -12,10 +12,11 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from vcproxy.framing.framing import Framing
 
-Orphans: TypeAlias = Literal["drop", "reconnect"]
+Orphans: TypeAlias = Literal["drop", "reconnect", "broadcast", "subscribers"]
 """What happens to a part that no request waits for. "drop": the part is counted and dropped.
 "reconnect": the server connection is closed, because its replies may no longer match the requests.
-See ExclusiveUse for what "reconnect" means without keys."""
+See ExclusiveUse for what "reconnect" means without keys. "broadcast": all clients get it;
+"subscribers": those whose session has set `subscribed`."""
 
 
 class Part(NamedTuple):
@@ -39,3 +40,11 @@ class SplitRules:
     """Splits one reply, without its framing, into parts."""
     orphans: Orphans = "drop"
     """What happens to a part that no request waits for."""
+    forwarding: Framing | None = None
+    """The framing of requests to the server; None: that of the client."""
+    in_flight: int = 0
+    """The most requests at the server, 0: no limit. See Splitter.in_flight."""
+    silences: int = 1
+    """How many requests in a row the server may leave unanswered. See Splitter.silences."""
+    shares_s: float = 0.0
+    """Seconds for which an answer is shared. See Splitter.shares_s."""

@@ -14,24 +14,28 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from functools import partial
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.event import Event
 from vcproxy.engine.scheduler import Action
 from vcproxy.framing.framing import Framing, lines
 from vcproxy.machine.state import State
+from vcproxy.messages.keyed import Keyed
 from vcproxy.messages.shared_connection import SharedConnection
 from vcproxy.messages.split_request import (
+    ConnectionLost,
     ConnectionRetired,
+    OrphanArrived,
     PartArrived,
     RequesterLeft,
+    RequestFailed,
     RoomAvailable,
     SplitRequest,
-    Unanswered,
     WaitingForRoom,
 )
 from vcproxy.messages.split_rules import Orphans, Part, SplitRules
+from vcproxy.messages.unanswered import Unanswered
 from vcproxy.messages.verdict import Reject, Resend
 from vcproxy.sessions.session import Session
 from vcproxy.sessions.streams import InputStream, OutputStream
@@ -54,9 +58,9 @@ class Splitter(Session):
                 for answer in json.loads(reply):
                     yield Part(answer["id"], json.dumps(answer).encode(), last=answer["done"])
 
-    `key` and `unanswered` are called on the session of the client that sent the request: `self` may
-    hold what belongs to that client. `split` is called on the class, because a reply belongs to no
-    single client: it has the reply and the options, and no session.
+    `split` is called on the class, because a reply belongs to no single client: it has the reply
+    and the options, and no session. All other methods are called on the session of the client that
+    sent the request: `self` may hold what belongs to that client.
 
     Without overrides, each request is answered by one reply, in the order of the requests.
     """
@@ -67,19 +71,42 @@ class Splitter(Session):
 
     framing: Framing = lines()
     """How requests are framed, and the parts of replies that go to clients."""
+    forwarding: Framing | None = None
+    """How requests are framed for the server. None: like the client's. Read from the class, as are
+    `replies`, `orphans`, `in_flight`, `silences` and `shares_s`; where one of them depends on the
+    options or on the place, override `split_rules`."""
     replies: Framing | None = None
-    """How the server's replies are framed. None: like requests. Read from the class; where it
-    depends on the options, override `split_rules`."""
+    """How the server's replies are framed. None: like requests."""
     orphans: Orphans = "drop"
-    """What happens to a part that no request waits for. Read from the class, like `replies`."""
+    """What happens to a part that no request waits for."""
+    in_flight: int = 0
+    """The most requests that are at the server at one time, 0: no limit; 1 for a device that takes
+    one after the other. The others wait, and clients take turns."""
     timeout_s: float = 30.0
-    """Seconds that a request waits for the last part of its answer."""
+    """Seconds that the server has for the whole answer, from when the request is sent."""
+    queue_timeout_s: float = 30.0
+    """Seconds that a request may wait until it is sent."""
+    attempts: int = 1
+    """How often a request is sent at most: again when its connection is lost, or when it is not
+    answered in time. More than 1 only if the server may execute a request twice."""
+    silences: int = 1
+    """Requests in a row that time out, while the server sends nothing at all, before its connection
+    is closed. More for a gateway to several devices, where one that is switched off does not mean
+    that the connection has failed. Without keys, the first one closes it."""
+    shares_s: float = 0.0
+    """Seconds for which an answer is given to requests with an equal `Keyed.shares`, too; 0: only
+    to those that came before its last part."""
     window: int = 16
     """Requests of one client that may be pending; with more, the client is not read."""
     backlog: int = 1 << 20
     """Bytes of answers that a client may leave unread before it is closed."""
 
-    __slots__ = ("_connection", "_delayed", "_messages", "_requests", "_waits_for_room", "ticket")
+    _places: ClassVar[bool] = False  # whether `place` is overridden
+    _restores: ClassVar[bool] = False  # whether `restore` is
+    _own_rules: ClassVar[bool] = False  # whether `split_rules` is
+
+    __slots__ = ("_connection", "_connections", "_delayed", "_fresh_id", "_messages", "_requests",
+                 "_subscribed", "_waits_for_room", "ticket")  # fmt: skip
 
     TALKING = State()
     READING = State(parent=TALKING, initial=True)
@@ -95,34 +122,74 @@ class Splitter(Session):
                 f"{cls.__qualname__}.split() is called for replies to all clients, without a "
                 "session: write @classmethod def split(cls, reply, options)"
             )
+        cls._places = cls.place is not Splitter.place
+        cls._restores = cls.restore is not Splitter.restore
+        rules: Any = cls.split_rules
+        cls._own_rules = rules.__func__ is not vars(Splitter)["split_rules"].__func__
 
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client, service)
         self.answers = OutputStream(self, client)
         self._messages = InputStream(self, client, self.framing)
-        self._requests: dict[SplitRequest, None] = {}  # not answered yet, the oldest first
+        # Requests that are not answered yet, the oldest first, each with where it was submitted.
+        self._requests: dict[SplitRequest, SharedConnection] = {}
         self._delayed: Reject | Resend | None = None  # sent after all requests are answered
         self._waits_for_room = False  # RoomAvailable was requested
-        self._connection: SharedConnection | None = None
+        self._connection: SharedConnection | None = None  # that of the latest request
+        self._connections: dict[str, SharedConnection] = {}  # all that it has joined, by upstream
+        self._fresh_id: int | None = None  # the result of fresh_id() for the next request
+        self._subscribed = False
         self.ticket = Action(self, PartArrived, None, 0.0, 0.0)
         """Identifies this requester to the shared connection: all its events are queued with it."""
 
     @classmethod
     def unused_methods(cls, options: Any) -> Mapping[str, str]:
         """See Session: all clients share one server connection."""
-        return {"servers": "the shared connection is one to the listener's upstream"}
+        unused = {"servers": "the shared connection is one to the listener's upstream"}
+        if cls.orphans in ("drop", "reconnect") and not cls._own_rules:
+            unused |= dict.fromkeys(("orphan", "lost"), f'orphans = "{cls.orphans}" sends none')
+        return unused
 
     # -- for authors -------------------------------------------------------------------------
 
-    def key(self, request: bytes) -> Hashable | Reject | Resend:
+    def key(self, request: bytes) -> Hashable | Keyed | Reject | Resend:
         """Return the key that the parts of the answer have in common. To be overridden.
 
-        `request` is one message without its framing, `self` the session of its client. None: parts
-        are matched by the order of requests. A Reject or Resend is sent to the client, when its
-        earlier requests are answered, and the request is not sent. An exception ends this client's
-        conversation.
+        `request` is one message without its framing. None: parts are matched by the order of
+        requests. A Keyed says also what the server gets in its place. A Reject or Resend is sent to
+        the client, when its earlier requests are answered, and the request is not sent. An
+        exception ends this client's conversation.
         """
         return None
+
+    def place(self, request: bytes) -> str | None:
+        """Return the name of the upstream that a request is for; None: the listener's. To be
+        overridden.
+
+        It is called before `key`, with messages that `key` may reject. There is one shared
+        connection for each upstream. The name is one of `service.upstreams`: options of the type
+        UpstreamName, which `-t` checks.
+        """
+        return None
+
+    def fresh_id(self, size: int) -> int:
+        """Return an id from 0 to `size - 1` that no other request at the server uses. For `key`.
+
+        That includes requests that wait to be sent, and those without a client whose answer has not
+        arrived. The id belongs to the request that `key` returns. If all are in use, clients are
+        not read until one is free.
+        """
+        assert self._connection is not None, "place() has named no upstream"
+        self._fresh_id = self._connection.fresh_ids.next(size)
+        return self._fresh_id
+
+    def restore(self, request: bytes, part: bytes) -> bytes:
+        """Return what the client gets for a part of the answer to its request. To be overridden
+        where `key` has rewritten the request: it puts the client's own id back.
+
+        `request` is the client's message, `part` the `data` of the Part.
+        """
+        return part
 
     @classmethod
     def split(cls, reply: bytes, options: Any) -> Iterable[Part]:
@@ -136,40 +203,76 @@ class Splitter(Session):
         return (Part(None, reply),)
 
     @classmethod
-    def split_rules(cls, options: Any) -> SplitRules:
-        """Return how replies are framed and split, and what happens to orphans. To be overridden
-        where that depends on the options; called once for each shared connection.
+    def split_rules(cls, options: Any, place: str) -> SplitRules:
+        """Return how requests and replies of one shared connection are framed, replies split, and
+        what else is common to its clients. To be overridden where that depends on the options, or
+        on `place`, the name of the upstream; called once for each shared connection.
         """
         split = partial(cls.split, options=options)
-        return SplitRules(cls.replies or cls.framing, split, cls.orphans)
+        return SplitRules(
+            cls.replies or cls.forwarding or cls.framing,
+            split,
+            cls.orphans,
+            cls.forwarding,
+            cls.in_flight,
+            cls.silences,
+            cls.shares_s,
+        )
 
-    def unanswered(self, request: bytes, why: str) -> bytes | None:
+    def unanswered(self, request: bytes, why: Unanswered) -> bytes | None:
         """Return the message for the client whose request is not answered. To be overridden.
 
-        It timed out, or the server connection failed; `why` is text for people. None closes the
-        client's connection.
+        None closes the client's connection.
         """
         return None
+
+    def orphan(self, part: Part) -> bytes | None:
+        """Return what this client gets for a part that no request waits for; None: nothing. It is
+        called if `orphans` is "broadcast" or "subscribers". To be overridden."""
+        return part.data
+
+    def lost(self, why: str) -> bytes | None:
+        """Return the message for a client that gets orphans, when the server connection is lost
+        that they came from. To be overridden. None closes the client's connection: a server that
+        keeps subscriptions has forgotten them, so the client must subscribe again."""
+        return None
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether this client gets parts that no request waits for, if `orphans` is
+        "subscribers". May be set at any time."""
+        return self._subscribed
+
+    @subscribed.setter
+    def subscribed(self, subscribed: bool) -> None:
+        self._subscribed = subscribed
+        for connection in self._connections.values():
+            connection.requesters[self.ticket] = subscribed
 
     # -- requests ----------------------------------------------------------------------------
 
     @READING.enter
     def start_reading(self) -> None:
         """Join the shared connection before the first request, to keep it open."""
-        self._join()
+        if self.service.upstream is not None:
+            self._connection = self._join(self.service.upstream.name)
 
-    def _join(self) -> SharedConnection:
-        """Join the listener's shared connection and return it; create it if there is none."""
+    def _join(self, place: str) -> SharedConnection:
+        """Join the listener's shared connection to an upstream, and return it; create it if there
+        is none. Raises LookupError if the listener has no such upstream."""
         service = self.service
-        connection = service.persistent.get(SharedConnection)
-        if not isinstance(connection, SharedConnection) or not connection.serves(service):
-            rules = self.split_rules(service.options)
-            connection = SharedConnection(self.engine, service, rules)
+        connection = self._connections.get(place)
+        if connection is not None and not connection.mutex.ended:
+            return connection
+        connection = SharedConnection.of(service, place)
+        if connection is None or not connection.serves(service):
+            rules = self.split_rules(service.options, place)
+            connection = SharedConnection(self.engine, service, place, rules)
             connection.start()
-        connection.requesters[self.ticket] = None
-        if self.record is not None and service.upstream is not None:
-            self.record.upstream = service.upstream.name
-        self._connection = connection
+        connection.requesters[self.ticket] = self._subscribed
+        if self.record is not None:
+            self.record.upstream = place
+        self._connections[place] = connection
         return connection
 
     @READING.on(Event.READ_READY, Event.WRITE_READY, Event.EOS, RoomAvailable, to=(ENDED, CLOSED))
@@ -177,40 +280,66 @@ class Splitter(Session):
         """Submit the requests that have arrived, while there is room for them and their answers."""
         if type(event) is RoomAvailable:
             self._waits_for_room = False
-        connection = self._connection
-        if connection is None or connection.mutex.ended:  # failed, with its requests
-            connection = self._join()
         messages, requests = self._messages, self._requests
         while len(requests) < self.window and not self.answers.full:
+            connection = self._connection
+            if connection is not None and connection.mutex.ended:  # failed, with its requests
+                connection = self._connection = self._join(connection.place)
             if self._delayed is not None:
                 if requests:
                     return None
                 target = self._refuse(self._delayed)
                 if target is not None:
                     return target
-            elif connection.full:
+            elif connection is not None and connection.full:
                 self._wait_for_room(connection)
                 return None
             else:
                 message = messages.take()
                 if message is None:
                     return self._input_ended() if messages.stopped else None
-                self._submit(connection, message)
+                self._submit(message)
         return None
 
-    def _submit(self, connection: SharedConnection, message: bytes) -> None:
-        key = self.key(message)
+    def _submit(self, message: bytes) -> None:
+        """Submit a request to its shared connection, or keep the verdict on it in `_delayed`."""
+        if self._places:
+            self._choose(self.place(message))
+        connection = self._connection
+        key: Any = self.key(message)
+        forwarded, shares, fresh = message, None, None
         if key is not None:
             if isinstance(key, Reject | Resend):
                 self._delayed = key
                 return
+            if isinstance(key, Keyed):
+                key, rewritten, shares = key
+                if rewritten is not None:
+                    forwarded = rewritten
+                fresh, self._fresh_id = self._fresh_id, None
             hash(key)  # an unhashable key must fail here, not in the shared connection
-        encoded = self._messages.framing.encode(message) or EMPTY
+        if connection is None:
+            raise LookupError(f"{self.name}: place() returned None: its listener has no upstream")
+        framing = connection.rules.forwarding or self._messages.framing
+        encoded = framing.encode(forwarded) or EMPTY
         now = self.engine.now
-        request = SplitRequest(self.ticket, key, message, encoded, now, now + self.timeout_s)
-        self._requests[request] = None
+        wait_s = self.queue_timeout_s
+        request = SplitRequest(
+            self.ticket, key, message, encoded, now, now + wait_s, self.timeout_s, wait_s
+        )
+        request.fresh_id = fresh
+        request.shares = shares
+        request.attempts = self.attempts
+        self._requests[request] = connection
         self.count("requests")
         connection.submit(request)
+
+    def _choose(self, place: str | None) -> None:
+        """Set the shared connection of the next request."""
+        if place is None:
+            upstream = self.service.upstream
+            place = None if upstream is None else upstream.name
+        self._connection = None if place is None else self._join(place)
 
     def _refuse(self, verdict: Reject | Resend) -> State | None:
         """Send the answer of a verdict, after all earlier requests have been answered."""
@@ -248,28 +377,49 @@ class Splitter(Session):
     @TALKING.on(PartArrived, to=(ENDED, CLOSED))
     def part_arrived(self, arrived: PartArrived) -> State | None:
         """Send the part to the client."""
-        part = arrived.part
-        self.answers.send(self._messages.framing.encode(part.data) or EMPTY)
-        if self.answers.reader.avail > self.backlog:
-            self.count("slow")
-            if self.record is not None:
-                self.record.note("G", "the client does not read its answers")
-            self.log("closed: the client does not read its answers")
-            self.close(ConnectionError("the client does not read its answers"))
-            return self.CLOSED
-        return self._answered(arrived.request) if part.last else None
+        request, part = arrived
+        data = self.restore(request.message, part.data) if self._restores else part.data
+        return self._send(data) or (self._answered(request) if part.last else None)
 
-    @TALKING.on(Unanswered, to=(ENDED, CLOSED))
-    def request_failed(self, unanswered: Unanswered) -> State | None:
+    @TALKING.on(OrphanArrived, to=(CLOSED,))
+    def orphan_arrived(self, arrived: OrphanArrived) -> State | None:
+        """Send what `orphan` returns to the client."""
+        data = self.orphan(arrived.part)
+        return None if data is None else self._send(data)
+
+    def _send(self, message: bytes) -> State | None:
+        """Send a message to the client; close it if it has not read too much."""
+        self.answers.send(self._messages.framing.encode(message) or EMPTY)
+        if self.answers.reader.avail <= self.backlog:
+            return None
+        self.count("slow")
+        if self.record is not None:
+            self.record.note("G", "the client does not read its answers")
+        self.log("closed: the client does not read its answers")
+        self.close(ConnectionError("the client does not read its answers"))
+        return self.CLOSED
+
+    @TALKING.on(RequestFailed, to=(ENDED, CLOSED))
+    def request_failed(self, failed: RequestFailed) -> State | None:
         """Send the message that `unanswered` returns; if it is None, close."""
-        answer = self.unanswered(unanswered.request.message, unanswered.why)
+        answer = self.unanswered(failed.request.message, failed.why)
         if answer is None:
-            self.log(f"closed: its request is not answered: {unanswered.why}")
+            self.log(f"closed: its request is not answered: {failed.why}")
             if self.record is not None:
-                self.record.note("S", unanswered.why)
+                self.record.note("S", failed.why)
             return self.CLOSED
-        self.answers.send(self._messages.framing.encode(answer))
-        return self._answered(unanswered.request)
+        return self._send(answer) or self._answered(failed.request)
+
+    @TALKING.on(ConnectionLost, to=(CLOSED,))
+    def connection_lost(self, lost: ConnectionLost) -> State | None:
+        """Send the message that `lost` returns; if it is None, close."""
+        message = self.lost(lost.why)
+        if message is not None:
+            return self._send(message)
+        self.log(f"closed: no longer subscribed: {lost.why}")
+        if self.record is not None:
+            self.record.note("S", lost.why)
+        return self.CLOSED
 
     @TALKING.on(ConnectionRetired, to=(ENDED, CLOSED))
     def retired(self, _: ConnectionRetired) -> State | None:
@@ -310,6 +460,7 @@ class Splitter(Session):
         return super().crashed(error)
 
     def _leave(self) -> None:
-        if self._connection is not None:
-            left = RequesterLeft(self.ticket, tuple(self._requests))
-            self.engine.schedule(self._connection, RequesterLeft, left)
+        for connection in self._connections.values():
+            requests = tuple(each for each, at in self._requests.items() if at is connection)
+            left = RequesterLeft(self.ticket, requests)
+            self.engine.schedule(connection, RequesterLeft, left)

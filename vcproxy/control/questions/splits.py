@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 def _rows(asked: Asked) -> Iterator[Row]:
     engine, listeners = asked.engine, asked.running.listeners
     for name in listeners.named:
-        shared = listeners.persistent(name, engine).get(SharedConnection)
-        if isinstance(shared, SharedConnection):
+        for shared in list(listeners.persistent(name, engine).values()):
+            if not isinstance(shared, SharedConnection):
+                continue
             counts = shared.counts()
             yield {
                 "listener": name,
+                "upstream": shared.place,
                 "server": counts.server,
                 "state": shared.state.name,
                 "sources": len(shared.requesters),
@@ -41,6 +43,7 @@ SPLITS: Final = Question(
     "Each connection that many clients share, and the requests that it waits for.",
     (
         Column("listener", "The listener of the clients."),
+        Column("upstream", "The upstream of the server."),
         Column("server", "The server; empty: there is no connection now."),
         Column("state", "The state of the shared connection."),
         Column("sources", "Clients that use it."),
