@@ -121,7 +121,9 @@ if TYPE_CHECKING:
     from vcproxy.messages.validator import Validator
     from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict
     from vcproxy.mirror.mirroring import Mirroring, Reply
+    from vcproxy.protocols.continuity import NULL_PID, Continuity
     from vcproxy.protocols.hl7 import Hl7Answer, Hl7Fault, Hl7Fields, Hl7Header
+    from vcproxy.protocols.rtp import RtpReceiver
     from vcproxy.protocols.syslog import SyslogFault, SyslogMessage
     from vcproxy.proxy_protocol.encoder import encode_header
     from vcproxy.proxy_protocol.header import ProxyHeader
@@ -284,6 +286,8 @@ else:
         "vcproxy.protocols.hl7": ("Hl7Answer", "Hl7Fault", "Hl7Fields", "Hl7Header"),
         "vcproxy.protocols.syslog": ("SyslogFault", "SyslogMessage"),
         "vcproxy.messages.keyed": ("Keyed",),
+        "vcproxy.protocols.continuity": ("NULL_PID", "Continuity"),
+        "vcproxy.protocols.rtp": ("RtpReceiver",),
         "vcproxy.messages.split_rules": ("Orphans", "Part", "SplitRules"),
         "vcproxy.messages.splitter": ("Splitter",),
         "vcproxy.messages.unanswered": ("Unanswered",),
@@ -353,6 +357,7 @@ TIMEOUT = Event.TIMEOUT
 __all__ = [
     "ANY",
     "HEAD_END",
+    "NULL_PID",
     "PATIENT",
     "PIPE",
     "README",
@@ -388,6 +393,7 @@ __all__ = [
     "ContentChanged",
     "ContentRead",
     "ContentWatch",
+    "Continuity",
     "Counter",
     "DatagramMessages",
     "Datagrams",
@@ -477,6 +483,7 @@ __all__ = [
     "Resend",
     "Response",
     "Restart",
+    "RtpReceiver",
     "Rx",
     "Server",
     "Service",

@@ -1,0 +1,43 @@
+"""RtpReceiver: the payloads of a stream of RTP packets, without late ones and copies.
+
+Tested in tests/protocols/test_rtp.py.
+"""
+
+from __future__ import annotations
+
+HEADER = 12
+"""Bytes of a header without contributing sources and extension."""
+
+MOST_LATE = 100
+"""A packet up to this far back is late, or a copy; further back, the sender has started again (RFC
+3550, A.1: MAX_MISORDER)."""
+
+
+class RtpReceiver:
+    """Takes the packets of one sender (RFC 3550, 5.1). It keeps none, so it does not sort them."""
+
+    __slots__ = ("_next",)
+
+    def __init__(self) -> None:
+        self._next: int | None = None
+
+    def payload(self, packet: bytes) -> bytes | None:
+        """Return the payload of a packet, without header, extension and padding.
+
+        b"": it has none, it ends within its header, or it is no RTP packet. None: it came after a
+        later one, or twice.
+        """
+        if len(packet) < HEADER or packet[0] >> 6 != 2:
+            return b""
+        start, end = HEADER + 4 * (packet[0] & 15), len(packet)
+        if packet[0] & 0x10:
+            start += 4 + 4 * int.from_bytes(packet[start + 2 : start + 4])
+        if packet[0] & 0x20:
+            end -= packet[-1]
+        if start >= end:
+            return b""
+        number = int.from_bytes(packet[2:4])
+        if self._next is not None and 0 < (self._next - number) & 0xFFFF <= MOST_LATE:
+            return None
+        self._next = number + 1
+        return packet[start:end]
