@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from vcproxy.bus.message.bus_message import BusMessage
     from vcproxy.bus.message.definitions import ParameterDefinition
     from vcproxy.bus.message.invalid_message import InvalidMessage
+    from vcproxy.config.secret import Secret
     from vcproxy.config.tables.upstream import UpstreamTls
     from vcproxy.config.values import (
         Duration,
@@ -205,6 +206,7 @@ else:
             "Profile",
         ),
         "vcproxy.admission.refusal": ("Refusal",),
+        "vcproxy.config.secret": ("Secret",),
         "vcproxy.config.tables.upstream": ("UpstreamTls",),
         "vcproxy.config.values": (
             "Duration",
@@ -485,6 +487,7 @@ __all__ = [
     "Restart",
     "RtpReceiver",
     "Rx",
+    "Secret",
     "Server",
     "Service",
     "Session",

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 import tomli_w
 
 from vcproxy.config.loader import Configuration
+from vcproxy.config.secret import shown
 from vcproxy.engine.address import Address
 
 
 def effective(configuration: Configuration) -> str:
     """Return all settings in effect as a configuration file.
 
-    Logins in addresses are left out; a comment at the top names each such address.
+    Logins in addresses and secrets are left out; a comment at the top names each.
     """
     settings = configuration.settings
     tree = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -26,7 +27,11 @@ def effective(configuration: Configuration) -> str:
         f"# {address}: the login of this address is not shown; it is in {configuration.file}\n"
         for address in dict.fromkeys(_logins(tomllib.loads(configuration.text)))
     ]
-    return "".join(comments) + tomli_w.dumps(tree)
+    for name, plugin in configuration.plugins.items():
+        for path in plugin.secrets:
+            option = ".".join(map(str, ("listener", name, "options", *path)))
+            comments.append(f"# {option}: this secret is not shown; see {configuration.file}\n")
+    return "".join(comments) + tomli_w.dumps({key: shown(each) for key, each in tree.items()})
 
 
 def _logins(value: object) -> Iterator[Address]:

@@ -15,6 +15,7 @@ from vcproxy.config.plugin import AddressesByOption, Plugin, Upstreams, options_
 from vcproxy.config.plugin_loader import FILTERS, PluginError, PluginLoader, failed
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.schema import as_json
+from vcproxy.config.secret import Secret
 from vcproxy.config.values import CommandLine, FilterTable, NamedUpstream
 from vcproxy.engine.address import Address
 
@@ -97,6 +98,7 @@ def _plugin(cls: type, options: object) -> Plugin:
             needs_bind=needs_bind(options) if needs_bind is not None else None,
             upstreams=dict(_values(NamedUpstream, options, ())) | dict(named),
             commands=dict(_values(CommandLine, options, ())),
+            secrets=dict(_values(Secret, options, ())),
             notes=declared("notes"),
             unused_methods=declared("unused_methods"),
         )

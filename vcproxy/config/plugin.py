@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from vcproxy.config.positions import KeyPath
+from vcproxy.config.secret import Secret
 from vcproxy.config.tables.upstream import UpstreamTls
 from vcproxy.engine.address import Address
 
@@ -35,6 +36,8 @@ class Plugin:
     """The upstreams that the plugin's options name."""
     commands: Mapping[KeyPath, Sequence[str]] = field(default_factory=dict)
     """The command lines that the plugin's options name, by the path in the options."""
+    secrets: Mapping[KeyPath, Secret] = field(default_factory=dict)
+    """The secrets in the options of the plugin and its filters, by the path in the options."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Notes on the plugin's options for `vcproxy -t`, by the option."""
     code: Mapping[str, bytes] = field(default_factory=dict)
@@ -51,10 +54,20 @@ class Plugin:
             for index, each in enumerate(filters)
             for path, name in each.upstreams.items()
         }
-        code = dict(self.code)
-        for each in filters:
+        code, secrets = dict(self.code), dict(self.secrets)
+        for index, each in enumerate(filters):
             code |= each.code
-        return replace(self, filters=filters, upstreams={**self.upstreams, **named}, code=code)
+            secrets |= {
+                ("filters", index, "options", *path): secret
+                for path, secret in each.secrets.items()
+            }
+        return replace(
+            self,
+            filters=filters,
+            upstreams={**self.upstreams, **named},
+            secrets=secrets,
+            code=code,
+        )
 
     @property
     def tls(self) -> UpstreamTls:

@@ -19,6 +19,7 @@ from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
 from vcproxy.config.plugin import needs_upstream, options_type
 from vcproxy.config.plugin_loader import FILTERS, NotOfKind, PluginError, PluginLoader
+from vcproxy.config.secret import shown
 from vcproxy.config.values import plugin_place
 from vcproxy.http.proxy.connection import HttpProxy
 from vcproxy.http.proxy.filters import Filter, Phases
@@ -130,4 +131,4 @@ def _lines(plugin: type, place: str) -> Iterator[str]:
         elif default is None:
             yield f"  {key}: optional"
         else:
-            yield textwrap.indent(tomli_w.dumps({key: default}).rstrip(), "  ")
+            yield textwrap.indent(tomli_w.dumps({key: shown(default)}).rstrip(), "  ")

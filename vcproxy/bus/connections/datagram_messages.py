@@ -23,7 +23,7 @@ from vcproxy.bus.connections.message_connection import encode
 from vcproxy.bus.dispatch.received_message import ReceivedMessage
 from vcproxy.bus.message.bus_message import BusMessage
 from vcproxy.bus.message.invalid_message import InvalidMessage
-from vcproxy.bus.message.secret_code import PARAMETER, Secret, check_secret
+from vcproxy.bus.message.secret_code import PARAMETER, CodeCheck, check_secret
 from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.drop_counter import DropCounter
 from vcproxy.engine.sources.datagrams import Arrived, Datagrams, HostPort
@@ -161,7 +161,7 @@ class DatagramMessages(Continuation):
         if not secret.accepted:
             self._drops.drop(f"its secret code is {secret.value}")
             return None
-        if secret is Secret.UNEXPECTED and not self._warned:
+        if secret is CodeCheck.UNEXPECTED and not self._warned:
             self._warned = True
             self.engine.log(
                 "warning",

@@ -14,7 +14,7 @@ PARAMETER = "secret_code"
 """The parameter that has the code."""
 
 
-class Secret(Enum):
+class CodeCheck(Enum):
     """What the code of a message means to a server."""
 
     RIGHT = "right"
@@ -29,18 +29,18 @@ class Secret(Enum):
     @property
     def accepted(self) -> bool:
         """Whether the message is taken."""
-        return self in (Secret.RIGHT, Secret.UNEXPECTED)
+        return self in (CodeCheck.RIGHT, CodeCheck.UNEXPECTED)
 
 
-def check_secret(message: BusMessage, code: str) -> Secret:
+def check_secret(message: BusMessage, code: str) -> CodeCheck:
     """Return what the code of a message means to a server with this code; "" is none.
 
     The comparison takes the same time for every wrong code of the same length.
     """
     sent = message.parameters.get(PARAMETER)
     if not code:
-        return Secret.RIGHT if sent is None else Secret.UNEXPECTED
+        return CodeCheck.RIGHT if sent is None else CodeCheck.UNEXPECTED
     if sent is None:
-        return Secret.MISSING
+        return CodeCheck.MISSING
     right = compare_digest(sent.encode(errors="surrogatepass"), code.encode(errors="surrogatepass"))
-    return Secret.RIGHT if right else Secret.WRONG
+    return CodeCheck.RIGHT if right else CodeCheck.WRONG

@@ -7,7 +7,7 @@ the driver's calls as well: see `recorded`. Tested in tests/e2e/test_recording.p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
@@ -141,9 +141,10 @@ class RecordingEngine(Engine):
         """The `out` of `frames`."""
         self.full = full
         """Whether outputs are recorded in full, not only as digests."""
-        self.redact: Callable[[Block], bytes] | None = partial(redacted, redact) if redact else None
+        self.redact: Callable[[Block], bytes] | None = None
         """Redacts content before it is recorded; None: no redaction. Digests are 0 with it."""
-        self._patterns = redact
+        self._patterns: tuple[re.Pattern[bytes], ...] = ()
+        self.redact_also(redact)
         self.listener_count = 0
         """Listeners numbered so far."""
         self.moved: dict[RecordedVC, None] = {}
@@ -259,6 +260,12 @@ class RecordingEngine(Engine):
         if source.number in self.sources:
             self.record(self._redacted(HappenedEntry(source.number, DataclassValue.of(event))))
             super().happened(source, event)
+
+    def redact_also(self, patterns: Iterable[re.Pattern[bytes]]) -> None:
+        """Redact the matches of further patterns from now on."""
+        self._patterns = tuple(dict.fromkeys((*self._patterns, *patterns)))
+        if self._patterns:
+            self.redact = partial(redacted, self._patterns)
 
     def _redacted(self, entry: Any) -> Any:
         """Return the entry, redacted if patterns are configured."""

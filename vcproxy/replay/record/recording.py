@@ -19,6 +19,7 @@ from vcproxy.replay.format.entries import ChangedEntry, ServeEntry, SignalledEnt
 from vcproxy.replay.format.header import Header
 from vcproxy.replay.format.writer import Writer
 from vcproxy.replay.hosts import RecordedHost
+from vcproxy.replay.record.hidden_secrets import patterns, text_without_secrets
 from vcproxy.replay.record.recorder import RecordingEngine
 
 if TYPE_CHECKING:
@@ -65,18 +66,19 @@ class Recording:
         """
         if seed is None:
             seed = random.SystemRandom().getrandbits(64)
-        patterns = [re.compile(each.encode()) for each in record.redact]
+        hidden = patterns(configuration)
+        redact = [*(re.compile(each.encode()) for each in record.redact), *hidden]
         header = Header(
             python=platform.python_version(),
             vcproxy=version("vcproxy"),
             hash_seed=os.environ.get(HASH_SEED, "random"),
             seed=seed,
             file=str(configuration.file.absolute()),
-            configuration=configuration.text,
+            configuration=text_without_secrets(configuration),
             sources=configuration.sources,
             outputs=record.outputs,
             compress=record.compress,
-            marks=("redacted",) if record.redact else (),
+            marks=("redacted",) if redact else (),
         )
 
         def ended(reason: str) -> None:
@@ -92,7 +94,7 @@ class Recording:
             seed=seed,
             log=log,
             full=record.outputs == "full",
-            redact=patterns,
+            redact=redact,
             token=header.token,
         )
         self._first: Configuration | None = configuration
@@ -107,7 +109,8 @@ class Recording:
         """Record a configuration that is applied within the context, and the host's answers."""
         first = configuration is self._first
         self._first = None
-        text = None if first else configuration.text
+        text = None if first else text_without_secrets(configuration)
+        self.engine.redact_also(patterns(configuration))
         sources = None if first else dict(configuration.sources)
         try:
             yield

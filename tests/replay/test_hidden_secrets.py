@@ -1,0 +1,72 @@
+"""Hidden secrets: a recording has x in their place, and is replayed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vcproxy.config.loader import load
+from vcproxy.replay.format.reader import RecordingLog
+from vcproxy.replay.playback.replay import replay
+from vcproxy.testing.configured import ConfiguredProxy
+
+PLUGIN = """
+from dataclasses import dataclass
+
+from vcproxy.api import Message, Secret, Session, State
+
+
+class Door(Session):
+    @dataclass(frozen=True)
+    class Options:
+        word: Secret
+
+    options: Options
+    needs_upstream = False
+    LISTENING = State(initial=True)
+
+    @LISTENING.on(Message)
+    def asked(self, message):
+        self.log("the options are %s" % self.options)
+        self.answer(b"open\\n" if self.options.word.matches(message.data) else b"closed\\n")
+"""
+
+CONF = """
+# the word is swordfish
+[[listener]]
+name = "door"
+bind = "tcp://proxy:1"
+plugin = "door.py"
+options = { word = WORD }
+"""
+
+
+@pytest.mark.parametrize("word", ['"swordfish"', "'swordfish'", '{ file = "word.txt" }'])
+def test_secrets_are_not_in_a_recording(tmp_path: Path, word: str) -> None:
+    (tmp_path / "door.py").write_text(PLUGIN)
+    file, log = tmp_path / "door.toml", tmp_path / "log"
+    file.write_text(CONF.replace("WORD", word))
+    (tmp_path / "word.txt").write_text("swordfish\n")
+    configuration = load(file)
+    with ConfiguredProxy(configuration, record=log) as proxy:
+        client = proxy.client("door")
+        client.send(b"codfish\nswordfish\n")
+        proxy.sim.elapse(1)
+        assert client.received == b"closed\nopen\n"
+        file.write_text(CONF.replace("WORD", '"marlin"'))
+        proxy.reload(load(file))
+        proxy.sim.elapse(1)
+        other = proxy.client("door")
+        other.send(b"swordfish\nmarlin\n")
+        proxy.sim.elapse(1)
+        assert other.received == b"closed\nopen\n"
+        assert "word=(secret)" in proxy.sim.log[0][2]
+        proxy.driver.close()
+    (tmp_path / "word.txt").unlink()
+    content = log.read_bytes()
+    assert b"swordfish" not in content
+    assert b"marlin" not in content
+    assert b"codfish" in content
+    assert "redacted" in RecordingLog(log).header.marks
+    assert "all as recorded; redacted" in replay(log)
