@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         Duration,
         Endpoint,
         FilePath,
+        NumberRanges,
         ProgramCommand,
         Size,
         Target,
@@ -124,6 +125,12 @@ if TYPE_CHECKING:
     from vcproxy.mirror.mirroring import Mirroring, Reply
     from vcproxy.protocols.continuity import NULL_PID, Continuity
     from vcproxy.protocols.hl7 import Hl7Answer, Hl7Fault, Hl7Fields, Hl7Header
+    from vcproxy.protocols.modbus import (
+        ModbusError,
+        ModbusRequest,
+        mbap_frame,
+        parse_modbus_request,
+    )
     from vcproxy.protocols.rtp import RtpReceiver
     from vcproxy.protocols.syslog import SyslogFault, SyslogMessage
     from vcproxy.proxy_protocol.encoder import encode_header
@@ -163,6 +170,12 @@ else:
     from importlib import import_module
 
     _MODULES = {
+        "vcproxy.protocols.modbus": (
+            "parse_modbus_request",
+            "mbap_frame",
+            "ModbusRequest",
+            "ModbusError",
+        ),
         "vcproxy.bus.message.definitions": ("ParameterDefinition",),
         "vcproxy.bus.dispatch.standard_messages": ("StandardMessages",),
         "vcproxy.bus.connections.blocking_client": (
@@ -209,6 +222,7 @@ else:
         "vcproxy.config.secret": ("Secret",),
         "vcproxy.config.tables.upstream": ("UpstreamTls",),
         "vcproxy.config.values": (
+            "NumberRanges",
             "Duration",
             "Endpoint",
             "FilePath",
@@ -448,9 +462,12 @@ __all__ = [
     "MessageQueue",
     "MessageReceiver",
     "Mirroring",
+    "ModbusError",
+    "ModbusRequest",
     "NetVConnection",
     "NoReply",
     "NotListening",
+    "NumberRanges",
     "OneWayMultiTunnel",
     "OneWayTunnel",
     "OptionalFramingOptions",
@@ -545,9 +562,11 @@ __all__ = [
     "json_lines",
     "length_prefix",
     "lines",
+    "mbap_frame",
     "netstring",
     "on_message",
     "parse_json",
+    "parse_modbus_request",
     "parse_peer",
     "parse_request",
     "reload_proxy",

@@ -20,6 +20,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from vcproxy.config.numbers import Numbers
 from vcproxy.engine.address import CHILD, PATHS, STANDARD, Address
 from vcproxy.engine.units import duration, show_duration, show_size, size
 
@@ -179,6 +180,14 @@ Size = Annotated[
     WithJsonSchema({"type": "string", "format": "size"}),
 ]
 """Bytes, written "64KiB" or "1MiB". Authors may use it in their plugin's Options."""
+
+NumberRanges = Annotated[
+    Numbers,
+    PlainValidator(_from_text(Numbers.parse, "numbers and ranges", "1-9, 20")),
+    PlainSerializer(str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "numbers"}),
+]
+"""Whole numbers, written "1-9, 20". Authors may use it in their plugin's Options."""
 
 FilePath = Annotated[
     Path,
