@@ -82,6 +82,10 @@ if TYPE_CHECKING:
     from vcproxy.engine.sources.ticks import Tick, Ticks
     from vcproxy.engine.sources.unix_datagrams import UnixArrived, UnixBound, UnixDatagrams
     from vcproxy.engine.vio import VIO
+    from vcproxy.framing.between import between, mllp
+    from vcproxy.framing.decoding import Damaged
+    from vcproxy.framing.dns_tcp import dns_tcp
+    from vcproxy.framing.fix import fix
     from vcproxy.framing.framing import (
         UNFRAMED,
         Decoder,
@@ -94,12 +98,22 @@ if TYPE_CHECKING:
         lines,
         netstring,
     )
+    from vcproxy.framing.iec104 import iec104
+    from vcproxy.framing.length_at import length_at
+    from vcproxy.framing.mbap import mbap
+    from vcproxy.framing.measured import Measured
+    from vcproxy.framing.mpegts import mpegts
+    from vcproxy.framing.nmea import nmea
     from vcproxy.framing.options import (
         FramingOptions,
         OptionalFramingOptions,
         RefusingOptions,
         parse_json,
     )
+    from vcproxy.framing.postgresql import postgresql
+    from vcproxy.framing.resp import resp
+    from vcproxy.framing.rfc6587 import rfc6587
+    from vcproxy.framing.tpkt import tpkt
     from vcproxy.http.message.bad_message import BadMessage
     from vcproxy.http.message.fields import Fields
     from vcproxy.http.message.limits import MessageLimits
@@ -265,6 +279,13 @@ else:
         "vcproxy.engine.sources.ticks": ("Tick", "Ticks"),
         "vcproxy.engine.sources.unix_datagrams": ("UnixArrived", "UnixBound", "UnixDatagrams"),
         "vcproxy.engine.vio": ("VIO",),
+        "vcproxy.framing.between": (
+            "between",
+            "mllp",
+        ),
+        "vcproxy.framing.decoding": ("Damaged",),
+        "vcproxy.framing.dns_tcp": ("dns_tcp",),
+        "vcproxy.framing.fix": ("fix",),
         "vcproxy.framing.framing": (
             "UNFRAMED",
             "Decoder",
@@ -277,6 +298,16 @@ else:
             "lines",
             "netstring",
         ),
+        "vcproxy.framing.iec104": ("iec104",),
+        "vcproxy.framing.length_at": ("length_at",),
+        "vcproxy.framing.mbap": ("mbap",),
+        "vcproxy.framing.measured": ("Measured",),
+        "vcproxy.framing.mpegts": ("mpegts",),
+        "vcproxy.framing.nmea": ("nmea",),
+        "vcproxy.framing.postgresql": ("postgresql",),
+        "vcproxy.framing.resp": ("resp",),
+        "vcproxy.framing.rfc6587": ("rfc6587",),
+        "vcproxy.framing.tpkt": ("tpkt",),
         "vcproxy.framing.options": (
             "FramingOptions",
             "OptionalFramingOptions",
@@ -411,6 +442,7 @@ __all__ = [
     "ContentWatch",
     "Continuity",
     "Counter",
+    "Damaged",
     "DatagramMessages",
     "Datagrams",
     "Decoder",
@@ -456,6 +488,7 @@ __all__ = [
     "MailboxFull",
     "Match",
     "Matching",
+    "Measured",
     "Message",
     "MessageConnection",
     "MessageLimits",
@@ -554,24 +587,37 @@ __all__ = [
     "Validator",
     "Verdict",
     "Wait",
+    "between",
     "broadcast",
     "content_digest",
     "delimiter",
+    "dns_tcp",
     "encode_header",
+    "fix",
     "fixed",
+    "iec104",
     "json_lines",
+    "length_at",
     "length_prefix",
     "lines",
+    "mbap",
     "mbap_frame",
+    "mllp",
+    "mpegts",
     "netstring",
+    "nmea",
     "on_message",
     "parse_json",
     "parse_modbus_request",
     "parse_peer",
     "parse_request",
+    "postgresql",
     "reload_proxy",
+    "resp",
+    "rfc6587",
     "send_datagram",
     "show_peer",
     "signal_name",
     "stop_proxy",
+    "tpkt",
 ]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vcproxy.framing.decoding import Damaged
 from vcproxy.framing.framing import (
     Framing,
     FramingError,
@@ -39,10 +40,10 @@ wire = st.lists(
 ).map(b"".join)
 """Streams with many delimiters, length prefixes and errors."""
 
-Decoded = tuple[list[bytes], FramingError | None]
+Decoding = tuple[list[bytes | Damaged], FramingError | None]
 
 
-def decode(framing: Framing, *pieces: bytes) -> Decoded:
+def decode(framing: Framing, *pieces: bytes) -> Decoding:
     decoder = framing.decoder()
     messages = [message for piece in pieces for message in decoder.feed(piece)]
     decoder.finish()

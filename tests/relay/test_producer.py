@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable
 
 from vcproxy.drivers.sim import Simulation
@@ -37,7 +38,13 @@ class Owner(Continuation):
     def handle_event(self, key: Hashable, data: object) -> None:
         if isinstance(data, NetVConnection):
             self.producer = Producer(
-                self, self.tunnel, data, lines(limit=100), edit=bytes, inactivity_s=0.0
+                self,
+                self.tunnel,
+                data,
+                lines(limit=100),
+                edit=bytes,
+                inactivity_s=0.0,
+                counts=Counter(),
             )
             self.producer.start()
         elif isinstance(data, SourceDone):

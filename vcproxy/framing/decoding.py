@@ -1,12 +1,14 @@
 """Decoders: split one stream of bytes into messages, in time linear in the number of bytes.
 
-Tested in tests/framing/test_framing.py.
+Tested in tests/framing/test_framing.py and test_kinds.py.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import Protocol, TypeAlias
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeAlias, final
 
 
 class FramingError(enum.Enum):
@@ -17,6 +19,23 @@ class FramingError(enum.Enum):
     TRUNCATED = "stream ended inside a message"
 
 
+@final
+class Damaged(NamedTuple):
+    """A message that arrived whole, but damaged: its check fails. It must not be forwarded.
+
+    The messages after it are found: only FramingError ends a stream.
+    """
+
+    data: bytes
+    """What arrived of it: with its check, and escapes unchanged if they are what is wrong."""
+    why: str
+    """What is wrong, as text for people."""
+
+
+Decoded: TypeAlias = list[bytes] | list[bytes | Damaged]
+"""Messages in the order of the stream. Decoders without a check return bytes only."""
+
+
 class Decoder(Protocol):
     """Splits one stream into messages. It never raises: see `fault`."""
 
@@ -24,8 +43,11 @@ class Decoder(Protocol):
     """Why no more messages can be found; None: they can. Messages that `feed` has returned are
     valid."""
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Decode the next piece of the stream; return the messages that it completes, in order."""
+    def feed(self, data: bytes) -> Decoded:
+        """Decode the next piece of the stream; return the messages that it completes, in order.
+
+        A message whose check fails is returned as Damaged.
+        """
 
     def finish(self) -> None:
         """End the stream: an incomplete message sets the fault TRUNCATED."""
@@ -39,7 +61,7 @@ class PassthroughDecoder:
     def __init__(self) -> None:
         self.fault: FramingError | None = None
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes) -> Decoded:
         """See Decoder."""
         return [data]
 
@@ -52,7 +74,7 @@ class DelimiterDecoder:
 
     __slots__ = ("_delimiter", "_held", "_limit", "_overlap", "_skips_blank", "fault")
 
-    def __init__(self, delimiter: bytes, limit: int, skips_blank: bool) -> None:
+    def __init__(self, delimiter: bytes, limit: int, skips_blank: bool = False) -> None:
         self.fault: FramingError | None = None
         self._delimiter = delimiter
         self._limit = limit
@@ -104,59 +126,124 @@ class DelimiterDecoder:
         self._held.clear()
 
 
-Measure: TypeAlias = tuple[int, int, int] | int | FramingError
-"""The result of `measure`. For a complete frame: the message's start and stop, and the frame's end.
-For an incomplete frame: its length, or the part of it that is known. Else the error."""
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A result of `measure`: bytes that stand between two messages, and belong to none."""
+
+    size: int
+    """Their number; at least 1."""
 
 
-class MeasuredFraming(Protocol):
-    """A framing in which each message begins with its length."""
+Measure: TypeAlias = tuple[int, int, int] | int | Skip | FramingError
+"""The result of `measure`. For a complete frame: the message's start and stop, and the frame's end,
+as positions in the data. For an incomplete frame: its length, or the part of it that is known; more
+than there is. Skip: no frame begins here, but perhaps behind these bytes. Else the error."""
 
-    def measure(self, data: bytes, at: int) -> Measure:
-        """Measure the frame that begins at `at`. Bytes after the frame are not examined."""
+Measurer: TypeAlias = Callable[[bytes, int], Measure]
+"""Measures the frame that begins at a position of the data. A decoder calls it with the same frame
+until the frame is complete, each time from the frame's beginning."""
+
+Check: TypeAlias = Callable[[bytes], "bytes | Damaged"]
+"""Returns the message for the bytes between start and stop, or Damaged."""
 
 
 class LengthDecoder:
-    """Splits a stream of messages that begin with their length."""
+    """Splits a stream of messages that begin with their length, or with bytes that determine it.
 
-    __slots__ = ("_framing", "_held", "_needed", "fault")
+    Args:
+        measure: see Measurer.
+        check: makes the message of what was measured; None: that is the message.
+        whole: return frames as they arrived, instead of messages; bytes that were skipped belong to
+            the frame after them. See FrameScanner.
+        in_place: an incomplete frame is measured in a bytearray, without a copy: for framings that
+            search for the end, so that the time stays linear.
+    """
 
-    def __init__(self, framing: MeasuredFraming) -> None:
+    __slots__ = ("_check", "_held", "_in_place", "_measure", "_needed", "_skipped", "_whole",
+                 "fault")  # fmt: skip
+
+    def __init__(
+        self,
+        measure: Measurer,
+        check: Check | None = None,
+        *,
+        whole: bool = False,
+        in_place: bool = False,
+    ) -> None:
         self.fault: FramingError | None = None
-        self._framing = framing
+        self._measure = measure
+        self._check = check
+        self._whole = whole
+        self._in_place = in_place
         self._held = bytearray()
-        self._needed = 0
+        self._needed = 0  # the known length of the frame at the end of _held
+        self._skipped = 0  # bytes at the beginning of _held that were skipped
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes) -> Decoded:
         """See Decoder."""
-        held = self._held
+        held, measure, at = self._held, self._measure, 0
         if held:
             held += data
-            if len(held) < self._needed:
+            at = self._skipped
+            if len(held) < at + self._needed:
                 return []
-            data = bytes(held)
+            if self._in_place:
+                found = measure(held, at)  # type: ignore[arg-type]
+                if type(found) is int:
+                    self._needed = found
+                    return []
+                data = bytes(held)
+            else:
+                data = bytes(held)
+                found = measure(data, at)
             held.clear()
-        elif self.fault is not None:
+        elif self.fault is not None or not data:
             return []
-        messages: list[bytes] = []
-        measure = self._framing.measure
-        at, size = 0, len(data)
-        while at < size:
-            found = measure(data, at)
+        else:
+            found = measure(data, 0)
+        messages: list[bytes | Damaged] = []
+        begin, size = 0, len(data)
+        while True:
             if type(found) is tuple:
                 start, stop, at = found
-                messages.append(data[start:stop])
+                if self._check is None and not self._whole:
+                    messages.append(data[start:stop])
+                else:
+                    messages.append(self._finished(data, start, stop, begin, at))
+                begin = at
             elif type(found) is int:
                 self._needed = found
-                held += data[at:]
                 break
+            elif type(found) is Skip:
+                at += found.size
+                if not self._whole:
+                    begin = at
             else:
                 self.fault = found  # type: ignore[assignment]
+                return messages
+            if at >= size:
+                self._needed = 1
                 break
+            found = measure(data, at)
+        self._skipped = at - begin
+        held += data[begin:]
         return messages
 
     def finish(self) -> None:
         """See Decoder."""
-        if self._held:
+        if len(self._held) > self._skipped:
             self.fault = FramingError.TRUNCATED
-            self._held.clear()
+        self._held.clear()
+        self._skipped = 0
+
+    def _finished(
+        self, data: bytes, start: int, stop: int, begin: int, end: int
+    ) -> bytes | Damaged:
+        """Return a measured message, checked, or its whole frame."""
+        message: bytes | Damaged = data[start:stop]
+        if self._check is not None:
+            message = self._check(data[start:stop])
+        if not self._whole:
+            return message
+        frame = data[begin:end]
+        return Damaged(frame, message.why) if isinstance(message, Damaged) else frame

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from vcproxy.framing.decoding import FramingError
+from vcproxy.framing.decoding import Damaged, FramingError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vcproxy.framing.decoding import Decoder
     from vcproxy.framing.framing import Framing
+
+
+@runtime_checkable
+class WholeFrames(Protocol):
+    """A framing that can also return frames as they arrived: where `encode` may give others."""
+
+    def frame_decoder(self) -> Decoder:
+        """Return a decoder of frames. What stands between two belongs to the second one."""
 
 
 class FrameScanner:
@@ -16,14 +27,20 @@ class FrameScanner:
     Bytes between two messages, such as a blank line, belong to the second frame.
     """
 
-    __slots__ = ("_decoder", "_framing", "_rest", "fault")
+    __slots__ = ("_decoder", "_encode", "_rest", "stopped")
 
     def __init__(self, framing: Framing) -> None:
-        self._framing = framing
-        self._decoder = framing.decoder()
+        self._decoder: Decoder
+        self._encode: Callable[[bytes], bytes] | None = None
+        if isinstance(framing, WholeFrames):
+            self._decoder = framing.frame_decoder()
+        else:
+            self._decoder = framing.decoder()
+            self._encode = framing.encode
         self._rest = bytearray()
-        self.fault: FramingError | None = None
-        """Why no more frames can be found; None: they can. Frames that were returned are valid."""
+        self.stopped = ""
+        """Why no more frames are found, as text; "": they are. Frames that were returned are
+        valid. A damaged message stops it too: it belongs to the rest."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Scan the next piece of the stream; return the frames that it completes, in order."""
@@ -32,16 +49,20 @@ class FrameScanner:
         frames: list[bytes] = []
         begin = 0
         for message in self._decoder.feed(data):
-            frame = self._framing.encode(message)
-            found = rest.find(frame, begin)
+            if isinstance(message, Damaged):
+                self.stopped = message.why
+                break
+            frame = message if self._encode is None else self._encode(message)
+            found = begin if self._encode is None else rest.find(frame, begin)
             if found < 0:  # `encode` gives other bytes than those that arrived
-                self.fault = FramingError.INVALID
+                self.stopped = FramingError.INVALID.value
                 break
             end = found + len(frame)
             frames.append(bytes(rest[begin:end]))
             begin = end
         del rest[:begin]
-        self.fault = self.fault or self._decoder.fault
+        if not self.stopped and self._decoder.fault is not None:
+            self.stopped = self._decoder.fault.value
         return frames
 
     def take_rest(self) -> bytes:

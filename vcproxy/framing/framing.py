@@ -81,7 +81,7 @@ class Delimited:
         # end in the added delimiter.
         if wire.find(self.delimiter) == len(message) <= self.limit:
             return wire
-        _check_size(message, self.limit)
+        check_size(message, self.limit)
         raise ValueError(f"a message may not contain the delimiter {self.delimiter!r}")
 
 
@@ -96,16 +96,16 @@ class LengthPrefix:
 
     def decoder(self) -> Decoder:
         """See Framing."""
-        return LengthDecoder(self)
+        return LengthDecoder(self.measure)
 
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
-        _check_size(message, self.limit)
+        check_size(message, self.limit)
         length = len(message) + (self.width if self.inclusive else 0)
         return length.to_bytes(self.width, self.order) + message
 
     def measure(self, data: bytes, at: int) -> Measure:
-        """See MeasuredFraming."""
+        """See Measurer."""
         start = at + self.width
         if len(data) < start:
             return self.width
@@ -128,15 +128,15 @@ class Netstring:
 
     def decoder(self) -> Decoder:
         """See Framing."""
-        return LengthDecoder(self)
+        return LengthDecoder(self.measure)
 
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
-        _check_size(message, self.limit)
+        check_size(message, self.limit)
         return b"%d:%b," % (len(message), message)
 
     def measure(self, data: bytes, at: int) -> Measure:
-        """See MeasuredFraming."""
+        """See Measurer."""
         digits = len(str(self.limit))
         head = data[at : at + digits + 1]
         number, colon, _ = head.partition(b":")
@@ -163,7 +163,7 @@ class Fixed:
 
     def decoder(self) -> Decoder:
         """See Framing."""
-        return LengthDecoder(self)
+        return LengthDecoder(self.measure)
 
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
@@ -172,7 +172,7 @@ class Fixed:
         return message
 
     def measure(self, data: bytes, at: int) -> Measure:
-        """See MeasuredFraming."""
+        """See Measurer."""
         end = at + self.size
         return (at, end, end) if end <= len(data) else self.size
 
@@ -198,19 +198,19 @@ UNFRAMED: Framing = Unframed()
 
 def lines(limit: str | int = LIMIT) -> Framing:
     """Return the framing of messages that end in a newline. A CR before it is kept."""
-    return Delimited(b"\n", _bytes(limit))
+    return Delimited(b"\n", byte_limit(limit))
 
 
 def delimiter(between: bytes, limit: str | int = LIMIT) -> Framing:
     """Return the framing of messages that end in `between`. Raises ValueError if it is empty."""
     if not between:
         raise ValueError("a delimiter needs at least one byte")
-    return Delimited(between, _bytes(limit))
+    return Delimited(between, byte_limit(limit))
 
 
 def json_lines(limit: str | int = LIMIT) -> Framing:
     """Return the framing of one JSON text a line. Blank lines are ignored, JSON is not checked."""
-    return Delimited(b"\n", _bytes(limit), skips_blank=True)
+    return Delimited(b"\n", byte_limit(limit), skips_blank=True)
 
 
 def length_prefix(
@@ -227,25 +227,30 @@ def length_prefix(
     if width not in (1, 2, 4, 8):
         raise ValueError(f"a length prefix of {width} bytes: it must have 1, 2, 4 or 8")
     longest = (1 << (8 * width)) - 1 - (width if inclusive else 0)
-    return LengthPrefix(width, order, inclusive, min(_bytes(limit), longest))
+    return LengthPrefix(width, order, inclusive, min(byte_limit(limit), longest))
 
 
 def netstring(limit: str | int = LIMIT) -> Framing:
     """Return the framing of netstrings: 5:hello, (https://cr.yp.to/proto/netstrings.txt)."""
-    return Netstring(_bytes(limit))
+    return Netstring(byte_limit(limit))
 
 
 def fixed(each: str | int) -> Framing:
     """Return the framing of messages of one size. Raises ValueError for a size of 0."""
-    if not _bytes(each):
+    if not byte_limit(each):
         raise ValueError("a fixed message size must be at least 1 byte")
-    return Fixed(_bytes(each))
+    return Fixed(byte_limit(each))
 
 
-def _bytes(limit: str | int) -> int:
+# -- for the other framings ------------------------------------------------------------------
+
+
+def byte_limit(limit: str | int) -> int:
+    """Return a limit in bytes. Raises ValueError for a text that is not a size."""
     return size(limit) if isinstance(limit, str) else limit
 
 
-def _check_size(message: bytes, limit: int) -> None:
+def check_size(message: bytes, limit: int) -> None:
+    """Raise ValueError if the message is over the limit."""
     if len(message) > limit:
         raise ValueError(f"a message of {len(message)} bytes is over the limit {show_size(limit)}")

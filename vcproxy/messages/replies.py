@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.vio import VIO, couple
+from vcproxy.framing.decoding import Damaged
 from vcproxy.sessions.streams import InputStream
 
 if TYPE_CHECKING:
@@ -29,7 +30,16 @@ class Replies:
         drops: whether they are read and dropped.
     """
 
-    __slots__ = ("_answers", "_cont", "_drops", "_messages", "_outward", "_vio", "pending")
+    __slots__ = (
+        "_answers",
+        "_cont",
+        "_damaged",
+        "_drops",
+        "_messages",
+        "_outward",
+        "_vio",
+        "pending",
+    )
 
     def __init__(
         self,
@@ -47,6 +57,7 @@ class Replies:
         self._answers = answers
         self._outward = outward
         self._drops = drops
+        self._damaged: ConnectionError | None = None
         self._messages = None if framing is None or drops else InputStream(cont, server, framing)
         self._vio = self._read(server) if self._messages is None else None
 
@@ -76,6 +87,9 @@ class Replies:
             reply = messages.take()
             if reply is None:
                 return messages.stopped
+            if isinstance(reply, Damaged):
+                self._damaged = ConnectionError(f"damaged reply: {reply.why}")
+                return True
             self.pending -= self.pending > 0
             answers.send(self._outward.encode(reply) or EMPTY)
         return False
@@ -96,7 +110,9 @@ class Replies:
 
     @property
     def error(self) -> Exception | None:
-        """The error of the server's connection, after it has ended."""
+        """The error of the server's connection, after it has ended, or a damaged reply."""
+        if self._damaged is not None:
+            return self._damaged
         return self.vio.error if self._messages is None else self._messages.error
 
     @property

@@ -35,6 +35,7 @@ from vcproxy.engine.blocks import SLAB
 from vcproxy.engine.event import Event
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.plugin_error import as_error
+from vcproxy.framing.decoding import Damaged
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 from vcproxy.messages.framed_connection import FramedConnection
@@ -343,6 +344,8 @@ class SharedConnection(Machine):
         without_parts = 0  # replies
         try:
             while (reply := received.take()) is not None:
+                if isinstance(reply, Damaged):
+                    return self._drop(f"damaged reply: {reply.why}")
                 before = len(parts)
                 parts.extend(split(reply))
                 without_parts += len(parts) == before

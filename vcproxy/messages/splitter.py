@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.event import Event
 from vcproxy.engine.scheduler import Action
+from vcproxy.framing.decoding import Damaged
 from vcproxy.framing.framing import Framing, lines
 from vcproxy.machine.state import State
 from vcproxy.messages.keyed import Keyed
@@ -298,7 +299,12 @@ class Splitter(Session):
                 message = messages.take()
                 if message is None:
                     return self._input_ended() if messages.stopped else None
-                self._submit(message)
+                if isinstance(message, Damaged):
+                    self.count("damaged")
+                    self.log(f"a damaged message is refused: {message.why}")
+                    self._delayed = Reject(b"")
+                else:
+                    self._submit(message)
         return None
 
     def _submit(self, message: bytes) -> None:

@@ -26,6 +26,7 @@ from vcproxy.engine.calls import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.vconnection import Shutdown
 from vcproxy.engine.vio import VIO
+from vcproxy.framing.decoding import Damaged
 from vcproxy.framing.framing import UNFRAMED, Framing, lines
 from vcproxy.machine.state import State
 from vcproxy.messages.replies import Replies
@@ -136,7 +137,12 @@ class Validator(Session):
                 message = messages.take()
                 if message is None:
                     return self._input_ended() if messages.stopped else None
-                target = self._apply(message, self.check(message))
+                if isinstance(message, Damaged):
+                    self.count("damaged")
+                    self.log(f"a damaged message is refused: {message.why}")
+                    target = self._apply(message.data, Reject(b""))
+                else:
+                    target = self._apply(message, self.check(message))
             if target is not None:
                 return target
         return None

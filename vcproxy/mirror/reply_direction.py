@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.engine.event import Event
 from vcproxy.engine.vconnection import Shutdown
+from vcproxy.framing.decoding import Damaged
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 from vcproxy.sessions.streams import InputStream, OutputStream
@@ -141,6 +142,8 @@ class ReplyDirection(Machine):
                 if incoming.stopped:
                     self._end_primary()
                 break
+            if isinstance(reply, Damaged):
+                raise ConnectionError(f"{self._primary.name}: damaged reply: {reply.why}")
             for mirror in self._mirrors:
                 mirror.add_primary_reply(reply)
             self._choice.add_reply(0, reply, self.engine.now)

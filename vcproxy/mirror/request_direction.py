@@ -47,7 +47,8 @@ class RequestDirection(Machine):
 
     Args:
         framing: the framing of messages that may be dropped; None: bytes are moved. Input with
-            invalid framing is sent to the primary unchanged, and to no mirror.
+            invalid framing, or with a damaged message, is sent to the primary unchanged, and to no
+            mirror.
     """
 
     __slots__ = (
@@ -120,16 +121,16 @@ class RequestDirection(Machine):
         while reader.avail and not self.tunnel.full:
             data = reader.read()
             vio.reenable()
-            if scanner.fault is None:
+            if not scanner.stopped:
                 self.tunnel.publish(scanner.feed(data))
-                if scanner.fault is not None:
-                    self._abort_mirrors(f"client input: {scanner.fault.value}")
+                if scanner.stopped:
+                    self._abort_mirrors(f"client input: {scanner.stopped}")
                     return
             else:
                 self.tunnel.publish([scanner.take_rest() + data])
         if reader.avail or vio.vc.unread:
             return
-        if vio.over or scanner.fault is not None:
+        if vio.over or scanner.stopped:
             self.tunnel.publish([scanner.take_rest()])
         if vio.over:
             self.tunnel.finish(vio.error)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.engine.event import Event
 from vcproxy.engine.units import rounded_size
+from vcproxy.framing.decoding import Damaged
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 from vcproxy.mirror.comparison import ReplySide
@@ -134,6 +135,13 @@ class MirrorTarget(Machine):
                 if self._incoming.stopped:
                     self._end_replies(None)
                 break
+            if self._replies_ended:
+                continue  # after a damaged reply: the rest is read, and dropped
+            if isinstance(reply, Damaged):
+                self._log(f"damaged reply: {reply.why}; its responses are no longer used")
+                self.stop_comparing()
+                self._end_replies(ConnectionError(f"damaged reply: {reply.why}"))
+                continue
             self._compare(ReplySide.MIRROR, reply)
             if receiver is not None:
                 receiver.add_reply(self._number, reply)

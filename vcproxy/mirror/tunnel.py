@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vcproxy.framing.decoding import Damaged
 from vcproxy.mirror.interfaces import ABORTED, FINISHED
 from vcproxy.mirror.reply_direction import ReplyDirection
 from vcproxy.mirror.request_direction import RequestDirection
@@ -81,10 +82,14 @@ class MirroredTunnel(TwoWayTunnel):
     def _compare(self, data: bytes) -> bool:
         """Pass the primary's replies to the mirrors; return whether any of them needs more."""
         mirrors = self._mirrors
+        damaged = False
         for reply in self._decoder.feed(data):
+            if isinstance(reply, Damaged):
+                damaged = True
+                break
             for mirror in mirrors:
                 mirror.add_primary_reply(reply)
-        if self._decoder.fault is not None:
+        if damaged or self._decoder.fault is not None:
             for mirror in mirrors:
                 mirror.stop_comparing()
         return any(mirror.comparing for mirror in mirrors)

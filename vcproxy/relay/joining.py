@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.engine.event import Event
 from vcproxy.engine.plugin_error import as_error
+from vcproxy.framing.decoding import Damaged
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 from vcproxy.messages.verdict import Accept, Reject, Resend
@@ -87,6 +88,9 @@ class Joining(Machine):
             request = requests.take()
             if request is None:
                 return self._input_ended(requests) if requests.stopped else None
+            if isinstance(request, Damaged):
+                self._relay.counts["damaged"] += 1
+                return self._close(ValueError(f"damaged request: {request.why}"))
             state = self._decide(request)
             if state is not None:
                 return state

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.event import Event
 from vcproxy.engine.plugin_error import as_error
-from vcproxy.framing.decoding import FramingError
+from vcproxy.framing.decoding import Damaged, FramingError
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
-from vcproxy.sessions.streams import InputStream
+from vcproxy.sessions.streams import InputStream, note_damaged
 from vcproxy.tunnels.done import Reason, SourceDone, TunnelWritable
 from vcproxy.tunnels.stall_timer import FLUSH_S, STALLED, StallTimer
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable
 
     from vcproxy.engine.continuation import Continuation
@@ -35,16 +36,19 @@ class Producer(Machine):
 
     SourceDone returns the VC to `owner`: at its end, after a framing error (FRAMING, with a
     ValueError), or after `stop`. Complete messages already read are published first; an incomplete
-    one is dropped.
+    one is dropped, and so are damaged ones.
 
     Args:
         tunnel: where messages are published; message oriented.
         edit: returns the message to publish in place of its argument; None: nothing. If it raises,
             the VC is returned with ERROR.
+        counts: gets the number of "damaged" messages.
         inactivity_s: the VC's inactivity timeout, restarted while the tunnel is blocked.
     """
 
     __slots__ = (
+        "_counts",
+        "_damaged_before",
         "_edit",
         "_error",
         "_inactivity_s",
@@ -69,6 +73,7 @@ class Producer(Machine):
         *,
         edit: Callable[[bytes], bytes | None],
         inactivity_s: float,
+        counts: Counter[str],
     ) -> None:
         super().__init__(owner.engine, owner.mutex, name=vc.name)
         self.vc = vc
@@ -77,6 +82,8 @@ class Producer(Machine):
         self._owner = owner
         self._tunnel = tunnel
         self._edit = edit
+        self._counts = counts
+        self._damaged_before = False
         self._inactivity_s = inactivity_s
         self._incoming = InputStream(self, vc, framing, turn_limit=4 * BATCH)
         self._stall_timer: StallTimer | None = None
@@ -163,6 +170,9 @@ class Producer(Machine):
                 if message is None:
                     more = False
                     break
+                if isinstance(message, Damaged):
+                    self._drop_damaged(message)
+                    continue
                 self.started = True
                 edited = edit(message)
                 if edited is not None:
@@ -175,6 +185,15 @@ class Producer(Machine):
             more = False
         self._tunnel.publish(messages)
         return more
+
+    def _drop_damaged(self, damaged: Damaged) -> None:
+        """Drop a damaged message, and count it. The first one of a producer is logged."""
+        if not self._damaged_before:
+            self._damaged_before = True
+            why = f"a damaged message is dropped: {damaged.why}; further ones are only counted"
+            self.engine.log("warning", f"{self.name}: {why}")
+        self._counts["damaged"] += 1
+        note_damaged(self.vc, damaged)
 
     def _input_ended(self) -> State:
         """Set the reason of the end: no further message will arrive."""

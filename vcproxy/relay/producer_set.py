@@ -120,7 +120,13 @@ class ProducerSet:
             relay.tunnel.add_source(vc)
         else:
             producer = self._producers[vc] = Producer(
-                relay, relay.tunnel, vc, self._framing, edit=relay.edit, inactivity_s=inactivity_s
+                relay,
+                relay.tunnel,
+                vc,
+                self._framing,
+                edit=relay.edit,
+                inactivity_s=inactivity_s,
+                counts=relay.counts,
             )
             producer.start()
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.event import Event
-from vcproxy.framing.decoding import FramingError
+from vcproxy.framing.decoding import Damaged, FramingError
+from vcproxy.framing.frame_scanner import WholeFrames
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, State, flatten
-from vcproxy.sessions.streams import READ_AHEAD, TURN_LIMIT, note_refused
+from vcproxy.sessions.streams import READ_AHEAD, TURN_LIMIT, note_damaged, note_refused
 from vcproxy.tunnels.stall_timer import FLUSH_S, STALLED, StallTimer
 
 if TYPE_CHECKING:
@@ -29,10 +30,15 @@ if TYPE_CHECKING:
     from vcproxy.engine.mutex import Mutex
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vio import VIO
+    from vcproxy.framing.decoding import Decoded
     from vcproxy.framing.framing import Framing
 
 RESUME = "RESUME"
 """Tag: the session can receive messages again."""
+
+
+def _size(frame: bytes | Damaged) -> int:
+    return len(frame.data if isinstance(frame, Damaged) else frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,8 @@ class ReadingSession(Protocol):
 class MessageReader(Machine):
     """Reads the session's client and delivers one Message after the other, then the end.
 
+    A damaged message is counted; it is delivered as Damaged, or dropped if the state has no
+    receiver for that.
     It delivers nothing while the session's state has no receiver for Message, or while the client
     does not read its answers; meanwhile it reads no more than its buffer holds. The end is EOS, a
     FramingError, or the engine's ERROR or timeout. If the session's state has no receiver for it,
@@ -91,8 +99,8 @@ class MessageReader(Machine):
     before ERROR are delivered first, as long as the session receives one at least every FLUSH_S.
     """
 
-    __slots__ = ("_decoder", "_delivered", "_messages", "_raw", "_reader", "_session",
-                 "_stall_timer", "_vio")  # fmt: skip
+    __slots__ = ("_decoder", "_delivered", "_frame_decoder", "_frames", "_messages", "_raw",
+                 "_reader", "_session", "_stall_timer", "_vio")  # fmt: skip
 
     READING = State(initial=True)
     OVER = State(final=True)
@@ -101,9 +109,13 @@ class MessageReader(Machine):
         super().__init__(session.engine, session.mutex, name=f"{session.name} reading")
         self._session = session
         self._decoder = session.framing.decoder()
-        self._messages: list[bytes] = []  # in reverse order: the next one is at the end
+        self._messages: Decoded = []  # in reverse order: the next one is at the end
         self._raw = bytearray()  # the decoder's input since a message's first byte
         self._delivered = 0  # number of delivered messages at the beginning of _raw
+        self._frame_decoder = (
+            session.framing.frame_decoder() if isinstance(session.framing, WholeFrames) else None
+        )
+        self._frames: list[int] = []  # with _frame_decoder: the sizes of the frames in _raw
         self._stall_timer: StallTimer | None = None
         buffer = self.engine.buffer(READ_AHEAD, message_oriented=session.client.message_oriented)
         self._reader = buffer.reader()
@@ -141,7 +153,9 @@ class MessageReader(Machine):
                 break
             left -= 1
             data = self._take()
-            if data is not None:
+            if isinstance(data, Damaged):
+                self._damaged(data)
+            elif data is not None:
                 session.handle_event(Message, Message(data))
             elif vio.over and vio.vc.error is not None:
                 if not vio.vc.unread:
@@ -190,7 +204,7 @@ class MessageReader(Machine):
         """Deliver ACTIVE_TIMEOUT: the connection has lasted too long."""
         self._end(Event.ACTIVE_TIMEOUT, vio)
 
-    def _take(self) -> bytes | None:
+    def _take(self) -> bytes | Damaged | None:
         """Return the next message; None: none is complete yet, or the input has ended."""
         if not self._messages:
             reader = self._reader
@@ -205,6 +219,8 @@ class MessageReader(Machine):
             self._drop_delivered()
             self._raw += data
             self._messages = self._decoder.feed(data)[::-1]
+            if self._frame_decoder is not None:
+                self._frames += map(_size, self._frame_decoder.feed(data))
             if not self._messages:
                 return None
         self._delivered += 1
@@ -218,6 +234,11 @@ class MessageReader(Machine):
         messages.
         """
         raw, decoder = self._raw, self._session.framing.decoder
+        if self._frame_decoder is not None:
+            del raw[: sum(self._frames[: self._delivered])]
+            del self._frames[: self._delivered]
+            self._delivered = 0
+            return
         del raw[
             : bisect_left(
                 range(len(raw)),
@@ -226,6 +247,16 @@ class MessageReader(Machine):
             )
         ]
         self._delivered = 0
+
+    def _damaged(self, damaged: Damaged) -> None:
+        """Deliver Damaged if the session's state has a receiver for it; else drop the message."""
+        session = self._session
+        note_damaged(self._vio.vc, damaged)
+        session.count("damaged")
+        if Damaged in flatten(session.state):
+            session.handle_event(Damaged, damaged)
+        else:
+            session.log(f"a damaged message is dropped: {damaged.why}")
 
     def _end(self, key: Hashable, data: VIO | FramingError) -> None:
         """Deliver the end of the input, or end a session whose state has no receiver for it."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.iobuffer import IOBuffer
     from vcproxy.engine.vconnection import VConnection
+    from vcproxy.framing.decoding import Damaged, Decoded
     from vcproxy.framing.framing import Framing, FramingError
 
 READ_AHEAD = 64 * 1024
@@ -33,10 +34,19 @@ NO_LIMIT = 1 << 60
 def note_refused(sender: VConnection, fault: FramingError, data: bytes) -> None:
     """Keep what a framing refused: see RefusedMessages. `data` is what was read last, with the
     message or its end."""
+    _note(sender, fault.value, data)
+
+
+def note_damaged(sender: VConnection, damaged: Damaged) -> None:
+    """Keep a damaged message: see RefusedMessages."""
+    _note(sender, f"damaged message: {damaged.why}", damaged.data)
+
+
+def _note(sender: VConnection, why: str, data: bytes) -> None:
     listener = getattr(sender, "listener", None)  # of a client's connection
     sender.engine.refused.add(
         "message",
-        fault.value,
+        why,
         data,
         listener="" if listener is None else listener.name,
         client="" if listener is None else sender.name,
@@ -78,13 +88,16 @@ class InputStream:
         self._reader = buffer.reader()
         self.framing = UNFRAMED if vc.message_oriented else framing
         self._decoder = self.framing.decoder()
-        self._messages: list[bytes] = []  # in reverse order: the next one is at the end
+        self._messages: Decoded = []  # in reverse order: the next one is at the end
         self._partial = False  # only a part of a message was read so far
         self._held_memory = HeldMemory(cont)
         self.vio = vc.do_io_read(cont, None, buffer)
 
-    def take(self) -> bytes | None:
-        """Return the next message; None: none yet, turn limit reached, or end of input."""
+    def take(self) -> bytes | Damaged | None:
+        """Return the next message; None: none yet, turn limit reached, or end of input.
+
+        A damaged message is returned as Damaged, in its place: see `note_damaged`.
+        """
         turn = self._engine.turns
         if turn != self._turn:
             self._turn = turn

@@ -1,0 +1,340 @@
+"""The framings of protocols: each at every cut, its inverse, its damaged messages, its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vcproxy import api
+from vcproxy.framing.decoding import Damaged, FramingError
+from vcproxy.framing.frame_scanner import FrameScanner
+from vcproxy.framing.framing import Framing
+
+INVALID, OVERSIZED, TRUNCATED = (
+    FramingError.INVALID,
+    FramingError.OVERSIZED,
+    FramingError.TRUNCATED,
+)
+
+Decoding = tuple[list[bytes | Damaged], FramingError | None]
+
+
+def decode(framing: Framing, *pieces: bytes) -> Decoding:
+    decoder = framing.decoder()
+    messages = [message for piece in pieces for message in decoder.feed(piece)]
+    decoder.finish()
+    return messages, decoder.fault
+
+
+def one_by_one(data: bytes) -> list[bytes]:
+    return [data[at : at + 1] for at in range(len(data))]
+
+
+FIX = b"8=FIX.4.2\x019=5\x0135=0\x0110=161\x01"
+GGA = b"$GPGGA,092750.000,5321.6802,N,00630.3372,W,1,8,1.03,61.7,M,55.2,M,,*76"
+AIS = b"!AIVDM,1,1,,B,177KQJ5000G?tO`K>RA1wUbN0TKH,0*5C"
+NEWLINE = "a message that ends in a newline may not contain one"
+DIGIT = "a message that ends in a newline may not begin with a digit"
+PACKET = b"G" + bytes(187)
+STARTUP = b"\0\0\0\x0e\0\3\0\0user\0\0"
+SSL = b"\0\0\0\x08\x04\xd2\x16\x2f"
+QUERY = b"Q\0\0\0\x0dSELECT 1\0"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A framing, and messages of it, in the order of a stream."""
+
+    framing: Framing
+    messages: list[bytes]
+    noise: list[bytes]
+    """Bytes that streams are made of, besides its frames."""
+
+
+KINDS = {
+    "length-at": Kind(
+        api.length_at(2, 2, "little", header=1, limit=20),
+        [b"ab\3\0cdef", b"ab\0\0-"],
+        [b"a", b"\0", b"\1", b"\x30"],
+    ),
+    "length-at frame": Kind(api.length_at(0, 1, counts="frame"), [b"\1", b"\3ab"], [b"\0", b"\2"]),
+    "length-at field": Kind(
+        api.length_at(1, 4, counts="field", limit=40),
+        [b"Q\0\0\0\4", b"P\0\0\0\6ab"],
+        [b"\0", b"\5", b"a"],
+    ),
+    "between": Kind(
+        api.between(b"\2", b"\3", limit=5), [b"", b"abcde"], [b"\2", b"\3", b"a", b"\n"]
+    ),
+    "between blank": Kind(
+        api.between(b"<<", b">>", "blank", limit=5),
+        [b"", b"ab", b">a", b"a<"],
+        [b"<", b">", b"a", b"\r\n", b" "],
+    ),
+    "between skip": Kind(
+        api.between(b"aab", b"cc", "skip", limit=5),
+        [b"", b"xyz", b"aa"],
+        [b"a", b"b", b"c", b"x"],
+    ),
+    "mllp": Kind(api.mllp(20), [b"MSH|^~\\&|\r", b""], [b"\x0b", b"\x1c", b"\r", b"M"]),
+    "rfc6587": Kind(
+        api.rfc6587(limit=12), [b"<34>1 a", b"a\nb"], [b"<", b"\n", b"1", b"0", b" ", b"2 "]
+    ),
+    "rfc6587 newline": Kind(
+        api.rfc6587("newline", limit=12), [b"<34>1 a", b"-"], [b"<", b"\n", b"1", b" "]
+    ),
+    "resp": Kind(
+        api.resp(limit=60),
+        [
+            b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n",
+            b"+OK\r\n",
+            b"$-1\r\n",
+            b"*-1\r\n",
+            b"_\r\n",
+            b"*0\r\n",
+            b"%1\r\n+a\r\n*1\r\n:1\r\n",
+            b"|1\r\n+ttl\r\n:3600\r\n#t\r\n",
+            b"~1\r\n(12\r\n",
+            b">2\r\n=5\r\ntxt:a\r\n!1\r\nE\r\n",
+            b",1.5\r\n",
+            b"-ERR\r\n",
+        ],
+        [b"*", b"$", b"1", b"\r\n", b"\n", b"+", b"x", b"-1"],
+    ),
+    "mbap": Kind(
+        api.mbap(),
+        [b"\0\1\0\0\0\6\1\3\0\0\0\1", b"\xff\xff\0\0\0\2\xff\x2b"],
+        [b"\0", b"\1", b"\0\0\0\0\0\2"],
+    ),
+    "tpkt": Kind(
+        api.tpkt(20), [b"\3\0\0\7\2\xf0\x80", b"\3\0\0\x08\2\xf0\x80x"], [b"\3", b"\0", b"\7"]
+    ),
+    "iec104": Kind(
+        api.iec104(), [b"h\4\x43\0\0\0", b"h\5\0\0\0\0x"], [b"h", b"\4", b"\0", b"\xfe"]
+    ),
+    "dns-tcp": Kind(api.dns_tcp(), [b"a" * 12, b""], [b"\0", b"\1"]),
+    "postgresql client": Kind(
+        api.postgresql("client", 40),
+        [SSL, STARTUP, QUERY, b"X\0\0\0\4"],
+        [b"\0\0\0", b"\x08", b"Q", b"\4"],
+    ),
+    "postgresql server": Kind(
+        api.postgresql("server", 40),
+        [b"N", b"R\0\0\0\x08\0\0\0\0", b"Z\0\0\0\5I", b"N\0\0\0\5\0"],
+        [b"\0\0\0", b"\5", b"S", b"Z"],
+    ),
+    "fix": Kind(api.fix(), [FIX, FIX], [b"8=", b"9=", b"\x01", b"5", b"10="]),
+    "nmea": Kind(
+        api.nmea(limit=100),
+        [GGA, AIS, b"\\s:r1,c:1*4E\\" + AIS],
+        [b"$", b"!", b"*", b"\r\n", b"\n", b"0", b"\\", b"$*00\n"],
+    ),
+    "mpegts": Kind(
+        api.mpegts(), [PACKET, PACKET[:-1] + b"G"], [b"G", b"\0", bytes(187), bytes(100)]
+    ),
+}
+
+kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+
+
+@kinds
+def test_encoded_messages_are_decoded_at_every_cut(kind: Kind) -> None:
+    stream = b"".join(map(kind.framing.encode, kind.messages))
+    assert decode(kind.framing, stream) == (kind.messages, None)
+    assert decode(kind.framing, *one_by_one(stream)) == (kind.messages, None)
+    for at in range(len(stream)):
+        assert decode(kind.framing, stream[:at], stream[at:]) == (kind.messages, None)
+
+
+@kinds
+@given(data=st.data())
+def test_how_a_stream_is_cut_makes_no_difference(kind: Kind, data: st.DataObject) -> None:
+    frames = [kind.framing.encode(message) for message in kind.messages]
+    parts = data.draw(st.lists(st.sampled_from(frames + kind.noise), max_size=12))
+    stream = b"".join(parts)
+    whole = decode(kind.framing, stream)
+    assert decode(kind.framing, *one_by_one(stream)) == whole
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=4)))
+    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    assert decode(kind.framing, *pieces) == whole
+
+
+@kinds
+@given(data=st.data())
+def test_what_is_decoded_can_be_encoded(kind: Kind, data: st.DataObject) -> None:
+    """What a decoder returns never fails later, when it is forwarded."""
+    frames = [kind.framing.encode(message) for message in kind.messages]
+    stream = b"".join(data.draw(st.lists(st.sampled_from(frames + kind.noise), max_size=12)))
+    messages = [each for each in decode(kind.framing, stream)[0] if isinstance(each, bytes)]
+    wire = b"".join(map(kind.framing.encode, messages))
+    assert decode(kind.framing, wire) == (messages, None)
+
+
+@kinds
+@given(data=st.data())
+def test_frames_are_the_bytes_that_arrived(kind: Kind, data: st.DataObject) -> None:
+    frames = [kind.framing.encode(message) for message in kind.messages]
+    parts = data.draw(st.lists(st.sampled_from(frames + kind.noise), max_size=12))
+    scanner, decoder = FrameScanner(kind.framing), kind.framing.decoder()
+    found, fed = [], b""
+    for part in parts:
+        if not scanner.stopped:
+            fed += part
+            found += scanner.feed(part)
+    messages = decoder.feed(fed)
+    assert b"".join(found) + scanner.take_rest() == fed
+    before = [each for each in messages if not isinstance(each, Damaged)]
+    if len(before) == len(messages) or not scanner.stopped:
+        assert len(found) == len(before)
+
+
+@pytest.mark.parametrize(
+    ("framing", "data", "messages", "fault"),
+    [
+        (api.length_at(1, 2), b"a\0\1bc\0", [b"a\0\1b"], TRUNCATED),
+        (api.length_at(0, 2, counts="frame"), b"\0\1", [], INVALID),
+        (api.length_at(0, 2, limit=9), b"\0\x08", [], OVERSIZED),
+        (api.between(b"\2", b"\3"), b"\2a\3\n\2b\3", [b"a"], INVALID),
+        (api.between(b"\2", b"\3", "blank"), b"\r\n\2a\3 \n\2b\3\n", [b"a", b"b"], None),
+        (api.between(b"\2", b"\3", "blank"), b"\2a\3x\2b\3", [b"a"], INVALID),
+        (api.between(b"\2", b"\3", "skip"), b"x\2a\3\6\6\2b\3yz", [b"a", b"b"], None),
+        (api.between(b"\2", b"\3", limit=2), b"\2abc\3", [], OVERSIZED),
+        (api.between(b"\2", b"\3", limit=2), b"\2abcd", [], OVERSIZED),
+        (
+            api.mllp(),
+            b"\x0bMSH|1\x0bMSH|2\x1c\r\x0bMSH|3\x1c\r",
+            [Damaged(b"MSH|1\x0bMSH|2", "the start bytes b'\\x0b' stand inside of it"), b"MSH|3"],
+            None,
+        ),
+        (api.mllp(), b"GET / HTTP/1.1", [], INVALID),
+        (api.mllp(), b"\x0bMSH|half", [], TRUNCATED),
+        (
+            api.rfc6587(),
+            b"7 <34>1 a<34>1 b\n8 <34>1 \nc\n",
+            [b"<34>1 a", b"<34>1 b", b"<34>1 \nc"],
+            None,
+        ),
+        (
+            api.rfc6587("newline"),
+            b"8 <34>1 \nc\n1 2<1>\n",
+            [Damaged(b"<34>1 \nc", NEWLINE), Damaged(b"2", DIGIT), b"<1>"],
+            None,
+        ),
+        (api.rfc6587(), b"07 <34>1 a", [], INVALID),
+        (api.rfc6587(), b"7<34>1 a", [], INVALID),
+        (api.rfc6587(limit=10), b"11 ", [], OVERSIZED),
+        (api.rfc6587(limit=10), b"12345", [], OVERSIZED),
+        (api.rfc6587(limit=5), b"<34>1 a", [], OVERSIZED),
+        (api.rfc6587(), b"<34>1 a", [], TRUNCATED),
+        (api.mbap(), b"\0\1\0\0\0\2\1\3\0\2\0\1\0\2\1\3", [b"\0\1\0\0\0\2\1\3"], INVALID),
+        (api.mbap(), b"\0\1\0\0\0\1\1\3", [], INVALID),
+        (api.mbap(), b"\0\1\0\0\0\xff\1\3", [], OVERSIZED),
+        (api.mbap(), b"\0\1\0\0\0\6\1\3\0", [], TRUNCATED),
+        (api.tpkt(), b"\4\0\0\7\2\xf0\x80", [], INVALID),
+        (api.tpkt(), b"\3\0\0\6\2\xf0", [], INVALID),
+        (api.iec104(), b"i\4\0\0\0\0", [], INVALID),
+        (api.iec104(), b"h\3\0\0\0", [], INVALID),
+        (api.iec104(), b"h\xfe", [], OVERSIZED),
+        (api.postgresql("client"), b"\x16\3\1\2\0", [], INVALID),
+        (api.postgresql("client"), SSL + b"\x16\3\1\2\0", [SSL], INVALID),
+        (api.postgresql("client"), QUERY, [], INVALID),
+        (api.postgresql("client"), STARTUP + SSL, [STARTUP], INVALID),
+        (api.postgresql("client"), STARTUP + b"Q\0\0\0\3", [STARTUP], INVALID),
+        (api.postgresql("client", 20), STARTUP + b"Q\0\1\0\0", [STARTUP], OVERSIZED),
+        (api.postgresql("server"), b"S\x16\3\3\0\0", [b"S"], INVALID),
+        (api.fix(), FIX.replace(b"161", b"162") + FIX,
+         [Damaged(FIX.replace(b"161", b"162"), "CheckSum is 162, and must be 161"), FIX], None),
+        (api.fix(), FIX.replace(b"9=5", b"9=4") + FIX, [], INVALID),
+        (api.fix(), FIX[:-1], [], TRUNCATED),
+        (api.fix(), b"9=5\x01", [], INVALID),
+        (api.fix(limit=25), FIX, [], OVERSIZED),
+        (api.resp(), b"PING\r\n", [], INVALID),
+        (api.resp(), b"$?\r\n", [], INVALID),
+        (api.resp(), b"$3\r\nabcd\r\n", [], INVALID),
+        (api.resp(), b"*1\r\n$-1\r\n:1\r\n", [b"*1\r\n$-1\r\n", b":1\r\n"], None),
+        (api.resp(), b"$-2\r\n", [], INVALID),
+        (api.resp(limit=30), b"*99999999\r\n", [], OVERSIZED),
+        (api.resp(limit=30), b"$99\r\n", [], OVERSIZED),
+        (api.resp(), b"*2\r\n+a\r\n", [], TRUNCATED),
+        (
+            api.nmea(),
+            GGA[9:] + b"\r\n" + GGA + b"\r\n\r\n" + AIS[:-1] + b"D\n" + AIS + b"\n",
+            [
+                Damaged(GGA[9:], "it does not begin with $ or !"),
+                GGA,
+                Damaged(AIS[:-1] + b"D", "its checksum is '5D', and must be '5C'"),
+                AIS,
+            ],
+            None,
+        ),
+        (api.nmea(), b"$PX,1\r\n", [Damaged(b"$PX,1", "it has no checksum")], None),
+        (api.nmea(unchecked=True), b"$PX,1\r\n", [b"$PX,1"], None),
+        (
+            api.nmea(limit=4),
+            b"$abcdefg\n$*00\r\n$*000\n",
+            [Damaged(b"$abc", "longer than 4B"), b"$*00", Damaged(b"$*00", "longer than 4B")],
+            None,
+        ),
+        (api.nmea(), GGA, [], TRUNCATED),
+        (
+            api.mpegts(),
+            b"xyz" + PACKET * 2 + b"G",
+            [Damaged(b"xyz", "no packet: no sync byte 0x47"), PACKET, PACKET],
+            TRUNCATED,
+        ),
+        (api.mpegts(), bytes(940) + PACKET * 2,
+         [Damaged(bytes(940), "no packet: no sync byte 0x47"), PACKET, PACKET], None),
+    ],
+)  # fmt: skip
+def test_the_messages_and_the_fault_of_a_stream(
+    framing: Framing, data: bytes, messages: list[bytes | Damaged], fault: FramingError | None
+) -> None:
+    assert decode(framing, data) == (messages, fault)
+    assert decode(framing, *one_by_one(data)) == (messages, fault)
+
+
+@pytest.mark.parametrize(
+    ("framing", "message", "why"),
+    [
+        (api.length_at(1, 2), b"a\0\2b", "its end is missing"),
+        (api.length_at(1, 2), b"a\0\1bc", "there is more than one"),
+        (api.mbap(), b"\0\1\0\1\0\2\1\3", "invalid framing"),
+        (api.between(b"\2", b"\3"), b"a\3b", "may not contain"),
+        (api.between(b"\2", b"\3"), b"a\2b", "may not contain"),
+        (api.mllp(limit=3), b"abcd", "over the limit 3B"),
+        (api.rfc6587("newline"), b"a\nb", "may not contain"),
+        (api.rfc6587("newline"), b"1 a", "may not begin with a digit"),
+        (api.rfc6587(), b"", "has no octet count"),
+        (api.fix(), FIX.replace(b"161", b"162"), "CheckSum is 162, and must be 161"),
+        (api.nmea(), GGA[:-1], "checksum"),
+        (api.nmea(), GGA + b"\n", "not one sentence"),
+        (api.resp(), b"+OK\r\n+OK\r\n", "not one whole value"),
+        (api.postgresql("server"), QUERY[:-1], "not one whole message of a server"),
+        (api.mpegts(), b"x" * 188, "not one whole message"),
+    ],
+)
+def test_what_is_no_message_is_not_encoded(framing: Framing, message: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        framing.encode(message)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "why"),
+    [
+        (lambda: api.length_at(0, 9), "must have 1 to 8"),
+        (lambda: api.length_at(-1), "at least 0"),
+        (lambda: api.length_at(0, counts="frame", header=1), "counts header"),
+        (lambda: api.length_at(0, counts="all"), 'counts = "all"'),  # type: ignore[arg-type]
+        (lambda: api.between(b"", b"x"), "at least one byte"),
+        (lambda: api.between(b"x", b"x", "any"), 'gaps = "any"'),  # type: ignore[arg-type]
+        (lambda: api.rfc6587("lf"), 'encoding = "lf"'),  # type: ignore[arg-type]
+        (lambda: api.postgresql("x"), 'sender = "x"'),  # type: ignore[arg-type]
+    ],
+)
+def test_invalid_framings_are_refused(mistake: Callable[[], Framing], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        mistake()

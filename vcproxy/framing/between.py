@@ -1,0 +1,133 @@
+"""between, mllp: messages between start and end bytes.
+
+Tested in tests/framing/test_kinds.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from vcproxy.framing.decoding import (
+    Damaged,
+    Decoder,
+    FramingError,
+    LengthDecoder,
+    Measure,
+    Skip,
+)
+from vcproxy.framing.framing import LIMIT, Framing, byte_limit, check_size
+
+Gaps: TypeAlias = Literal["refuse", "blank", "skip"]
+"""What may stand between two messages: nothing; blanks and line ends; anything."""
+
+BLANK = b" \t\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """See `between`."""
+
+    start: bytes
+    end: bytes
+    gaps: Gaps
+    limit: int
+
+    def decoder(self) -> Decoder:
+        """See Framing."""
+        return LengthDecoder(_Search(self).measure, self.check, in_place=True)
+
+    def frame_decoder(self) -> Decoder:
+        """Return a decoder that returns whole frames: see FrameScanner."""
+        return LengthDecoder(_Search(self).measure, self.check, whole=True, in_place=True)
+
+    def check(self, message: bytes) -> bytes | Damaged:
+        """Return the message; Damaged if another one begins in it, as after half a message."""
+        if self.start in message:
+            return Damaged(message, f"the start bytes {self.start!r} stand inside of it")
+        return message
+
+    def encode(self, message: bytes) -> bytes:
+        """See Framing."""
+        check_size(message, self.limit)
+        wire = self.start + message + self.end
+        if self.start in message or wire.find(self.end, len(self.start)) != len(wire) - len(
+            self.end
+        ):
+            raise ValueError(
+                f"a message may not contain the bytes {self.start!r} or {self.end!r} around it"
+            )
+        return wire
+
+
+class _Search:
+    """Measures one stream: where the end of its present frame was not found yet."""
+
+    __slots__ = ("_framing", "_searched")
+
+    def __init__(self, framing: Between) -> None:
+        self._framing = framing
+        self._searched = 0  # bytes after the start in which no end begins
+
+    def measure(self, data: bytes, at: int) -> Measure:
+        """See Measurer."""
+        framing = self._framing
+        start = framing.start
+        if not data.startswith(start, at):
+            return self._gap(data, at)
+        begin = at + len(start)
+        stop = data.find(framing.end, begin + self._searched)
+        if stop >= 0:
+            self._searched = 0
+            if stop - begin > framing.limit:
+                return FramingError.OVERSIZED
+            return begin, stop, stop + len(framing.end)
+        overlap = len(framing.end) - 1
+        length = len(data) - begin
+        if length > framing.limit + overlap:
+            return FramingError.OVERSIZED
+        self._searched = max(length - overlap, 0)
+        return len(data) - at + 1
+
+    def _gap(self, data: bytes, at: int) -> Measure:
+        """Measure what is not the start of a message."""
+        start, gaps = self._framing.start, self._framing.gaps
+        head = data[at : at + len(start)]
+        if len(head) < len(start) and start.startswith(head):
+            return len(head) + 1
+        if gaps == "skip":
+            following = data.find(start[:1], at + 1)
+            return Skip((len(data) if following < 0 else following) - at)
+        if gaps == "blank" and head[0] in BLANK:
+            return Skip(1)
+        return FramingError.INVALID
+
+
+def between(start: bytes, end: bytes, gaps: Gaps = "refuse", limit: str | int = LIMIT) -> Framing:
+    """Return the framing of messages between the bytes `start` and `end`, such as STX and ETX.
+
+    A message is what stands between them. One that contains the start bytes is damaged: then the
+    end of a message was lost. So both must not occur in messages: for text, not for binary data.
+
+    Args:
+        start: the bytes before each message.
+        end: the bytes after it.
+        gaps: what may stand between two messages. "refuse": nothing. "blank": blanks and line
+            ends. "skip": anything; it is dropped.
+        limit: of the message.
+
+    Raises ValueError if `start` or `end` is empty.
+    """
+    if not start or not end:
+        raise ValueError("start and end need at least one byte each")
+    if gaps not in ("refuse", "blank", "skip"):
+        raise ValueError(f'gaps = "{gaps}": it must be "refuse", "blank" or "skip"')
+    return Between(start, end, gaps, byte_limit(limit))
+
+
+def mllp(limit: str | int = LIMIT) -> Framing:
+    """Return the framing of HL7 v2 messages: VT, the message, FS, CR.
+
+    Source: HL7 v2.x, Minimal Lower Layer Protocol (HL7 Implementation Guide, appendix C).
+    """
+    return Between(b"\x0b", b"\x1c\r", "refuse", byte_limit(limit))

@@ -1,0 +1,117 @@
+"""resp: the protocol of Redis, versions 2 and 3.
+
+Tested in tests/framing/test_kinds.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vcproxy.framing.decoding import Decoder, FramingError, LengthDecoder, Measure
+from vcproxy.framing.framing import LIMIT, Framing, byte_limit
+
+LINES = frozenset(b"+-:_#,(")
+"""Types that are one line: texts, errors, numbers, null, booleans."""
+
+BLOBS = frozenset(b"$!=")
+"""Types with a length and that many bytes: strings, errors, texts with a format."""
+
+ITEMS = {ord("*"): 1, ord("~"): 1, ord(">"): 1, ord("%"): 2, ord("|"): 2}
+"""Types with a number of items, and how many values each item has."""
+
+NULLABLE = frozenset(b"$*")
+"""Types of which -1 is the null of version 2."""
+
+SHORTEST = 3
+"""Bytes of the shortest value: null, of version 3."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resp:
+    """See `resp`."""
+
+    limit: int
+
+    def decoder(self) -> Decoder:
+        """See Framing."""
+        return LengthDecoder(_Reading(self.limit).measure, in_place=True)
+
+    def frame_decoder(self) -> Decoder:
+        """Return a decoder that returns whole frames: here these are the messages."""
+        return self.decoder()
+
+    def encode(self, message: bytes) -> bytes:
+        """See Framing."""
+        found = _Reading(self.limit).measure(message, 0) if message else 1
+        if type(found) is not tuple or found[2] != len(message):
+            raise ValueError(f"{message[:40]!r} is not one whole value of RESP")
+        return message
+
+
+class _Reading:
+    """Measures one stream: which values of the present one have been passed."""
+
+    __slots__ = ("_limit", "_missing", "_passed", "_searched")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._passed = 0  # bytes of values that are complete
+        self._missing = 1  # values that are not
+        self._searched = 0  # bytes of an incomplete line in which no end begins
+
+    def measure(self, data: bytes, at: int) -> Measure:
+        """See Measurer."""
+        passed, missing, limit, size = self._passed, self._missing, self._limit, len(data)
+        position = at + passed
+        while missing:
+            stop = data.find(b"\r\n", position + self._searched)
+            known = (size if stop < 0 else stop + 2) - at
+            if known + SHORTEST * (missing - 1) > limit:
+                return FramingError.OVERSIZED
+            if stop < 0:
+                if position < size and data[position] not in _TYPES:
+                    return FramingError.INVALID
+                self._searched = max(size - position - 1, 0)
+                return self._wait(position - at, missing, known + 1)
+            self._searched = 0
+            kind = data[position]
+            behind = stop + 2
+            if kind not in LINES:
+                number = data[position + 1 : stop]
+                if number == b"-1" and kind in NULLABLE:
+                    pass
+                elif kind not in _TYPES or not number.isdigit() or len(number) > 15:
+                    return FramingError.INVALID
+                elif kind in ITEMS:
+                    missing += int(number) * ITEMS[kind] + (kind == 0x7C)  # an attribute is none
+                else:
+                    behind += int(number) + 2
+                    if behind - at + SHORTEST * (missing - 1) > limit:
+                        return FramingError.OVERSIZED
+                    if behind > size:
+                        return self._wait(position - at, missing, behind - at)
+                    if data[behind - 2 : behind] != b"\r\n":
+                        return FramingError.INVALID
+            position = behind
+            missing -= 1
+        self._passed, self._missing = 0, 1
+        return at, position, position
+
+    def _wait(self, passed: int, missing: int, needed: int) -> int:
+        """Keep what has been passed, until there is more."""
+        self._passed, self._missing = passed, missing
+        return needed
+
+
+_TYPES = LINES | BLOBS | ITEMS.keys()
+
+
+def resp(limit: str | int = LIMIT) -> Framing:
+    """Return the framing of RESP2 and RESP3, of clients and servers.
+
+    A message is one whole value as it stands: a command is an array of strings. An attribute and
+    the value that it describes are one message. Inline commands, which are no values, and values
+    of unknown length are invalid framing.
+    Source: Redis serialization protocol specification, https://redis.io/docs/reference/protocol-spec
+    """
+    return Resp(byte_limit(limit))

@@ -1,0 +1,122 @@
+"""rfc6587: syslog over TCP.
+
+Tested in tests/framing/test_kinds.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from vcproxy.framing.decoding import (
+    Check,
+    Damaged,
+    Decoder,
+    FramingError,
+    LengthDecoder,
+    Measure,
+    Skip,
+)
+from vcproxy.framing.framing import LIMIT, Framing, byte_limit, check_size
+
+SyslogEncoding: TypeAlias = Literal["octet-counting", "newline"]
+"""How messages are encoded: the length in decimal digits and a space before each; a newline after
+each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rfc6587:
+    """See `rfc6587`."""
+
+    encoding: SyslogEncoding
+    limit: int
+
+    def decoder(self) -> Decoder:
+        """See Framing."""
+        return LengthDecoder(_Search(self.limit).measure, self._check, in_place=True)
+
+    def frame_decoder(self) -> Decoder:
+        """Return a decoder that returns whole frames: see FrameScanner."""
+        search = _Search(self.limit)
+        return LengthDecoder(search.measure, self._check, whole=True, in_place=True)
+
+    @property
+    def _check(self) -> Check | None:
+        return self.check if self.encoding == "newline" else None
+
+    def check(self, message: bytes) -> bytes | Damaged:
+        """Return a message; Damaged if it had an octet count, and no newline can end it."""
+        why = _unfit(message)
+        return Damaged(message, why) if why else message
+
+    def encode(self, message: bytes) -> bytes:
+        """See Framing."""
+        check_size(message, self.limit)
+        if self.encoding == "octet-counting":
+            if not message:
+                raise ValueError("an empty message has no octet count: RFC 6587 has none of 0")
+            return b"%d %b" % (len(message), message)
+        why = _unfit(message)
+        if why:
+            raise ValueError(why)
+        return message + b"\n"
+
+
+def _unfit(message: bytes) -> str:
+    """Return why a message cannot end in a newline; "": it can."""
+    if b"\n" in message:
+        return "a message that ends in a newline may not contain one"
+    if message[:1].isdigit():
+        return "a message that ends in a newline may not begin with a digit"
+    return "" if message else "an empty message is a blank line, which is ignored"
+
+
+class _Search:
+    """Measures one stream."""
+
+    __slots__ = ("_digits", "_limit", "_searched")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._digits = len(str(limit))
+        self._searched = 0  # bytes of the present line without a newline
+
+    def measure(self, data: bytes, at: int) -> Measure:
+        """See Measurer."""
+        if data[at] - 48 in range(10):
+            return self._counted(data, at)
+        if data[at] == 0x0A:
+            return Skip(1)  # a blank line
+        stop = data.find(b"\n", at + self._searched)
+        if stop >= 0:
+            self._searched = 0
+            return (at, stop, stop + 1) if stop - at <= self._limit else FramingError.OVERSIZED
+        self._searched = length = len(data) - at
+        return FramingError.OVERSIZED if length > self._limit else length + 1
+
+    def _counted(self, data: bytes, at: int) -> Measure:
+        head = data[at : at + self._digits + 1]
+        number, space, _ = head.partition(b" ")
+        if not number.isdigit() or number.startswith(b"0"):
+            return FramingError.INVALID
+        if not space:
+            return FramingError.OVERSIZED if len(head) > self._digits else len(head) + 1
+        start = at + len(number) + 1
+        end = start + int(number)
+        if end - start > self._limit:
+            return FramingError.OVERSIZED
+        return (start, end, end) if end <= len(data) else end - at
+
+
+def rfc6587(encoding: SyslogEncoding = "octet-counting", limit: str | int = LIMIT) -> Framing:
+    """Return the framing of syslog over TCP: octet counting and newlines, on one connection.
+
+    A message that begins with a digit has its length before it, in decimal digits and a space; any
+    other ends in a newline. A message is the syslog message without either; blank lines are none.
+    `encoding` is how messages are sent: "octet-counting" or "newline". With "newline", one that was
+    received with a length and contains a newline is damaged. Source: RFC 6587, 3.4; rsyslog and
+    syslog-ng decide by the first byte too.
+    """
+    if encoding not in ("octet-counting", "newline"):
+        raise ValueError(f'encoding = "{encoding}": it must be "octet-counting" or "newline"')
+    return Rfc6587(encoding, byte_limit(limit))
