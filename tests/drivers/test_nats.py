@@ -19,7 +19,7 @@ from vcproxy.engine.address import Address
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.log_function import Level
 from vcproxy.engine.net import NetVConnection
-from vcproxy.relay.options import RelayOptions, Target
+from vcproxy.relay.options import RelayOptions, RelaySource, Target
 from vcproxy.relay.relay import Relay
 from vcproxy.sessions.programs import Programs
 from vcproxy.sessions.service import Service
@@ -305,7 +305,7 @@ def test_the_status_of_a_relay_counts_messages_missed_because_of_a_blocking_sink
     with socket.create_server(("127.0.0.1", 0)) as sink:  # a server that reads nothing
         to = Address.parse(f"tcp://127.0.0.1:{sink.getsockname()[1]}")
         source = Address.parse(server.uri("orders"))
-        options = RelayOptions(source=source, targets=(Target(to, on_lag="block"),))
+        options = RelayOptions(source=(RelaySource(source),), targets=(Target(to, on_lag="block"),))
         programs = Programs(proxy.driver.engine, print)
         programs.acceptor(Relay, Service("relay", options=options))
         relay = programs["relay"]

@@ -14,7 +14,7 @@ from vcproxy.config.loader import load
 from vcproxy.config.options import read_options
 from vcproxy.engine.address import Address
 from vcproxy.plugins.relay import RelayPlugin
-from vcproxy.relay.options import RelayFraming, RelayOptions, Target
+from vcproxy.relay.options import RelayFraming, RelayOptions, RelaySource, Target
 from vcproxy.tunnels.history import History
 from vcproxy.tunnels.lag_policy import LagPolicy, OnLag
 
@@ -62,6 +62,20 @@ def test_targets_are_addresses_or_tables() -> None:
     assert read(targets="tcp://a:1").targets == (a,)
 
 
+def test_sources_are_addresses_or_tables() -> None:
+    login = {"address": "tcp://b:2", "send": "LOGIN\r\n"}
+    options = read(framing="lines", source=["tcp://a:1", login])
+    assert options.source == (
+        RelaySource(Address("tcp", "a", 1)),
+        RelaySource(Address("tcp", "b", 2), "LOGIN\r\n"),
+    )
+    assert read(source="tcp://a:1").source == options.source[:1]
+
+
+def test_several_sources_of_messages_need_no_framing() -> None:
+    assert read(source=["udp://a:1", "nats://h/s"]).framing == "datagram"
+
+
 def test_history_is_a_size_or_a_number() -> None:
     assert read(history="64KiB").kept == History(bytes=64 << 10)
     assert read(framing="lines", history=3, limit="1KiB").kept == History(3072, 3)
@@ -103,7 +117,20 @@ POSSIBLE = 'use "block" or "disconnect", or set framing'
         ),
         (
             SUBSCRIBERS | {"producers": "replace", "source": "tcp://a:1"},
-            'producers: "replace" has no effect with a source: no producer connects',
+            'producers: "replace" has no effect with a source: use "interleave"',
+        ),
+        (
+            SUBSCRIBERS | {"source": ["tcp://a:1", "tcp://b:1"]},
+            'framing: framing = "none" has no messages, and several sources need them',
+        ),
+        (
+            SUBSCRIBERS | {"framing": "datagram", "source": ["udp://a:1", "tcp://b:1"]},
+            'source.1.address: framing = "datagram", and tcp://b:1 is a stream, '
+            "which has no datagrams",
+        ),
+        (
+            SUBSCRIBERS | {"source": {"address": "udp://a:1", "send": "hello"}},
+            "source.0.send: has no effect: udp://a:1 is only received",
         ),
         (
             SUBSCRIBERS | {"framing": "lines", "source": "udp://a:1"},
@@ -162,7 +189,7 @@ POSSIBLE = 'use "block" or "disconnect", or set framing'
         ),
         (
             SUBSCRIBERS | {"source": "stdio:"},
-            "source: stdio: can only be the bind of a listener",
+            "source.0.address: stdio: can only be the bind of a listener",
         ),
         ({"targets": "tcp://a:0"}, 'targets.0.to: "tcp://a:0": the port must be above 0'),
         (
@@ -226,13 +253,22 @@ def test_drop_policies_need_messages(framing: str, policy: str) -> None:
         ),
         ("bind", "", ""),
         ("", "source", ""),
+        ("bind", "source+interleave", ""),
+        (
+            "",
+            "source+interleave",
+            "listener.r.bind: is missing: RelayPlugin needs an address for clients",
+        ),
     ],
 )
 def test_a_bind_or_a_source_is_needed(tmp_path: Path, bind: str, source: str, text: str) -> None:
     file = tmp_path / "relay.toml"
     keys = [f'{key} = "tcp://127.0.0.1:7777"' for key in (bind,) if key]
     options = ['subscribers = "tcp://127.0.0.1:7778"']
-    options += [f'{key} = "tcp://127.0.0.1:7779"' for key in (source,) if key]
+    if source:
+        options.append('source = "tcp://127.0.0.1:7779"')
+    if source.endswith("interleave"):
+        options += ['producers = "interleave"', 'framing = "lines"']
     lines = ["[[listener]]", 'name = "r"', 'plugin = "relay"', *keys, "[listener.options]"]
     file.write_text("\n".join([*lines, *options]))
     if not text:

@@ -13,7 +13,7 @@ from vcproxy.drivers.sim import NetworkFaults, Peer
 from vcproxy.engine.address import Address
 from vcproxy.engine.iobuffer import MESSAGE_OVERHEAD
 from vcproxy.engine.units import rounded_size
-from vcproxy.relay.options import RelayOptions, Target
+from vcproxy.relay.options import RelayOptions, RelaySource, Target
 from vcproxy.relay.relay import Relay
 from vcproxy.relay.status import RelayStatus, SinkStatus
 from vcproxy.sessions.program import Signal
@@ -411,7 +411,9 @@ class Louder(Relay):
 
 def test_each_datagram_is_edited() -> None:
     source = Address("udp", "127.0.0.1", 7)
-    with relay(Edited, framing=None, source=source, refusing=[str(source)], end=False) as proxy:
+    with relay(
+        Edited, framing=None, source=(RelaySource(source),), refusing=[str(source)], end=False
+    ) as proxy:
         [subscriber] = proxy.subscribe()
         producer = proxy.sim.datagram_client(source)
         for data in (b"a", b"# no", b"b", b"c" * 2000):
@@ -435,7 +437,7 @@ def test_empty_datagrams_are_relayed_and_add_nothing_to_a_stream(
     source, target = (Address("udp", "127.0.0.1", port) for port in (7, 8))
     sent = [b"", b"a", b"", b"b" * 300, b"", b"", b"c", b"d" * 200, b""]
     with relay(
-        plugin, framing=None, source=source, targets=(Target(target),),
+        plugin, framing=None, source=(RelaySource(source),), targets=(Target(target),),
         refusing=[str(source)], end=False,
     ) as proxy:  # fmt: skip
         [subscriber] = proxy.subscribe()
@@ -804,7 +806,7 @@ def test_a_waiting_producer_is_closed_with_the_tunnel(framing: str) -> None:
 
 @pytest.mark.parametrize("framing", ["lines", "none"])
 def test_a_lost_source_is_connected_again(framing: str) -> None:
-    with relay(framing=framing, source=FEED) as proxy:
+    with relay(framing=framing, source=(RelaySource(FEED),)) as proxy:
         source = proxy.target(FEED)
         [subscriber] = proxy.subscribe()
         proxy.send(source, b"a\nhal")
@@ -818,7 +820,7 @@ def test_a_lost_source_is_connected_again(framing: str) -> None:
 
 
 def test_an_inactive_source_is_connected_again() -> None:
-    with relay(source=FEED, inactivity_s=60.0) as proxy:
+    with relay(source=(RelaySource(FEED),), inactivity_s=60.0) as proxy:
         proxy.target(FEED)
         proxy.elapse(61)
         assert proxy.connections(str(FEED)) == 2
@@ -826,14 +828,14 @@ def test_an_inactive_source_is_connected_again() -> None:
 
 
 def test_a_producer_is_refused_where_there_is_a_source() -> None:
-    with relay(source=FEED) as proxy:
+    with relay(source=(RelaySource(FEED),)) as proxy:
         proxy.target(FEED)
         assert proxy.produce().reset_seen
         assert proxy.log[-1].endswith("producer refused: the source is tcp://feed:1")
 
 
 def test_the_source_is_closed_with_the_tunnel_and_connected_again() -> None:
-    with relay(source=FEED, ends="last") as proxy:
+    with relay(source=(RelaySource(FEED),), ends="last") as proxy:
         source = proxy.target(FEED)
         [subscriber] = proxy.subscribe()
         proxy.send(source, b"a\n")
@@ -909,7 +911,10 @@ def test_a_stalled_sink_does_not_delay_the_end_for_ever() -> None:
 
 
 def test_all_is_closed_when_the_listener_is_removed() -> None:
-    options: dict[str, Any] = {"targets": (Target(ONE), Target(TWO)), "source": FEED}
+    options: dict[str, Any] = {
+        "targets": (Target(ONE), Target(TWO)),
+        "source": (RelaySource(FEED),),
+    }
     with relay(refusing=[str(TWO)], history=History(bytes=250), end=False, **options) as proxy:
         subscribers = proxy.subscribe(2)
         source, one = proxy.target(FEED), proxy.target(ONE)
@@ -940,3 +945,89 @@ def test_a_partition_of_the_network_loses_nothing() -> None:
             proxy.elapse(0.5)
         proxy.elapse(10)
         assert [numbers(peer) for peer in peers] == [list(range(50))] * 3
+
+
+# -- several sources ---------------------------------------------------------------------------
+
+
+def sources(*hosts: str, send: str = "") -> tuple[RelaySource, ...]:
+    return tuple(RelaySource(Address("tcp", host, 1), send) for host in hosts)
+
+
+def test_messages_of_several_sources_stay_whole() -> None:
+    with relay(source=sources("one", "two")) as proxy:
+        [subscriber] = proxy.subscribe()
+        one, two = proxy.target(ONE), proxy.target(TWO)
+        proxy.send(one, b"a1\na")
+        proxy.send(two, b"b1\nb2\nb")
+        proxy.send(one, b"2\n")
+        proxy.send(two, b"3\n")
+        assert subscriber.received == b"a1\nb1\nb2\na2\nb3\n"
+        assert proxy.status.producers == {"tcp://one:1": 6, "tcp://two:1": 9}
+
+
+def test_a_source_that_fails_in_mid_message_is_connected_again_alone() -> None:
+    with relay(source=sources("one", "two")) as proxy:
+        [subscriber] = proxy.subscribe()
+        one, two = proxy.target(ONE), proxy.target(TWO)
+        proxy.send(one, b"a1\nhalf of a")
+        one.reset()
+        proxy.settle()
+        proxy.send(two, b"b1\n")
+        proxy.elapse(2)
+        again = proxy.target(ONE)
+        assert again is not one
+        proxy.send(again, b"a2\n")
+        assert subscriber.received == b"a1\nb1\na2\n"
+        assert sum("producer closed" in each for each in proxy.log) == 1
+
+
+def test_a_silent_source_is_connected_again_alone() -> None:
+    with relay(source=sources("one", "two"), inactivity_s=60.0) as proxy:
+        one, two = proxy.target(ONE), proxy.target(TWO)
+        for _ in range(4):
+            proxy.elapse(20)
+            proxy.send(two, b"b\n")
+        assert one.ended
+        assert not two.ended
+
+
+def test_producers_may_connect_beside_a_source() -> None:
+    with relay(source=sources("one"), producers="interleave") as proxy:
+        [subscriber] = proxy.subscribe()
+        proxy.send(proxy.target(ONE), b"a\n")
+        proxy.produce(b"b\n").end()
+        proxy.settle()
+        assert subscriber.received == b"a\nb\n"
+
+
+def test_a_source_is_sent_its_login_before_it_is_read() -> None:
+    with relay(source=sources("one", send="LOGIN\r\n")) as proxy:
+        [subscriber] = proxy.subscribe()
+        one = proxy.target(ONE)
+        assert one.received == b"LOGIN\r\n"
+        proxy.send(one, b"a\n")
+        assert subscriber.received == b"a\n"
+        one.end()
+        proxy.elapse(2)
+        assert proxy.target(ONE).received == b"LOGIN\r\n"
+
+
+def test_a_target_is_sent_its_login_before_the_messages() -> None:
+    with relay(**target(send="LOGIN\r\n")) as proxy:
+        one = proxy.target(ONE)
+        proxy.produce(b"a\n")
+        assert one.received == b"LOGIN\r\na\n"
+
+
+def test_datagrams_of_several_sources_are_relayed() -> None:
+    feeds = tuple(Address("udp", "127.0.0.1", port) for port in (7, 8))
+    refusing = list(map(str, feeds))
+    with relay(
+        framing=None, source=tuple(map(RelaySource, feeds)), refusing=refusing, end=False
+    ) as proxy:
+        [subscriber] = proxy.subscribe()
+        for number, feed in enumerate(feeds):
+            proxy.sim.datagram_client(feed).send(b"from %d;" % number)
+            proxy.settle()
+        assert subscriber.received == b"from 0;from 1;"

@@ -20,7 +20,7 @@ from vcproxy.engine.address import Address
 from vcproxy.engine.blocks import SLAB
 from vcproxy.engine.iobuffer import MESSAGE_OVERHEAD
 from vcproxy.plugins.relay import RelayPlugin
-from vcproxy.relay.options import RelayOptions, Target
+from vcproxy.relay.options import RelayOptions, RelaySource, Target
 from vcproxy.sessions.program import Signal
 from vcproxy.sessions.streams import READ_AHEAD
 from vcproxy.testing.proxy import SimulatedProxy
@@ -41,7 +41,7 @@ def random_options(random: Random) -> RelayOptions:
     ends = random.choice(RULES)
     return RelayOptions(
         framing=random.choice(["lines", "json-lines"]),
-        source=random.choice([None, None, FEED]),
+        source=random.choice([(), (), (RelaySource(FEED),)]),
         producers="exclusive",
         subscribers=(HERE,),
         targets=tuple(
@@ -89,13 +89,13 @@ class Peers:
 
     def produce(self) -> None:
         """Connect one more producer; an earlier one may be ended before."""
-        if self.options.source is None:
+        if not self.options.source:
             if self.producers and self.random.random() < 0.7:
                 self.random.choice([Peer.end, Peer.reset, Peer.close])(self.producers[-1])
             self.producers.append(self.proxy.client())
 
     def send(self) -> None:
-        if self.options.source is not None:
+        if self.options.source:
             self.producers = self.proxy.peers(str(FEED))
         if self.producers:
             number = len(self.producers) - 1

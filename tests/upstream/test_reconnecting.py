@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from random import Random
 
 import pytest
@@ -18,6 +18,10 @@ from vcproxy.upstream.backoff import Backoff
 from vcproxy.upstream.reconnecting import Reconnected, ReconnectingConnection
 
 SINK = Address.parse("tcp://sink:1")
+KEYS = {
+    *("ERROR", "CONNECTED", "LOST", "RETRY"),
+    *("EOS", "WRITE_READY", "WRITE_COMPLETE"),
+}
 REFUSED = "tcp://sink:1: connection refused"
 
 
@@ -31,12 +35,19 @@ class Maximum(Random):
 class Owner(Continuation):
     """Reads from each connection, and calls `lost` when it ends."""
 
-    def __init__(self, sim: Simulation, *, connect_s: float = 0.0, tls: object = None) -> None:
+    def __init__(
+        self,
+        sim: Simulation,
+        *,
+        connect_s: float = 0.0,
+        tls: object = None,
+        opening: bytes = b"",
+    ) -> None:
         self.sim = sim
         super().__init__(sim.driver("proxy").engine, Mutex())
         self.backoff = Backoff(Maximum())  # 0.1 s, 0.2 s, 0.4 s ...
         self.connection = ReconnectingConnection(
-            self, SINK, tls=tls, connect_s=connect_s, backoff=self.backoff
+            self, SINK, tls=tls, opening=opening, connect_s=connect_s, backoff=self.backoff
         )
         self.ups: list[Reconnected] = []
         with self.mutex.hold(self.engine):
@@ -83,10 +94,11 @@ def test_the_machine_handles_every_event() -> None:
         f"{state} {key}"
         for state, known in {
             "CONNECTING": {"ERROR", "CONNECTED"},
+            "OPENING": {"ERROR", "EOS", "WRITE_READY", "WRITE_COMPLETE"},
             "UP": {"LOST"},
             "WAITING": {"RETRY"},
         }.items()
-        for key in {"ERROR", "CONNECTED", "LOST", "RETRY"} - known
+        for key in KEYS - known
     }
 
 
@@ -210,6 +222,63 @@ def test_stop_while_connected_is_queued() -> None:
         assert owner.ups == []
 
 
+def test_the_opening_is_sent_each_time_before_the_owner_gets_the_connection() -> None:
+    with Simulation(seed=1) as sim:
+        server = sim.server(SINK)
+        owner = Owner(sim, opening=b"LOGIN\r\n")
+        sim.run(until=lambda: bool(owner.ups))
+        assert owner.ups[0].vc.moved
+        sim.elapse(10)
+        assert server.peers[0].received == b"LOGIN\r\n"
+        server.peers[0].close()
+        sim.elapse(1)
+        assert [peer.received for peer in server.peers] == [b"LOGIN\r\n"] * 2
+        owner.stop()
+
+
+def test_a_peer_that_does_not_read_the_opening_is_closed() -> None:
+    with Simulation(seed=1, faults=NetworkFaults(socket=(100, 100))) as sim:
+        stalled: list[Peer] = []
+
+        def stall_first(peer: Peer) -> None:
+            if not stalled:
+                peer.stall()
+            stalled.append(peer)
+
+        sim.server(SINK, on_connect=stall_first)
+        owner = Owner(sim, opening=b"x" * 1000)
+        sim.elapse(10.05)
+        assert owner.ups == []
+        assert owner.log == [
+            "it has not read what it was sent first within 10s; trying again in 100ms"
+        ]
+        sim.elapse(1)
+        assert len(owner.ups) == 1
+        owner.stop()
+
+
+@pytest.mark.parametrize("leaves", [Peer.close, Peer.reset])
+def test_a_peer_that_leaves_during_the_opening_is_connected_again(
+    leaves: Callable[[Peer], None],
+) -> None:
+    with Simulation(seed=1, faults=NetworkFaults(socket=(100, 100))) as sim:
+        stalled: list[Peer] = []
+
+        def stall_first(peer: Peer) -> None:
+            if not stalled:
+                peer.stall()
+            stalled.append(peer)
+
+        server = sim.server(SINK, on_connect=stall_first)
+        owner = Owner(sim, opening=b"x" * 1000)
+        sim.elapse(1)
+        leaves(server.peers[0])
+        sim.elapse(2)
+        assert len(owner.ups) == 1
+        assert len(owner.log) == 1
+        owner.stop()
+
+
 def test_a_subscription_to_a_source_of_messages() -> None:
     with Simulation(seed=1) as sim:
         group = Address.parse("udp://239.1.1.1:5000")
@@ -230,12 +299,13 @@ def serve(server: SimulatedServer, random: Random) -> None:
             random.choice((Peer.close, Peer.reset))(peer)
 
 
+@pytest.mark.parametrize("opening", [b"", b"x" * 300])
 @pytest.mark.parametrize("seed", list(seeds(100)))
-def test_with_random_faults_there_is_at_most_one_connection(seed: int) -> None:
+def test_with_random_faults_there_is_at_most_one_connection(seed: int, opening: bytes) -> None:
     random = Random(seed)
     with Simulation(seed, NetworkFaults.all().some(random)) as sim:
         server = sim.server(SINK)
-        owner = Owner(sim, connect_s=random.choice((0.0, 1.0)))
+        owner = Owner(sim, connect_s=random.choice((0.0, 1.0)), opening=opening)
         for _ in range(8):
             sim.elapse(random.uniform(0.0, 3.0))
             serve(server, random)

@@ -92,6 +92,10 @@ def _as_target(value: object) -> object:
     return {"to": value} if isinstance(value, str) else value
 
 
+def _as_source(value: object) -> object:
+    return {"address": value} if isinstance(value, str) else value
+
+
 def _history(value: object) -> History:
     if isinstance(value, str):
         return History(bytes=size(value))
@@ -102,7 +106,7 @@ def _history(value: object) -> History:
     )
 
 
-Source = Annotated[Endpoint, AfterValidator(_source), AfterValidator(nats.source)]
+Origin = Annotated[Endpoint, AfterValidator(_source), AfterValidator(nats.source)]
 Destination = Annotated[Endpoint, AfterValidator(_target), AfterValidator(nats.target)]
 
 Subscribers = Annotated[
@@ -115,6 +119,30 @@ HistoryOption = Annotated[
     PlainSerializer(lambda history: history.messages or show_size(history.bytes), when_used="json"),
     WithJsonSchema({"anyOf": [{"type": "string", "format": "size"}, {"type": "integer"}]}),
 ]
+
+
+def _lost_while_blocked(source: Address) -> str:
+    """Return what is done with messages of a source while a sink blocks the relay; "": they wait"""
+    if not source.message_oriented or source.parameter("durable"):
+        return ""
+    if source.scheme != "nats":
+        return "is dropped by the kernel, and not counted"
+    return (
+        "is dropped beyond what the NATS client keeps, logged, and counted in the status "
+        'as "missed": a durable consumer (?stream=NAME&durable=NAME) waits instead'
+    )
+
+
+@dataclass(frozen=True)
+class RelaySource:
+    """An address that the relay reads from. A string alone sets `address`."""
+
+    address: Origin
+    """tcp://, tls://, unix:, serial:, nats://HOST/SUBJECT, or udp:// (a port of this host, or a
+    group)."""
+
+    send: str = ""
+    """What is sent to it each time it is connected, for example a login; with its line end."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +164,9 @@ class Target:
     required: bool = False
     """With ends = "any_required": whether the relay ends when this sink is lost."""
 
+    send: str = ""
+    """What is sent to it before the messages, each time it is connected; with its line end."""
+
 
 @dataclass(frozen=True)
 class RelayOptions(FramingOptions):
@@ -146,12 +177,15 @@ class RelayOptions(FramingOptions):
     "datagram": each datagram, or NATS message, is a message. Default: "datagram" if the source is
     udp:// or nats://, else "none"."""
 
-    source: Source | None = None
-    """The address that the relay reads from. It connects to tcp://, tls://, unix: or
-    nats://HOST/SUBJECT, and again when the connection is lost or silent for `timeouts.inactivity`.
-    It receives datagrams on udp://HOST:PORT, or of a group, such as
-    udp://239.1.1.1:5000?interface=127.0.0.1. Default: producers connect to the listener's `bind`;
-    with a source there is no `bind`."""
+    source: Annotated[
+        tuple[Annotated[RelaySource, BeforeValidator(_as_source)], ...], BeforeValidator(_listed)
+    ] = ()
+    """The addresses that the relay reads from: one or a list, each an address or a table with what
+    it is sent first. The relay connects to tcp://, tls://, unix:, serial: or nats://HOST/SUBJECT,
+    and again when the connection is lost or silent for `timeouts.inactivity`. It receives datagrams
+    on udp://HOST:PORT, or of a group, such as udp://239.1.1.1:5000?interface=127.0.0.1. Of several,
+    all are relayed, a whole message at a time. Default: producers connect to the listener's `bind`;
+    with a source there is no `bind`, unless producers = "interleave"."""
 
     producers: Literal["exclusive", "interleave", "replace"] = "exclusive"
     """What is done with a second producer. "exclusive": it is refused. "interleave": both are
@@ -208,7 +242,9 @@ class RelayOptions(FramingOptions):
 
     def __post_init__(self) -> None:
         if self.framing is None:
-            datagrams = self.source is not None and self.source.message_oriented
+            datagrams = bool(self.source) and all(
+                source.address.message_oriented for source in self.source
+            )
             object.__setattr__(self, "framing", DATAGRAMS if datagrams else BYTES)
         super().__post_init__()
         faults = tuple(KeyProblem(path, message) for path, message in self._faults())
@@ -216,18 +252,10 @@ class RelayOptions(FramingOptions):
             raise OptionsError(*faults)
 
     def _faults(self) -> Iterator[tuple[KeyPath, str]]:
-        framing, source = f'framing = "{self.framing}"', self.source
+        framing = f'framing = "{self.framing}"'
         if not self.subscribers and not self.http_subscribers and not self.targets:
             yield ("subscribers",), "is missing, and targets too: the relay needs at least one sink"
-        if source is not None and source.message_oriented and self.framing != DATAGRAMS:
-            why = f"{framing} is for streams, and {source} has messages: leave framing out"
-            yield ("framing",), why
-        if self.framing == DATAGRAMS and (source is None or not source.message_oriented):
-            why = f"{framing} needs a source of udp:// or nats://: a stream has no datagrams"
-            yield ("framing",), why
-        if source is not None and self.producers != "exclusive":
-            why = f'"{self.producers}" has no effect with a source: no producer connects'
-            yield ("producers",), why
+        yield from self._source_faults(framing)
         if self.first_message != FIRST_MESSAGE_S and not self.exclusive:
             why = 'has no effect: it needs producers that connect and producers = "exclusive"'
             yield ("first_message",), why
@@ -250,6 +278,25 @@ class RelayOptions(FramingOptions):
         if self.producers == "interleave":
             yield ("producers",), f'"interleave" needs messages, and {framing} has none'
 
+    def _source_faults(self, framing: str) -> Iterator[tuple[KeyPath, str]]:
+        for index, source in enumerate(self.source):
+            address = source.address
+            if self.framing == DATAGRAMS and not address.message_oriented:
+                why = f"{framing}, and {address} is a stream, which has no datagrams"
+                yield ("source", index, "address"), why
+            if self.framing != DATAGRAMS and address.message_oriented:
+                why = f"{framing} is for streams, and {address} has messages: leave framing out"
+                yield ("framing",), why
+            if source.send and address.message_oriented:
+                yield ("source", index, "send"), f"has no effect: {address} is only received"
+        if not self.source and self.framing == DATAGRAMS:
+            why = f"{framing} needs a source of udp:// or nats://: a stream has no datagrams"
+            yield ("framing",), why
+        if len(self.source) > 1 and self.framing == BYTES:
+            yield ("framing",), f"{framing} has no messages, and several sources need them"
+        if self.source and self.producers == "replace":
+            yield ("producers",), '"replace" has no effect with a source: use "interleave"'
+
     def _target_faults(self, target: Target) -> Iterator[tuple[KeyPath, str]]:
         if target.to.message_oriented and self.framing == BYTES:
             why = f'{target.to} needs messages, and framing = "none" has none: set framing'
@@ -268,30 +315,26 @@ class RelayOptions(FramingOptions):
     @property
     def notes(self) -> dict[str, str]:
         """The notes that `-t` prints, by option: "block" cannot delay a datagram source."""
-        source = self.source
         subscribers = self.subscribers or self.http_subscribers
         lags = [*([self.lag] if subscribers else []), *map(self.lag_of, self.targets)]
-        if (
-            source is None
-            or not source.message_oriented
-            or all(lag.on_lag != "block" for lag in lags)
-        ):
+        if all(lag.on_lag != "block" for lag in lags):
             return {}
-        if source.scheme != "nats":
-            lost = "is dropped by the kernel, and not counted"
-        elif source.parameter("durable"):
-            return {}
-        else:
-            lost = (
-                "is dropped beyond what the NATS client keeps, logged, and counted in the status "
-                'as "missed": a durable consumer (?stream=NAME&durable=NAME) waits instead'
-            )
-        return {"on_lag": f'"block" does not slow {source} down: what arrives meanwhile {lost}'}
+        notes = [
+            f'"block" does not slow {source.address} down: what arrives meanwhile {lost}'
+            for source in self.source
+            if (lost := _lost_while_blocked(source.address))
+        ]
+        return {"on_lag": "; ".join(notes)} if notes else {}
 
     @property
     def exclusive(self) -> bool:
         """Whether producers connect to the relay, and a second one is refused."""
-        return self.source is None and self.producers == "exclusive"
+        return not self.source and self.producers == "exclusive"
+
+    @property
+    def served(self) -> bool:
+        """Whether producers connect to the relay."""
+        return not self.source or self.producers == "interleave"
 
     @property
     def streams(self) -> bool:

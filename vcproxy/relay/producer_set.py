@@ -1,7 +1,7 @@
 """ProducerSet: the producers of a relay, and which of them it reads.
 
-Producers connect to the listener, or a ReconnectingConnection connects to the source. The option
-`producers` decides what is done with a second one.
+Producers connect to the listener, and ReconnectingConnections connect to the sources. The option
+`producers` decides what is done with a second one that connects; all sources are read.
 
 Tested in tests/relay/test_relay.py.
 """
@@ -34,12 +34,14 @@ class ProducerSet:
     """
 
     def __init__(self, relay: Relay, framing: Framing | None) -> None:
-        self.source: ReconnectingConnection | None = None
-        """What keeps the relay connected to its source; None: producers connect to it."""
+        self.sources: list[ReconnectingConnection] = []
+        """What keeps the relay connected to its sources."""
         self._relay = relay
         self._framing = framing
         self._producers: dict[VConnection, Producer | None] = {}
-        """The Producer of each source. None: there is no framing, and the tunnel reads the VC."""
+        """The Producer of each connection. None: there is no framing, and the tunnel reads it."""
+        self._links: dict[VConnection, ReconnectingConnection] = {}
+        """Of the connections to sources: what keeps each connected."""
         self._successor: NetVConnection | None = None
         """The producer that is added when the tunnel has returned the one before it."""
         self._began_at = 0.0
@@ -69,8 +71,8 @@ class ProducerSet:
         relay = self._relay
         present = next(iter(self._producers), None)
         policy = relay.options.producers
-        if self.source is not None:
-            self._refuse(vc, f"the source is {self.source.target}")
+        if not relay.options.served:
+            self._refuse(vc, f"the source is {relay.options.source[0].address}")
         elif present is None or policy == "interleave":
             self.add(vc)
         elif policy == "exclusive" and not self._silent(present):
@@ -107,9 +109,11 @@ class ProducerSet:
             vc.record.note("P", why)
         vc.do_io_close(ConnectionRefusedError(why))
 
-    def add(self, vc: NetVConnection) -> None:
-        """Read a connection."""
+    def add(self, vc: NetVConnection, link: ReconnectingConnection | None = None) -> None:
+        """Read a connection. `link`: what keeps it connected, if it is a source's."""
         relay = self._relay
+        if link is not None:
+            self._links[vc] = link
         relay.log_peer("info", vc.name, "producer connected")
         self._began_at = relay.engine.now
         inactivity_s = relay.service.inactivity_s
@@ -146,7 +150,7 @@ class ProducerSet:
             vc.record.dropped = vc.missed
             if done.reason is Reason.FRAMING:
                 vc.record.note("C", why)
-        relay.close_connection(vc, self.source, why, error=error)
+        relay.close_connection(vc, self._links.pop(vc, None), why, error=error)
         successor, self._successor = self._successor, None
         if successor is not None and not successor.closed:
             self.add(successor)
@@ -156,6 +160,6 @@ class ProducerSet:
         for producer in self.readers:
             producer.abandon()
         for vc in filter(None, (*self._producers, self._successor)):
-            self._relay.close_connection(vc, self.source, why)
+            self._relay.close_connection(vc, self._links.pop(vc, None), why)
         self._producers.clear()
         self._successor = None

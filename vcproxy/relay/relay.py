@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, ClassVar
 
 from vcproxy.engine.net import NetVConnection
@@ -74,7 +75,7 @@ class Relay(Program):
     @classmethod
     def needs_bind(cls, options: RelayOptions) -> bool:
         """See Program: producers connect to `bind`, unless there is a source."""
-        return options.source is None
+        return options.served
 
     @classmethod
     def binds(cls, options: RelayOptions) -> Mapping[str, Sequence[Address]]:
@@ -87,8 +88,8 @@ class Relay(Program):
     @classmethod
     def connects(cls, options: RelayOptions) -> Mapping[str, Sequence[Address]]:
         """See Program."""
-        source = () if options.source is None else (options.source,)
-        return {"source": source, "targets": [target.to for target in options.targets]}
+        sources = [source.address for source in options.source]
+        return {"source": sources, "targets": [target.to for target in options.targets]}
 
     @classmethod
     def unused_methods(cls, options: RelayOptions) -> Mapping[str, str]:
@@ -118,8 +119,8 @@ class Relay(Program):
         """Return the framing of a Producer; None: the tunnel reads producers itself."""
         if options.streams:
             return options.message_framing
-        edits = type(self).edit is not Relay.edit
-        return UNFRAMED if edits and options.framing == DATAGRAMS else None
+        copies = type(self).edit is not Relay.edit or len(options.source) > 1
+        return UNFRAMED if copies and options.framing == DATAGRAMS else None
 
     # -- for authors -------------------------------------------------------------------------
 
@@ -182,19 +183,25 @@ class Relay(Program):
         """Connect to the source and the targets."""
         service, options = self.service, self.options
 
-        def connection_to(address: Address, subscribe: bool) -> ReconnectingConnection:
-            tls, connect_s = service.connect_tls, service.connect_s
-            name = f"{service.name} {address}"
+        def connection_to(address: Address, send: str, subscribe: bool) -> ReconnectingConnection:
             connection = ReconnectingConnection(
-                self, address, name=name, tls=tls, subscribe=subscribe, connect_s=connect_s
+                self,
+                address,
+                name=f"{service.name} {address}",
+                tls=service.connect_tls,
+                subscribe=subscribe,
+                opening=send.encode(),
+                connect_s=service.connect_s,
             )
             connection.start()
             return connection
 
-        if options.source is not None:
-            self._producers.source = connection_to(options.source, subscribe=True)
+        for source in options.source:
+            link = connection_to(source.address, source.send, subscribe=True)
+            self._producers.sources.append(link)
         for target in options.targets:
-            self._sinks.targets[connection_to(target.to, subscribe=False)] = target
+            link = connection_to(target.to, target.send, subscribe=False)
+            self._sinks.targets[link] = target
 
     def stop(self) -> None:
         """See Program."""
@@ -254,7 +261,7 @@ class Relay(Program):
 
     @property
     def _links(self) -> Iterable[ReconnectingConnection]:
-        return filter(None, (self._producers.source, *self._sinks.targets))
+        return chain(self._producers.sources, self._sinks.targets)
 
     def close_connection(
         self,
@@ -344,8 +351,8 @@ class Relay(Program):
             up.vc.record = LegRecord(
                 self.service.access_log, up.vc, str(link.target), listener=name
             )
-        if link is self._producers.source:
-            self._producers.add(up.vc)
+        if link in self._producers.sources:
+            self._producers.add(up.vc, link)
         else:
             self._add_sink(up.vc, link)
 

@@ -1,7 +1,9 @@
 """ReconnectingConnection: one connection to an address, opened again whenever it is lost.
 
     CONNECTING --CONNECTED--> UP --lost() by the owner--> WAITING --RETRY--> CONNECTING
-        +--- ERROR: refused, or timed out -------------------^
+        | +--- ERROR: refused, or timed out -----------------^ ^
+        +-- with an opening --> OPENING --not sent-------------+
+                                   +----sent--> UP
 
 The delays are those of Backoff or Pauses. While it is not up, no data is kept for it. Several
 addresses are tried in turn: the next one after each failure and each loss, with a delay when each
@@ -23,9 +25,14 @@ from vcproxy.upstream.backoff import Backoff
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
     from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.iobuffer import Reader
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.scheduler import Action
+    from vcproxy.engine.vio import VIO
     from vcproxy.upstream.pauses import Pauses
+
+OPENING_TIME = "10s"
+"""For the opening to be taken: it is short, so a peer that reads takes it at once."""
 
 LOST, RETRY = "LOST", "RETRY"
 """Tags: the owner has given the connection back; start the next attempt."""
@@ -54,16 +61,20 @@ class ReconnectingConnection(Machine):
         tls: the driver's TLS context, for a target on tls://.
         subscribe: receive from the target: of udp:// and nats:// subscribe to it instead of
             connecting.
+        opening: bytes that are sent each time, before `owner` gets the connection: a login, or a
+            subscription.
         connect_s: seconds for a connection, its handshake included; 0: no limit.
         backoff: the delays between attempts.
     """
 
     __slots__ = (
-        "_backoff", "_connect_s", "_failures", "_logged", "_owner", "_scheduled", "_subscribe",
-        "_targets", "_tls", "_up_at", "_vc", "_why", "reconnects", "target",
+        "_backoff", "_connect_s", "_failures", "_logged", "_opening", "_owner", "_scheduled",
+        "_subscribe", "_targets", "_tls", "_unsent", "_up_at", "_vc", "_why", "reconnects",
+        "target",
     )  # fmt: skip
 
     CONNECTING = State(initial=True)
+    OPENING = State(timeout=OPENING_TIME)
     UP, WAITING = State(), State()
 
     WAITING.goes(RETRY, CONNECTING)
@@ -76,6 +87,7 @@ class ReconnectingConnection(Machine):
         name: str = "",
         tls: object = None,
         subscribe: bool = False,
+        opening: bytes = b"",
         connect_s: float = 0.0,
         backoff: Backoff | Pauses | None = None,
     ) -> None:
@@ -89,6 +101,8 @@ class ReconnectingConnection(Machine):
         self._owner = owner
         self._tls = tls
         self._subscribe = subscribe
+        self._opening = opening
+        self._unsent: Reader | None = None  # what is not sent of the opening
         self._connect_s = connect_s
         self._backoff = backoff or Backoff(self.engine.random)
         self._vc: NetVConnection | None = None
@@ -139,7 +153,10 @@ class ReconnectingConnection(Machine):
     @CONNECTING.on(Event.ERROR, to=(CONNECTING, WAITING))
     def refused(self, vc: NetVConnection) -> State:
         """Note why no connection could be made; try the next address, if one is left."""
-        self._failures.append(str(vc.error))
+        return self._failed(str(vc.error))
+
+    def _failed(self, why: str) -> State:
+        self._failures.append(why)
         self._close()
         self._next_target()
         if len(self._failures) < len(self._targets):
@@ -147,9 +164,44 @@ class ReconnectingConnection(Machine):
         self._why = "; ".join(self._failures)
         return self.WAITING
 
-    @CONNECTING.on(Event.CONNECTED, to=UP)
-    def connected(self, vc: NetVConnection) -> None:
+    @CONNECTING.on(Event.CONNECTED, to=(OPENING, UP))
+    def connected(self, vc: NetVConnection) -> State:
+        """Send the opening, if there is one."""
+        return self.OPENING if self._opening else self.UP
+
+    @OPENING.enter
+    def send_opening(self) -> None:
+        """Send the opening; what the peer sends meanwhile is left for the owner."""
+        vc = self._vc
+        assert vc is not None
+        buffer = self.engine.buffer(message_oriented=vc.message_oriented)
+        self._unsent = buffer.reader()
+        buffer.write(self._opening)
+        vc.do_io_read(self, 0, self.engine.no_buffer)
+        vc.do_io_write(self, self._unsent.avail, self._unsent)
+
+    @OPENING.on(Event.WRITE_READY)
+    def partly_sent(self, _: VIO) -> None:
+        """Do nothing: a part of the opening was sent."""
+
+    OPENING.goes(Event.WRITE_COMPLETE, UP)
+
+    @OPENING.on(Event.ERROR, Event.EOS, to=(CONNECTING, WAITING))
+    def not_sent(self, vio: VIO) -> State:
+        """Note that the connection has failed; try the next address, if one is left."""
+        return self._failed(str(vio.error or "the connection was closed"))
+
+    @OPENING.on(Event.TIMEOUT, to=(CONNECTING, WAITING))
+    def not_taken(self, _: object) -> State:
+        """Note that the peer has not read the opening; try the next address, if one is left."""
+        return self._failed(f"it has not read what it was sent first within {OPENING_TIME}")
+
+    @UP.enter
+    def up(self) -> None:
         """Hand the connection over to the owner."""
+        vc = self._vc
+        assert vc is not None
+        self._stop_opening()
         if self._up_at is not None:
             self.reconnects += 1
         self._up_at = self.engine.now
@@ -181,7 +233,13 @@ class ReconnectingConnection(Machine):
         at = self._targets.index(self.target)
         self.target = self._targets[(at + 1) % len(self._targets)]
 
+    def _stop_opening(self) -> None:
+        if self._unsent is not None:
+            self._unsent.close()
+            self._unsent = None
+
     def _close(self, error: Exception | None = None) -> None:
+        self._stop_opening()
         if self._vc is not None:
             self._vc.do_io_close(error)
             self._vc = None
