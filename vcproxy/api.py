@@ -126,6 +126,7 @@ if TYPE_CHECKING:
     from vcproxy.instruments.counter import Counter
     from vcproxy.instruments.gauge import Gauge
     from vcproxy.instruments.histogram import Histogram
+    from vcproxy.machine.every import every
     from vcproxy.machine.machine import Machine
     from vcproxy.machine.pool import MachinePool
     from vcproxy.machine.staged import MessageQueue, Stage, StagedMessage, StageMachine
@@ -326,6 +327,7 @@ else:
         "vcproxy.instruments.counter": ("Counter",),
         "vcproxy.instruments.gauge": ("Gauge",),
         "vcproxy.instruments.histogram": ("Histogram",),
+        "vcproxy.machine.every": ("every",),
         "vcproxy.machine.machine": ("Machine",),
         "vcproxy.machine.pool": ("MachinePool",),
         "vcproxy.machine.staged": ("MessageQueue", "Stage", "StagedMessage", "StageMachine"),
@@ -593,6 +595,7 @@ __all__ = [
     "delimiter",
     "dns_tcp",
     "encode_header",
+    "every",
     "fix",
     "fixed",
     "iec104",

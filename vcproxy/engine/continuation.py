@@ -35,6 +35,8 @@ class Continuation:
 
     receives_messages: ClassVar[bool] = False
     """Whether the class declares methods with `on_message`."""
+    periodic: ClassVar[bool] = False
+    """Whether the class declares methods with `every`."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Let the declarations in the body of a class check it: those with a `class_made`."""

@@ -130,6 +130,15 @@ class Machine(Continuation):
         else:
             self._state = initial
             self._table = table
+        if self.periodic and not initial.final:
+            from vcproxy.machine.every import start_periodic  # few machines have periodic work
+
+            options = getattr(self, "options", None)
+            start_periodic(self, self.name, type(self), options, self._call_periodic)
+
+    def _call_periodic(self, method: str) -> None:
+        self.remember((self._state, method, self.name))
+        getattr(self, method)()
 
     def handle_event(self, key: Hashable, data: object) -> None:
         """Call the receiver that is declared for the key in the current state.

@@ -77,6 +77,11 @@ class Programs:
             self._note(program.service.name, mistake)
             raise
         program.receive_messages()
+        if program.periodic:
+            from vcproxy.machine.every import start_periodic  # few programs have periodic work
+
+            name, options = program.service.name, program.options
+            start_periodic(program, name, type(program), options, lambda m: getattr(program, m)())
 
     def _note(self, name: str, mistake: BaseException) -> Exception:
         error = as_error(mistake)

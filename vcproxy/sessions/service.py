@@ -70,9 +70,24 @@ class Service:
     def share(self, kind: type[T]) -> T:
         """Return the one object of a class that all sessions share; the first call creates it.
 
-        It belongs to this engine and needs no lock. A reload creates another one.
+        It belongs to this engine and needs no lock. A reload creates another one. Its methods that
+        are declared with `every` are called from then on.
         """
         shared = self.shared.get(kind)
         if not isinstance(shared, kind):
             shared = self.shared[kind] = kind()
+            if getattr(kind, "periodic", False):
+                self.start_work(shared, self.options)
         return shared
+
+    def start_work(self, owner: object, options: object) -> None:
+        """Begin to call the methods that a shared object or a filter declares with `every`.
+
+        `options`: those of the object. Raises TypeError: see `every`.
+        """
+        from vcproxy.engine.mutex import current
+        from vcproxy.sessions.service_work import ServiceWork  # few services have periodic work
+
+        engine: Any = current.engine  # that of the net thread: an Engine
+        assert engine is not None, "it is called on a net thread"
+        ServiceWork(engine, self, owner).start(options)

@@ -203,6 +203,8 @@ class Filter(Phases):
     vcproxy_filter: ClassVar[bool] = True
     listener: str = ""
     """The name of its listener, from the first request on: metrics are counted by it."""
+    periodic: ClassVar[bool] = False
+    """Whether the class declares methods with `every`."""
     engine: Engine
     """The engine of its net thread, from the first request on."""
 

@@ -67,6 +67,8 @@ class ListenerContext:
             if isinstance(each, Filter):
                 each.listener = service.name
                 each.engine = engine
+                if each.periodic:
+                    service.start_work(each, each.options)
         self.chain = FilterChain.of(self.filters)
         """The phases that the filters override."""
         self.heads = HeadCache(options.limits, engine)

@@ -1,0 +1,217 @@
+"""every: methods that are called at an interval while their object lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+import pytest
+
+from vcproxy.config.values import Duration
+from vcproxy.engine.event import Event
+from vcproxy.http.message.messages import Request
+from vcproxy.http.proxy.filters import Filter
+from vcproxy.http.proxy.transaction import Transaction
+from vcproxy.machine.every import every
+from vcproxy.machine.state import State
+from vcproxy.sessions.message_reader import Message
+from vcproxy.sessions.program import Program
+from vcproxy.sessions.session import Session
+from vcproxy.testing.http import SimulatedHttp
+from vcproxy.testing.proxy import SimulatedProxy
+
+
+class Beating(Session):
+    """Sends the time every two seconds, until a line comes; "fail" makes the next call fail."""
+
+    READING = State(initial=True)
+    CLOSED = State(final=True)
+    READING.goes(Event.EOS, CLOSED)
+    broken = False
+
+    @READING.on(Message, to=(CLOSED,))
+    def asked(self, message: Message) -> State | None:
+        self.broken = message.data == b"fail"
+        return None if self.broken else self.CLOSED
+
+    @every("2s")
+    def beat(self) -> None:
+        if self.broken:
+            raise RuntimeError("no")
+        self.answer(b"%.1f\n" % self.now)
+
+
+class Louder(Beating):
+    """Another answer, without another declaration."""
+
+    def beat(self) -> None:
+        self.answer(b"!\n")
+
+
+def test_a_method_of_a_session_is_called_until_the_session_ends() -> None:
+    with SimulatedProxy(Beating) as proxy:
+        client = proxy.client()
+        proxy.elapse(5)
+        assert client.received == b"2.0\n4.0\n"
+        (source,) = proxy.engine.sources.values()
+        assert source.name == f"{proxy.sessions[0].name} beat"
+        assert source.detail == "every 2s"
+        assert "beat' from SELF" in str(list(proxy.sessions[0].history())[-1])
+        client.send(b"enough\n")
+        proxy.run()  # it would not end with a call that is due
+        assert client.received == b"2.0\n4.0\n"
+        assert client.ended
+        assert not proxy.engine.sources
+
+
+def test_a_subclass_overrides_it() -> None:
+    with SimulatedProxy(Louder) as proxy:
+        client = proxy.client()
+        proxy.elapse(3)
+        assert client.received == b"!\n"
+
+
+def test_an_exception_ends_the_session_and_no_other() -> None:
+    with SimulatedProxy(Beating) as proxy:
+        one, two = proxy.client(), proxy.client()
+        proxy.elapse(1)
+        one.send(b"fail\n")
+        with pytest.raises(RuntimeError, match="no"):
+            proxy.elapse(2)
+        proxy.elapse(3)
+        assert one.reset_seen
+        assert two.received == b"2.0\n4.0\n"
+        assert len(proxy.engine.sources) == 1
+
+
+def test_missed_calls_are_made_once_and_the_grid_stays() -> None:
+    with SimulatedProxy(Beating) as proxy:
+        client = proxy.client()
+        proxy.elapse(1)
+        proxy.sim.suspend(4.5)
+        proxy.elapse(8)
+        assert client.received == b"6.5\n8.0\n"  # all timers were postponed by a second
+
+
+@dataclass(frozen=True)
+class Pace:
+    refresh: Duration = 10.0
+
+
+class Board(Program):
+    """Prints, at intervals of its options."""
+
+    Options = Pace
+
+    @every(option="refresh")
+    def refresh(self) -> None:
+        assert self.mutex.held
+        self.write(f"{self.now:.0f}")
+
+    def handle_event(self, key: Hashable, data: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "printed"), [(10.0, ["10", "20"]), (12.0, ["12", "24"]), (0.0, [])]
+)
+def test_the_interval_of_a_program_may_be_an_option(interval_s: float, printed: list[str]) -> None:
+    with SimulatedProxy(Board, options=Pace(interval_s)) as proxy:
+        proxy.elapse(25)
+        assert proxy.printed == printed
+        proxy.programs.stop_others(())
+        proxy.run()
+        assert proxy.printed == printed
+
+
+def test_an_option_that_is_no_duration_is_a_mistake() -> None:
+    options = Pace("soon")  # type: ignore[arg-type]
+    why = "the option refresh is 'soon': it must be a Duration"
+    with SimulatedProxy(Board, options=options) as proxy, pytest.raises(TypeError, match=why):
+        proxy.elapse(1)
+
+
+class Prices:
+    """Shared by all sessions of a service."""
+
+    def __init__(self) -> None:
+        self.version = 0
+
+    @every("1m")
+    def refresh(self) -> None:
+        self.version += 1
+
+
+class Shop(Session):
+    """Answers each line with the version of the prices."""
+
+    READING = State(initial=True)
+    CLOSED = State(final=True)
+    READING.goes(Event.EOS, CLOSED)
+
+    @READING.on(Message)
+    def asked(self, _: Message) -> None:
+        self.answer(b"%d\n" % self.service.share(Prices).version)
+
+
+def test_a_shared_object_works_until_the_last_session_of_its_service_has_ended() -> None:
+    with SimulatedProxy(Shop) as proxy:
+        client = proxy.client()
+        client.send(b"a\n")
+        proxy.elapse(130)
+        client.send(b"b\n")
+        proxy.elapse(1)
+        assert client.received == b"0\n2\n"
+        proxy.service.draining = True  # a reload has made another one
+        proxy.elapse(60)
+        client.send(b"c\n")
+        proxy.elapse(1)
+        assert client.received == b"0\n2\n3\n"
+        client.close()
+        proxy.run()
+        assert not proxy.engine.sources
+        assert proxy.service.share(Prices).version == 3
+
+
+class Tokens(Filter):
+    """Refreshes what it accepts."""
+
+    def __init__(self, options: Pace) -> None:
+        super().__init__(options)
+        self.generation = 0
+
+    @every(option="refresh")
+    def refresh(self) -> None:
+        self.generation += 1
+        self.log(f"generation {self.generation}", "debug")
+
+    def request_head(self, tx: Transaction) -> None:
+        tx.request.fields["X-Generation"] = str(self.generation)
+
+
+def test_a_filter_works_from_the_first_client_on() -> None:
+    with SimulatedHttp(Tokens(Pace(5.0))) as proxy:
+        proxy.elapse(60)
+        for seconds in (0, 7, 60):
+            proxy.elapse(seconds)
+            proxy.send(Request("GET", "/", host="shop"))
+        assert [each.fields["X-Generation"] for each in proxy.received()] == ["0", "1", "13"]
+        assert "debug: proxy: generation 13" in proxy.log
+
+
+def test_mistakes_are_reported_at_the_declaration() -> None:
+    def declared(make: Callable[[], object], why: str) -> None:
+        with pytest.raises(TypeError, match=why) as caught:
+            make()
+        assert str(caught.value).startswith(f"{__file__}:")
+
+    async def later(self: object) -> None: ...
+
+    def with_more(self: object, more: object) -> None: ...
+
+    declared(lambda: every(), 'write an interval, as "5s", or option="its name"')
+    declared(lambda: every("5s", option="a"), "write an interval")
+    declared(lambda: every("5"), '"5"')
+    declared(lambda: every("0s"), '"0s" is too short')
+    declared(lambda: every("5s")(later), "later is a generator or async")  # type: ignore[type-var]
+    declared(lambda: every("5s")(with_more), "without arguments")  # type: ignore[type-var]
+    declared(lambda: every("5s")(print), "print is not a method")
