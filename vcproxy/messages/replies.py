@@ -10,55 +10,38 @@ from typing import TYPE_CHECKING
 from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.vio import VIO, couple
 from vcproxy.framing.decoding import Damaged
-from vcproxy.sessions.streams import InputStream
+from vcproxy.sessions.streams import InputStream, note_damaged
 
 if TYPE_CHECKING:
-    from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vconnection import VConnection
     from vcproxy.framing.framing import Framing, FramingError
-    from vcproxy.sessions.streams import OutputStream
+    from vcproxy.messages.validator import Validator
 
 
 class Replies:
-    """The direction from a server to a client, after the first message was accepted.
+    """The direction from a server to the client of a validator, after its first accepted message.
 
-    Args:
-        cont: gets the events of its VIO.
-        answers: the output to the client.
-        framing: how the replies are framed; None: they are sent on as they arrive.
-        outward: how they are framed for the client.
-        drops: whether they are read and dropped.
+    `outgoing`: how messages are framed for this server.
     """
 
-    __slots__ = (
-        "_answers",
-        "_cont",
-        "_damaged",
-        "_drops",
-        "_messages",
-        "_outward",
-        "_vio",
-        "pending",
-    )
+    __slots__ = ("_damage", "_messages", "_outward", "_session", "_vio", "pending")
 
-    def __init__(
-        self,
-        cont: Continuation,
-        server: VConnection,
-        answers: OutputStream,
-        framing: Framing | None,
-        outward: Framing,
-        *,
-        drops: bool = False,
-    ) -> None:
+    def __init__(self, session: Validator, server: NetVConnection, outgoing: Framing) -> None:
         self.pending = 1
         """Accepted messages without a reply, if there is one for each: the first has none yet."""
-        self._cont = cont
-        self._answers = answers
-        self._outward = outward
-        self._drops = drops
-        self._damaged: ConnectionError | None = None
-        self._messages = None if framing is None or drops else InputStream(cont, server, framing)
+        self._session = session
+        self._damage: Damaged | None = None  # the first damaged reply
+        mixed = server.message_oriented is not session.client.message_oriented
+        framing = session.replies or (outgoing if mixed or session.in_turn else None)
+        if framing is not None:
+            framing = session.framing_at(server, framing)
+        self._outward = framing or session.framing
+        if mixed or session.forwarding is not None:
+            self._outward = session.framing_at(session.client, session.framing)
+        self._messages = (
+            None if framing is None or session.one_way else InputStream(session, server, framing)
+        )
         self._vio = self._read(server) if self._messages is None else None
 
     @property
@@ -76,23 +59,36 @@ class Replies:
         own = self.vio
         if vio is own and own.over:
             return own.error is None
-        if own.partner is None and not (self._drops or self._answers.full):
-            couple(own, self._answers.vio)
+        session = self._session
+        if own.partner is None and not (session.one_way or session.answers.full):
+            couple(own, session.answers.vio)
             own.reenable()
         return False
 
     def _relay_messages(self, messages: InputStream) -> bool:
-        answers = self._answers
+        answers = self._session.answers
         while not answers.full:
             reply = messages.take()
             if reply is None:
                 return messages.stopped
             if isinstance(reply, Damaged):
-                self._damaged = ConnectionError(f"damaged reply: {reply.why}")
-                return True
+                self._note_damage(reply)
+                if self._session.in_turn:  # the client would take the next reply for this one
+                    return True
+                continue
             self.pending -= self.pending > 0
             answers.send(self._outward.encode(reply) or EMPTY)
         return False
+
+    def _note_damage(self, damaged: Damaged) -> None:
+        """Count a damaged reply, which is dropped. The first one is logged: a line for each could
+        flood the log."""
+        session, vc = self._session, self.vio.vc
+        session.count("reply_damaged")
+        note_damaged(vc, damaged)
+        if self._damage is None and not session.in_turn:
+            session.log(f"{vc.name}: damaged reply: {damaged.why}; it is dropped")
+        self._damage = self._damage or damaged
 
     def read_rest(self) -> bool:
         """After ERROR: read what arrived before the failure. False: all of it has been read."""
@@ -111,8 +107,8 @@ class Replies:
     @property
     def error(self) -> Exception | None:
         """The error of the server's connection, after it has ended, or a damaged reply."""
-        if self._damaged is not None:
-            return self._damaged
+        if self._damage is not None and self._session.in_turn:
+            return ConnectionError(f"damaged reply: {self._damage.why}")
         return self.vio.error if self._messages is None else self._messages.error
 
     @property
@@ -126,9 +122,10 @@ class Replies:
             self._messages.close()
 
     def _read(self, vc: VConnection) -> VIO:
-        if self._drops:
+        session = self._session
+        if session.one_way:
             buffer = vc.engine.buffer(message_oriented=vc.message_oriented)
-            return vc.do_io_read(self._cont, None, buffer)  # without a reader: all is dropped
-        vio = vc.do_io_read(self._cont, None, self._answers.buffer)
-        couple(vio, self._answers.vio)
+            return vc.do_io_read(session, None, buffer)  # without a reader: all is dropped
+        vio = vc.do_io_read(session, None, session.answers.buffer)
+        couple(vio, session.answers.vio)
         return vio

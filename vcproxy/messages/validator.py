@@ -18,6 +18,7 @@ Memory is bounded: the client is read only while there is room in both direction
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vcproxy.engine.address import PACKETS
@@ -31,6 +32,7 @@ from vcproxy.framing.framing import UNFRAMED, Framing, lines
 from vcproxy.machine.state import State
 from vcproxy.messages.replies import Replies
 from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict, is_plain
+from vcproxy.messages.verdict_notes import note_verdict
 from vcproxy.sessions.session import Session
 from vcproxy.sessions.streams import InputStream, OutputStream
 from vcproxy.tunnels.done import Reason
@@ -77,8 +79,8 @@ class Validator(Session):
     verdicts (except `wait`) and replies are sent in the order of the messages, and replies are
     framed like the messages to the server unless `replies` is set."""
 
-    __slots__ = ("_deferred", "_delayed", "_forwarded", "_held", "_messages", "_outgoing",
-                 "_replies", "_stall_timer")  # fmt: skip
+    __slots__ = ("_deferred", "_delayed", "_forwarded", "_held", "_logged_damage", "_messages",
+                 "_outgoing", "_replies", "_stall_timer")  # fmt: skip
 
     TALKING = State()
     READING = State(parent=TALKING, initial=True)
@@ -92,10 +94,11 @@ class Validator(Session):
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client, service)
         self.answers = OutputStream(self, client)
-        self._messages = InputStream(self, client, self._framing_at(client, self.framing))
+        self._messages = InputStream(self, client, self.framing_at(client, self.framing))
         self._forwarded: OutputStream | None = None  # the output to the server
         self._outgoing = UNFRAMED  # of messages to the server, once it is connected
         self._replies: Replies | None = None  # from the server
+        self._logged_damage = False
         self._held = b""  # the message that is deferred, or waits for the server
         self._deferred: Defer | None = None
         self._delayed: Reject | Resend | None = None  # sent after earlier replies
@@ -111,6 +114,14 @@ class Validator(Session):
         It must not block: see Defer. An exception, or any other result, closes the conversation.
         """
         raise NotImplementedError(f"{type(self).__qualname__} must define check(self, message)")
+
+    def damaged(self, message: bytes, why: str) -> Reject | Resend:
+        """Return the verdict on a message whose check by the framing has failed. To be overridden
+        where the protocol has an answer to it; by default the client is not read any more.
+
+        `message`: what arrived of it; it is never forwarded. `why`: what is wrong, as text.
+        """
+        return Reject()
 
     # -- messages of the client --------------------------------------------------------------
 
@@ -138,9 +149,7 @@ class Validator(Session):
                 if message is None:
                     return self._input_ended() if messages.stopped else None
                 if isinstance(message, Damaged):
-                    self.count("damaged")
-                    self.log(f"a damaged message is refused: {message.why}")
-                    target = self._apply(message.data, Reject(b""))
+                    target = self._refuse_damaged(message)
                 else:
                     target = self._apply(message, self.check(message))
             if target is not None:
@@ -173,16 +182,12 @@ class Validator(Session):
     # -- verdicts ----------------------------------------------------------------------------
 
     def _apply(self, message: bytes, verdict: Verdict) -> State | None:
-        record = self.client.record
-        if record is not None and not isinstance(verdict, Defer):
-            self._note_verdict(verdict)
         if isinstance(verdict, Accept):
+            if self.client.record is not None:
+                note_verdict(self, message, verdict)
             return self._accept(message, verdict)
         if isinstance(verdict, Reject | Resend):
-            why = verdict.why or f"{verdict.counter} by {type(self).__name__}"
-            self.engine.refused.add(
-                "message", why, message, listener=self.service.name, client=self.name
-            )
+            note_verdict(self, message, verdict)
             if self.in_turn and self._pending:
                 self._delayed = verdict
                 return None
@@ -196,13 +201,16 @@ class Validator(Session):
             f"{self.name}: the verdict was {verdict!r}: it must be Accept, Reject, Resend or Defer"
         )
 
-    def _note_verdict(self, verdict: Verdict) -> None:
-        """Count a verdict in the record of the access log; one that ends the session is its end."""
-        record = self.record
-        assert record is not None
-        record.verdict(type(verdict).__name__.lower())
-        if isinstance(verdict, Reject) and not verdict.keep:
-            record.note("V", verdict.why or "a message was rejected", "V")
+    def _refuse_damaged(self, damaged: Damaged) -> State | None:
+        self.count("damaged")
+        why = f"damaged message: {damaged.why}"
+        if not self._logged_damage:  # a line for each one could flood the log
+            self._logged_damage = True
+            self.log(f"damaged message: {damaged.why}; it is not forwarded")
+        verdict = self.damaged(*damaged)
+        if not isinstance(verdict, Reject | Resend):
+            raise TypeError(f"damaged() returned {verdict!r}: it must be Reject or Resend")
+        return self._apply(damaged.data, verdict if verdict.why else replace(verdict, why=why))
 
     def _accept(self, message: bytes, verdict: Accept) -> State | None:
         self.count("accepted")
@@ -257,21 +265,14 @@ class Validator(Session):
     @CONNECTING.on(Event.CONNECTED, to=(READING, DEFERRED, ENDED, CLOSED))
     def connected(self, server: NetVConnection) -> State:
         """Send the message that waited for the server, and read its replies."""
-        client = self.client
-        outgoing = self._outgoing = self._framing_at(server, self.forwarding or self.framing)
+        outgoing = self._outgoing = self.framing_at(server, self.forwarding or self.framing)
         forwarded = self._forwarded = OutputStream(self, server)
         forwarded.send(outgoing.encode(self._held) or EMPTY)
         self._held = b""
-        mixed = server.message_oriented is not client.message_oriented
-        replies = self.replies or (outgoing if mixed or self.in_turn else None)
-        if replies is not None:
-            replies = self._framing_at(server, replies)
-        translates = mixed or self.forwarding is not None
-        outward = self._messages.framing if translates or replies is None else replies
-        self._replies = Replies(self, server, self.answers, replies, outward, drops=self.one_way)
+        self._replies = Replies(self, server, outgoing)
         return self._take_all() or self.READING
 
-    def _framing_at(self, vc: NetVConnection, framing: Framing) -> Framing:
+    def framing_at(self, vc: NetVConnection, framing: Framing) -> Framing:
         """Return how messages are framed at a VC, where streams have a framing."""
         return (self.datagram_framing or framing) if vc.message_oriented else framing
 
@@ -392,6 +393,7 @@ class Validator(Session):
         for stream in (self._messages, self._forwarded, self._replies):
             if stream is not None:
                 stream.close()
+        self._replies = None  # it refers to the session
         if self._stall_timer is not None:
             self._stall_timer.cancel()
         super().finished()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.engine.held_memory import HeldMemory
 from vcproxy.engine.iobuffer import WATER_MARK
+from vcproxy.framing.datagrams import DatagramDecoder
 from vcproxy.framing.framing import UNFRAMED
 
 if TYPE_CHECKING:
@@ -55,10 +56,12 @@ def _note(sender: VConnection, why: str, data: bytes) -> None:
 
 
 class InputStream:
-    """Reads complete messages from a VC. A message of a datagram VC is a datagram, without framing.
+    """Reads complete messages from a VC.
 
     Args:
         cont: gets the VIO's events. After EOS there may still be messages to take.
+        framing: of a stream, or of the messages inside of each datagram: see DatagramDecoder.
+            UNFRAMED: each datagram is one message.
         turn_limit: limit of messages taken in one turn of the engine. After that `take` returns
             None, and READ_READY follows for the rest.
     """
@@ -86,8 +89,9 @@ class InputStream:
         self._left = 0  # messages that may still be taken in that turn
         buffer = vc.engine.buffer(READ_AHEAD, message_oriented=vc.message_oriented)
         self._reader = buffer.reader()
-        self.framing = UNFRAMED if vc.message_oriented else framing
-        self._decoder = self.framing.decoder()
+        self.framing = framing
+        inside = vc.message_oriented and framing is not UNFRAMED
+        self._decoder = DatagramDecoder(framing) if inside else framing.decoder()
         self._messages: Decoded = []  # in reverse order: the next one is at the end
         self._partial = False  # only a part of a message was read so far
         self._held_memory = HeldMemory(cont)
@@ -114,19 +118,33 @@ class InputStream:
             if buffer.written == reader.position:
                 return None
             full = buffer.held >= buffer.water_mark
-            data = reader.read_block() if buffer.message_oriented else reader.read()
             decoder = self._decoder
-            self._messages = decoder.feed(data)
+            if buffer.message_oriented:
+                data, self._messages = self._next_datagram()
+            else:
+                data = reader.read()
+                self._messages = decoder.feed(data)
             if decoder.fault is not None:
                 note_refused(self.vio.vc, decoder.fault, data)
             if full:
                 self.vio.reenable()
             if len(self._messages) != 1 or self._partial:
+                if not self._messages and buffer.message_oriented:
+                    return None  # nothing of an empty datagram is kept
                 self._count(len(data))
                 if not self._messages:
                     return None
                 self._messages.reverse()
         return self._messages.pop()
+
+    def _next_datagram(self) -> tuple[bytes, Decoded]:
+        """Return the next datagram that has messages, and these; else the last one."""
+        reader = self._reader
+        while True:
+            data = reader.read_block()
+            messages = self._decoder.feed(data)
+            if messages or not reader.avail:
+                return data, messages
 
     def lift_turn_limit(self) -> None:
         """Remove the turn limit. To be called when the VC has ended: no more data follows."""
