@@ -133,9 +133,8 @@ POSSIBLE = 'use "block" or "disconnect", or set framing'
             "source.0.send: has no effect: udp://a:1 is only received",
         ),
         (
-            SUBSCRIBERS | {"framing": "lines", "source": "udp://a:1"},
-            'framing: framing = "lines" is for streams, and udp://a:1 has messages: '
-            "leave framing out",
+            SUBSCRIBERS | {"framing": "none", "source": "udp://a:1"},
+            'framing: framing = "none" has no messages, and udp://a:1 has: leave framing out',
         ),
         (
             SUBSCRIBERS | {"framing": "datagram"},

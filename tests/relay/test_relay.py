@@ -1031,3 +1031,33 @@ def test_datagrams_of_several_sources_are_relayed() -> None:
             proxy.sim.datagram_client(feed).send(b"from %d;" % number)
             proxy.settle()
         assert subscriber.received == b"from 0;from 1;"
+
+
+def test_messages_of_datagrams_and_of_streams_are_mixed() -> None:
+    feed, out = (Address("udp", "127.0.0.1", port) for port in (7, 8))
+    both = (RelaySource(feed), *sources("one"))
+    with relay(source=both, targets=(Target(out),), refusing=[str(feed)], end=False) as proxy:
+        [subscriber] = proxy.subscribe()
+        datagrams, one = proxy.sim.datagram_client(feed), proxy.target(ONE)
+        proxy.send(one, b"a1\na")
+        for datagram in (b"b1\nb2\n", b"", b"b3", b"b4\r\nb5\r\n"):
+            datagrams.send(datagram)
+            proxy.settle()
+        proxy.send(one, b"2\n")
+        lines = [b"a1\n", b"b1\n", b"b2\n", b"b3\n", b"b4\r\n", b"b5\r\n", b"a2\n"]
+        assert subscriber.received == b"".join(lines)
+        assert proxy.datagram_server(str(out)).received == lines
+
+
+def test_a_datagram_that_ends_inside_a_message_is_dropped_and_counted() -> None:
+    feed = Address("udp", "127.0.0.1", 7)
+    with relay(
+        framing="netstring", source=(RelaySource(feed),), refusing=[str(feed)], end=False
+    ) as proxy:
+        [subscriber] = proxy.subscribe()
+        producer = proxy.sim.datagram_client(feed)
+        for datagram in (b"1:a,2:b", b"1:c,"):
+            producer.send(datagram)
+            proxy.settle()
+        assert subscriber.received == b"1:c,"
+        assert proxy.status.counts["damaged"] == 1

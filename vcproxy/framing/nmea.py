@@ -6,6 +6,7 @@ Tested in tests/framing/test_kinds.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from vcproxy.framing.checks import CHECKS
 from vcproxy.framing.decoding import Damaged, Decoder
@@ -19,6 +20,7 @@ class Nmea:
 
     unchecked: bool
     limit: int
+    delimiter: ClassVar[bytes] = b"\n"
 
     def decoder(self) -> Decoder:
         """See Framing."""

@@ -284,8 +284,8 @@ class RelayOptions(FramingOptions):
             if self.framing == DATAGRAMS and not address.message_oriented:
                 why = f"{framing}, and {address} is a stream, which has no datagrams"
                 yield ("source", index, "address"), why
-            if self.framing != DATAGRAMS and address.message_oriented:
-                why = f"{framing} is for streams, and {address} has messages: leave framing out"
+            if self.framing == BYTES and address.message_oriented:
+                why = f"{framing} has no messages, and {address} has: leave framing out"
                 yield ("framing",), why
             if source.send and address.message_oriented:
                 yield ("source", index, "send"), f"has no effect: {address} is only received"
