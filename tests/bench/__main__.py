@@ -14,6 +14,7 @@ from typing import NoReturn
 from . import (
     bus,
     calls,
+    hl7,
     instructions,
     kills,
     messages,
@@ -25,6 +26,7 @@ from . import (
 )
 from . import workloads as tunnels
 from .dispatching import Dispatching
+from .hl7 import HL7_PEERS
 from .http import workloads as http
 from .http.peers import HTTP_PEERS
 from .peer import Failed, Peer
@@ -57,7 +59,7 @@ peers: {peers}
 
 The exit status is 1 if a measurement failed. A missed goal is reported, no more."""
 
-PEERS = TUNNEL_PEERS | HTTP_PEERS | SCRAPED_PEERS
+PEERS = TUNNEL_PEERS | HTTP_PEERS | SCRAPED_PEERS | HL7_PEERS
 
 Key = tuple[str, str]
 """(workload, peer)"""
@@ -76,7 +78,7 @@ def groups(known: Iterable[str]) -> dict[str, list[str]]:
         "speed": [name for name in known if name in SPEED],
         **{
             kind: [name for name in known if name.startswith(f"{kind}-")]
-            for kind in ("calls", "instructions", "messages", "lossy", "bus")
+            for kind in ("calls", "instructions", "messages", "lossy", "bus", "mllp")
         },
     }
 
@@ -97,6 +99,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     every |= kills.workloads(seconds)
     every |= shown_connections.workloads()
     every |= scraped.workloads()
+    every |= hl7.workloads(seconds)
     return every
 
 
