@@ -70,7 +70,7 @@ def test_batch_answers_when_the_server_closes() -> None:
         client.send(b'{"id": "a"}\n')
         proxy.server().close()
         proxy.run()
-        assert client.received == b'{"error": "the server has closed the connection"}\n'
+        assert client.received == b'{"error": "the connection to the server was lost"}\n'
 
 
 def test_please_wait_comes_before_the_reply() -> None:
