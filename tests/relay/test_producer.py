@@ -21,6 +21,17 @@ from vcproxy.tunnels.one_way_multi import OneWayMultiTunnel
 HERE = Address("tcp", "here", 1)
 
 
+class Unchanged:
+    """An editor that changes nothing."""
+
+    def __init__(self) -> None:
+        self.producer: NetVConnection | None = None
+        self.counts: Counter[str] = Counter()
+
+    def edit(self, message: bytes) -> bytes:
+        return message
+
+
 class Owner(Continuation):
     """Owns a tunnel and one producer, and records what both report."""
 
@@ -42,9 +53,8 @@ class Owner(Continuation):
                 self.tunnel,
                 data,
                 lines(limit=100),
-                edit=bytes,
+                editor=Unchanged(),
                 inactivity_s=0.0,
-                counts=Counter(),
             )
             self.producer.start()
         elif isinstance(data, SourceDone):

@@ -1061,3 +1061,17 @@ def test_a_datagram_that_ends_inside_a_message_is_dropped_and_counted() -> None:
             proxy.settle()
         assert subscriber.received == b"1:c,"
         assert proxy.status.counts["damaged"] == 1
+
+
+class Named(Relay):
+    def edit(self, message: bytes) -> bytes:
+        assert self.producer is not None
+        return b"%s from %s" % (message, self.producer.name.encode())
+
+
+def test_edit_has_the_producer_of_its_message() -> None:
+    with relay(Named, source=sources("one", "two")) as proxy:
+        [subscriber] = proxy.subscribe()
+        proxy.send(proxy.target(ONE), b"a\n")
+        proxy.send(proxy.target(TWO), b"b\n")
+        assert subscriber.received == b"a from tcp://one:1\nb from tcp://two:1\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.event import Event
@@ -16,7 +16,6 @@ from vcproxy.tunnels.stall_timer import FLUSH_S, STALLED, StallTimer
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable
 
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.net import NetVConnection
@@ -31,6 +30,16 @@ STOP = "STOP"
 """Tag: return the VC to the owner."""
 
 
+class Editor(Protocol):
+    """The part of a relay that edits messages. See Relay."""
+
+    producer: NetVConnection | None
+    counts: Counter[str]
+
+    def edit(self, message: bytes) -> bytes | None:
+        """Return the message to publish in place of this one; None: nothing."""
+
+
 class Producer(Machine):
     """Reads a lent VC, and publishes its messages while the tunnel has room.
 
@@ -40,16 +49,14 @@ class Producer(Machine):
 
     Args:
         tunnel: where messages are published; message oriented.
-        edit: returns the message to publish in place of its argument; None: nothing. If it raises,
-            the VC is returned with ERROR.
-        counts: gets the number of "damaged" messages.
+        editor: edits each message, and counts the damaged ones. If it raises, the VC is returned
+            with ERROR.
         inactivity_s: the VC's inactivity timeout, restarted while the tunnel is blocked.
     """
 
     __slots__ = (
-        "_counts",
         "_damaged_before",
-        "_edit",
+        "_editor",
         "_error",
         "_inactivity_s",
         "_incoming",
@@ -71,9 +78,8 @@ class Producer(Machine):
         vc: NetVConnection,
         framing: Framing,
         *,
-        edit: Callable[[bytes], bytes | None],
+        editor: Editor,
         inactivity_s: float,
-        counts: Counter[str],
     ) -> None:
         super().__init__(owner.engine, owner.mutex, name=vc.name)
         self.vc = vc
@@ -81,8 +87,7 @@ class Producer(Machine):
         """Whether a whole message has been received."""
         self._owner = owner
         self._tunnel = tunnel
-        self._edit = edit
-        self._counts = counts
+        self._editor = editor
         self._damaged_before = False
         self._inactivity_s = inactivity_s
         self._incoming = InputStream(self, vc, framing, turn_limit=4 * BATCH)
@@ -160,7 +165,9 @@ class Producer(Machine):
 
     def _publish_batch(self) -> bool:
         """Publish a batch of the buffered messages; return whether there may be more."""
-        incoming, edit = self._incoming, self._edit
+        incoming, editor = self._incoming, self._editor
+        editor.producer = self.vc
+        edit = editor.edit
         encode = incoming.framing.encode
         messages = []
         more = True
@@ -192,7 +199,7 @@ class Producer(Machine):
             self._damaged_before = True
             why = f"a damaged message is dropped: {damaged.why}; further ones are only counted"
             self.engine.log("warning", f"{self.name}: {why}")
-        self._counts["damaged"] += 1
+        self._editor.counts["damaged"] += 1
         note_damaged(self.vc, damaged)
 
     def _input_ended(self) -> State:

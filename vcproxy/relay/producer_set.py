@@ -128,9 +128,8 @@ class ProducerSet:
                 relay.tunnel,
                 vc,
                 self._framing,
-                edit=relay.edit,
+                editor=relay,
                 inactivity_s=inactivity_s,
-                counts=relay.counts,
             )
             producer.start()
 
@@ -140,6 +139,7 @@ class ProducerSet:
         if vc not in self._producers:
             return  # closed already, when the tunnel ended
         del self._producers[vc]
+        relay.producer = None
         relay.counts["missed"] += vc.missed
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
         level: Level = "warning" if done.reason is Reason.FRAMING else "info"
