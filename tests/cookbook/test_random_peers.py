@@ -20,6 +20,7 @@ from vcproxy.testing.proxy import SimulatedProxy
 TABLES: dict[str, dict[str, Any]] = {
     "allow_list": {"networks": ["10.0.0.0/8"]},
     "canary": {"server": "tcp://server:1", "share": 0.5},
+    "fix_gate": {"sender": "a", "types": ["0"]},
     "login": {"token": "a"},
     "lookup": {"database": "nowhere.sqlite"},
     "protocol_switch": {"servers": {"SSH-": "tcp://server:1", "": "tcp://server:1"}},
