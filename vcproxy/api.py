@@ -82,7 +82,10 @@ if TYPE_CHECKING:
     from vcproxy.engine.sources.ticks import Tick, Ticks
     from vcproxy.engine.sources.unix_datagrams import UnixArrived, UnixBound, UnixDatagrams
     from vcproxy.engine.vio import VIO
+    from vcproxy.framing.beast import beast
     from vcproxy.framing.between import between, mllp
+    from vcproxy.framing.checked import checked
+    from vcproxy.framing.cobs import cobs
     from vcproxy.framing.decoding import Damaged
     from vcproxy.framing.dns_tcp import dns_tcp
     from vcproxy.framing.fix import fix
@@ -98,11 +101,14 @@ if TYPE_CHECKING:
         lines,
         netstring,
     )
+    from vcproxy.framing.hdlc import hdlc
+    from vcproxy.framing.header_fields import header_fields
     from vcproxy.framing.iec104 import iec104
     from vcproxy.framing.length_at import length_at
     from vcproxy.framing.mbap import mbap
     from vcproxy.framing.measured import Measured
     from vcproxy.framing.mpegts import mpegts
+    from vcproxy.framing.mqtt import mqtt
     from vcproxy.framing.nmea import nmea
     from vcproxy.framing.options import (
         FramingOptions,
@@ -113,6 +119,8 @@ if TYPE_CHECKING:
     from vcproxy.framing.postgresql import postgresql
     from vcproxy.framing.resp import resp
     from vcproxy.framing.rfc6587 import rfc6587
+    from vcproxy.framing.slip import slip
+    from vcproxy.framing.stomp import stomp
     from vcproxy.framing.tpkt import tpkt
     from vcproxy.http.message.bad_message import BadMessage
     from vcproxy.http.message.fields import Fields
@@ -280,10 +288,13 @@ else:
         "vcproxy.engine.sources.ticks": ("Tick", "Ticks"),
         "vcproxy.engine.sources.unix_datagrams": ("UnixArrived", "UnixBound", "UnixDatagrams"),
         "vcproxy.engine.vio": ("VIO",),
+        "vcproxy.framing.beast": ("beast",),
         "vcproxy.framing.between": (
             "between",
             "mllp",
         ),
+        "vcproxy.framing.checked": ("checked",),
+        "vcproxy.framing.cobs": ("cobs",),
         "vcproxy.framing.decoding": ("Damaged",),
         "vcproxy.framing.dns_tcp": ("dns_tcp",),
         "vcproxy.framing.fix": ("fix",),
@@ -299,15 +310,20 @@ else:
             "lines",
             "netstring",
         ),
+        "vcproxy.framing.hdlc": ("hdlc",),
+        "vcproxy.framing.header_fields": ("header_fields",),
         "vcproxy.framing.iec104": ("iec104",),
         "vcproxy.framing.length_at": ("length_at",),
         "vcproxy.framing.mbap": ("mbap",),
         "vcproxy.framing.measured": ("Measured",),
         "vcproxy.framing.mpegts": ("mpegts",),
+        "vcproxy.framing.mqtt": ("mqtt",),
         "vcproxy.framing.nmea": ("nmea",),
         "vcproxy.framing.postgresql": ("postgresql",),
         "vcproxy.framing.resp": ("resp",),
         "vcproxy.framing.rfc6587": ("rfc6587",),
+        "vcproxy.framing.slip": ("slip",),
+        "vcproxy.framing.stomp": ("stomp",),
         "vcproxy.framing.tpkt": ("tpkt",),
         "vcproxy.framing.options": (
             "FramingOptions",
@@ -589,8 +605,11 @@ __all__ = [
     "Validator",
     "Verdict",
     "Wait",
+    "beast",
     "between",
     "broadcast",
+    "checked",
+    "cobs",
     "content_digest",
     "delimiter",
     "dns_tcp",
@@ -598,6 +617,8 @@ __all__ = [
     "every",
     "fix",
     "fixed",
+    "hdlc",
+    "header_fields",
     "iec104",
     "json_lines",
     "length_at",
@@ -607,6 +628,7 @@ __all__ = [
     "mbap_frame",
     "mllp",
     "mpegts",
+    "mqtt",
     "netstring",
     "nmea",
     "on_message",
@@ -621,6 +643,8 @@ __all__ = [
     "send_datagram",
     "show_peer",
     "signal_name",
+    "slip",
+    "stomp",
     "stop_proxy",
     "tpkt",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from vcproxy.framing.checks import CheckSum, check_sum
 from vcproxy.framing.decoding import (
     Damaged,
     Decoder,
@@ -31,6 +32,7 @@ class Between:
     start: bytes
     end: bytes
     gaps: Gaps
+    sum: CheckSum | None
     limit: int
 
     def decoder(self) -> Decoder:
@@ -42,10 +44,18 @@ class Between:
         return LengthDecoder(_Search(self).measure, self.check, whole=True, in_place=True)
 
     def check(self, message: bytes) -> bytes | Damaged:
-        """Return the message; Damaged if another one begins in it, as after half a message."""
-        if self.start in message:
-            return Damaged(message, f"the start bytes {self.start!r} stand inside of it")
-        return message
+        """Return the message of what follows the start bytes. Damaged: its check is wrong, or
+        another message begins in it, as after half a message."""
+        content = message
+        if self.sum is not None:
+            given = message[-self.sum.width :]
+            covered = message[: -self.sum.width]
+            content = covered[: -len(self.end)]
+            if self.sum.of(covered) != given:
+                return Damaged(message, f"its check {self.sum.name} is wrong")
+        if self.start in content:
+            return Damaged(content, f"the start bytes {self.start!r} stand inside of it")
+        return content
 
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
@@ -57,7 +67,7 @@ class Between:
             raise ValueError(
                 f"a message may not contain the bytes {self.start!r} or {self.end!r} around it"
             )
-        return wire
+        return wire if self.sum is None else wire + self.sum.of(wire[len(self.start) :])
 
 
 class _Search:
@@ -78,10 +88,15 @@ class _Search:
         begin = at + len(start)
         stop = data.find(framing.end, begin + self._searched)
         if stop >= 0:
-            self._searched = 0
             if stop - begin > framing.limit:
                 return FramingError.OVERSIZED
-            return begin, stop, stop + len(framing.end)
+            end = stop + len(framing.end)
+            if framing.sum is not None:
+                stop = end = end + framing.sum.width
+                if end > len(data):
+                    return end - at
+            self._searched = 0
+            return begin, stop, end
         overlap = len(framing.end) - 1
         length = len(data) - begin
         if length > framing.limit + overlap:
@@ -103,7 +118,13 @@ class _Search:
         return FramingError.INVALID
 
 
-def between(start: bytes, end: bytes, gaps: Gaps = "refuse", limit: str | int = LIMIT) -> Framing:
+def between(
+    start: bytes,
+    end: bytes,
+    gaps: Gaps = "refuse",
+    check: str | None = None,
+    limit: str | int = LIMIT,
+) -> Framing:
     """Return the framing of messages between the bytes `start` and `end`, such as STX and ETX.
 
     A message is what stands between them. One that contains the start bytes is damaged: then the
@@ -114,15 +135,17 @@ def between(start: bytes, end: bytes, gaps: Gaps = "refuse", limit: str | int = 
         end: the bytes after it.
         gaps: what may stand between two messages. "refuse": nothing. "blank": blanks and line
             ends. "skip": anything; it is dropped.
+        check: the name of a check behind the end bytes: see CHECKS. It covers the message and the
+            end bytes, as of IEC 62056-21 ("xor") and ASTM E1381 ("sum-hex").
         limit: of the message.
 
-    Raises ValueError if `start` or `end` is empty.
+    Raises ValueError if `start` or `end` is empty, or for an unknown check.
     """
     if not start or not end:
         raise ValueError("start and end need at least one byte each")
     if gaps not in ("refuse", "blank", "skip"):
         raise ValueError(f'gaps = "{gaps}": it must be "refuse", "blank" or "skip"')
-    return Between(start, end, gaps, byte_limit(limit))
+    return Between(start, end, gaps, check_sum(check) if check else None, byte_limit(limit))
 
 
 def mllp(limit: str | int = LIMIT) -> Framing:
@@ -130,4 +153,4 @@ def mllp(limit: str | int = LIMIT) -> Framing:
 
     Source: HL7 v2.x, Minimal Lower Layer Protocol (HL7 Implementation Guide, appendix C).
     """
-    return Between(b"\x0b", b"\x1c\r", "refuse", byte_limit(limit))
+    return Between(b"\x0b", b"\x1c\r", "refuse", None, byte_limit(limit))

@@ -1,0 +1,82 @@
+"""hdlc: frames of HDLC and PPP on lines of bytes.
+
+Tested in tests/framing/test_kinds.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vcproxy.framing.checks import check_sum
+from vcproxy.framing.decoding import Damaged, Decoder
+from vcproxy.framing.escapes import unescape
+from vcproxy.framing.framing import LIMIT, Framing, byte_limit, check_size
+from vcproxy.framing.pieces import PieceDecoder, too_long
+
+FLAG, ESCAPE = b"\x7e", b"\x7d"
+ESCAPED_FLAG, ESCAPED_ESCAPE = b"\x7d\x5e", b"\x7d\x5d"
+VALUES = {byte: bytes((byte ^ 0x20,)) for byte in range(256)}
+
+
+@dataclass(frozen=True, slots=True)
+class Hdlc:
+    """See `hdlc`."""
+
+    check: str
+    limit: int
+
+    @property
+    def _width(self) -> int:
+        return check_sum(self.check).width if self.check else 0
+
+    @property
+    def _longest(self) -> int:
+        return 2 * (self.limit + self._width)
+
+    def decoder(self) -> Decoder:
+        """See Framing."""
+        return PieceDecoder(FLAG, self._longest, self.read)
+
+    def frame_decoder(self) -> Decoder:
+        """Return a decoder that returns whole frames: see FrameScanner."""
+        return PieceDecoder(FLAG, self._longest, self.read, whole=True)
+
+    def read(self, piece: bytes) -> bytes | Damaged | None:
+        """Return the content between two flags; None: there is none."""
+        if not piece:
+            return None
+        if len(piece) > self._longest:
+            return too_long(piece, self.limit)
+        frame = unescape(piece, ESCAPE, VALUES)
+        if frame is None:
+            return Damaged(piece, "aborted by its sender")
+        width = self._width
+        if len(frame) < width:
+            return Damaged(frame, f"shorter than its check {self.check}")
+        content = frame[: len(frame) - width]
+        if width and check_sum(self.check).of(content) != frame[-width:]:
+            return Damaged(frame, f"its check {self.check} is wrong")
+        return too_long(content, self.limit) if len(content) > self.limit else content
+
+    def encode(self, message: bytes) -> bytes:
+        """See Framing."""
+        check_size(message, self.limit)
+        frame = message + check_sum(self.check).of(message) if self.check else message
+        if not frame:
+            raise ValueError("a frame of HDLC has at least one byte")
+        return FLAG + frame.replace(ESCAPE, ESCAPED_ESCAPE).replace(FLAG, ESCAPED_FLAG) + FLAG
+
+
+def hdlc(check: str = "crc16-x25", limit: str | int = LIMIT) -> Framing:
+    """Return the framing of HDLC on lines of bytes: frames between flags 0x7e, with escapes 0x7d.
+
+    A message is the content without escapes and without the check, which `encode` adds: by default
+    the frame check sequence of 16 bits; "" for none. A frame with a wrong check, one that its
+    sender aborted, and one over `limit` are damaged; the next one is found.
+    Source: RFC 1662 (PPP in HDLC-like framing), 4; ISO/IEC 13239, 4.3.
+
+    Raises ValueError for an unknown check: see CHECKS.
+    """
+    if check:
+        check_sum(check)
+    return Hdlc(check, byte_limit(limit))
