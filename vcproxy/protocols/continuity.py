@@ -22,20 +22,20 @@ class Continuity:
         self._last: dict[int, int] = {}
         """By PID, 8192 at most: the counter of the last packet; plus 16 if it was a copy."""
 
-    def missing(self, pid: int, flags: int, adaptation: bytes) -> int:
+    def missing(self, pid: int, flags: int, jumps: bool = False) -> int:
         """Return how many packets of this PID are missing before this one: 0 to 15.
 
-        A packet may be sent twice. After a discontinuity_indicator any counter is right.
+        A packet may be sent twice.
 
         Args:
-            flags: the fourth byte of the packet, with the counter.
-            adaptation: two bytes or more: those that follow.
+            flags: the fourth byte of the packet: whether it has a payload, and the counter.
+            jumps: whether it has the discontinuity_indicator: its counter may begin anywhere.
         """
         if pid == NULL_PID:
             return 0
         counter, last, has_payload = flags & 15, self._last.get(pid), flags & 0x10
         self._last[pid] = counter
-        if last is None or (flags & 0x20 and adaptation[0] and adaptation[1] & 0x80):
+        if last is None or jumps:
             return 0
         if has_payload and counter == last:
             self._last[pid] = counter + 16  # a second copy is an error
