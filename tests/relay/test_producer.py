@@ -31,6 +31,9 @@ class Unchanged:
     def edit(self, message: bytes) -> bytes:
         return message
 
+    def pack(self, messages: list[bytes]) -> list[bytes]:
+        return messages
+
 
 class Owner(Continuation):
     """Owns a tunnel and one producer, and records what both report."""

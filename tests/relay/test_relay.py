@@ -399,7 +399,7 @@ def test_an_edit_that_raises_closes_its_producer_only(word: bytes) -> None:
             proxy.settle()
         proxy.settle()
         assert bad.reset_seen
-        assert "proxy 10.0.0.1:40003: edit() failed; producer closed" in proxy.log[-2]
+        assert "proxy 10.0.0.1:40003: edit() or pack() failed; producer closed" in proxy.log[-2]
         proxy.send(good, b"still\n")
         assert subscriber.received == b"BEFORE\nSTILL\n"
 
@@ -427,6 +427,29 @@ def test_each_datagram_is_edited() -> None:
         producer.send(b"again")
         proxy.settle()
         assert subscriber.received.endswith(b"CAGAIN"), "the source is opened again"
+
+
+class Pairs(Relay):
+    """Two messages in each datagram."""
+
+    def pack(self, messages: list[bytes]) -> list[bytes]:
+        if b"break\n" in messages:
+            raise RuntimeError("on purpose")
+        return [b"".join(messages[at : at + 2]) for at in range(0, len(messages), 2)]
+
+
+def test_messages_that_were_read_at_once_may_be_joined() -> None:
+    there = Address("udp", "127.0.0.1", 8)
+    with relay(Pairs, **target(there)) as proxy:
+        [subscriber] = proxy.subscribe()
+        producer = proxy.produce(b"a\nb\nc\n", b"d\n")
+        assert proxy.datagram_server(str(there)).received == [b"a\nb\n", b"c\n", b"d\n"]
+        assert subscriber.received == b"a\nb\nc\nd\n"
+        producer.send(b"e\nbreak\n")
+        with pytest.raises(RuntimeError, match="on purpose"):
+            proxy.settle()
+        proxy.settle()
+        assert producer.reset_seen
 
 
 @pytest.mark.parametrize("plugin", [Relay, Louder])

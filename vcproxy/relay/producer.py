@@ -39,6 +39,9 @@ class Editor(Protocol):
     def edit(self, message: bytes) -> bytes | None:
         """Return the message to publish in place of this one; None: nothing."""
 
+    def pack(self, messages: list[bytes]) -> list[bytes]:
+        """Return what is published for encoded messages that were read at once."""
+
 
 class Producer(Machine):
     """Reads a lent VC, and publishes its messages while the tunnel has room.
@@ -49,8 +52,8 @@ class Producer(Machine):
 
     Args:
         tunnel: where messages are published; message oriented.
-        editor: edits each message, and counts the damaged ones. If it raises, the VC is returned
-            with ERROR.
+        editor: edits and packs messages, and counts the damaged ones. If it raises, the VC is
+            returned with ERROR.
         inactivity_s: the VC's inactivity timeout, restarted while the tunnel is blocked.
     """
 
@@ -169,7 +172,7 @@ class Producer(Machine):
         editor.producer = self.vc
         edit = editor.edit
         encode = incoming.framing.encode
-        messages = []
+        messages: list[bytes] = []
         more = True
         try:
             for _ in range(BATCH):
@@ -184,9 +187,11 @@ class Producer(Machine):
                 edited = edit(message)
                 if edited is not None:
                     messages.append(encode(edited) or EMPTY)
-        except BaseException as mistake:  # raised by the author's edit()
+            messages = editor.pack(messages)
+        except BaseException as mistake:  # raised by the author's edit() or pack()
             error = as_error(mistake)
-            self.engine.log("error", f"{self.name}: edit() failed; producer closed", error)
+            what = "edit() or pack() failed; producer closed"
+            self.engine.log("error", f"{self.name}: {what}", error)
             incoming.close()
             self._reason, self._error = Reason.ERROR, error
             more = False

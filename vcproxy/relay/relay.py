@@ -135,10 +135,13 @@ class Relay(Program):
         """
         return message
 
-    def admit(self, subscriber: NetVConnection, request: bytes) -> Accept | Reject | Resend:
-        """Return what is done with a subscriber. To be overridden.
+    def pack(self, messages: list[bytes]) -> list[bytes]:
+        """Return what is sent for encoded messages that were read at once: to join small ones. To
+        be overridden. If it raises, that producer is closed."""
+        return messages
 
-        It is called with the request (see `requests`), or at once with b"" if there is none.
+    def admit(self, subscriber: NetVConnection, request: bytes) -> Accept | Reject | Resend:
+        """Return what is done with a subscriber, whose request may be empty. To be overridden.
 
         - Accept: it becomes a sink, after the bytes of `wait`, if any, were sent.
         - Resend: it is sent the answer, and may send another request.
@@ -152,10 +155,8 @@ class Relay(Program):
             return Accept()
         from vcproxy.relay import http_subscription  # most relays need no HTTP
 
-        options = self.options
-        return http_subscription.answer(
-            request, options.http_path, options.content_type, self.engine.wall
-        )
+        options, wall = self.options, self.engine.wall
+        return http_subscription.answer(request, options.http_path, options.content_type, wall)
 
     def status(self) -> RelayStatus:
         """Return the current counts, as values that do not change afterwards.
