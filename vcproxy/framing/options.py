@@ -12,6 +12,7 @@ from typing import Literal
 
 from vcproxy.config.values import Size
 from vcproxy.framing import framing as framings
+from vcproxy.framing.mpegts import mpegts
 
 KEYS = {
     "none": (),
@@ -22,6 +23,7 @@ KEYS = {
     "length-prefix": ("width", "byte_order", "inclusive"),
     "netstring": (),
     "fixed": ("size",),
+    "mpegts": (),
 }
 """The options of each framing besides `limit`; the first one is required."""
 
@@ -82,6 +84,8 @@ class OptionalFramingOptions:
                 return framings.netstring(self.limit)
             case "fixed":
                 return framings.fixed(self.size or 0)
+            case "mpegts":
+                return mpegts()
         return framings.lines(self.limit)
 
     def encode_text(self, text: str) -> bytes:
