@@ -20,11 +20,13 @@ from vcproxy.testing.proxy import SimulatedProxy
 TABLES: dict[str, dict[str, Any]] = {
     "allow_list": {"networks": ["10.0.0.0/8"]},
     "canary": {"server": "tcp://server:1", "share": 0.5},
+    "dns_names": {"hidden": ["ads.example"]},
     "fix_gate": {"sender": "a", "types": ["0"]},
     "login": {"token": "a"},
     "lookup": {"database": "nowhere.sqlite"},
     "protocol_switch": {"servers": {"SSH-": "tcp://server:1", "": "tcp://server:1"}},
     "rate_limit": {"per_second": 3},
+    "redis_commands": {"allowed": ["GET"]},
     "ticker": {"framing": "json-lines", "subscribers": "tcp://127.0.0.1:1", "symbols": ["ABC"]},
 }
 
@@ -36,6 +38,14 @@ HTTP_TABLES: dict[str, dict[str, Any]] = {
 }
 
 PIECES = [b"a\n", b"S", b"SH-", b'{"id": "a", "amount": 3}\n', b"[1]\n", b"\xff" * 1000]
+
+WHOLE = [
+    b"*1\r\n$3\r\nGET\r\n",
+    b"\0\x13ID\1\0\0\1\0\0\0\0\0\0\1a\0\0\1\0\1",
+    b"\0\0\0\x09\0\3\0\0\0",
+    b"Q\0\0\0\5\0",
+]
+"""Messages of protocols: of Redis, DNS, PostgreSQL."""
 
 
 REQUESTS = [
@@ -75,7 +85,7 @@ def test_a_recipe_with_random_peers(file: Path, seed: int) -> None:
     random = Random(seed)
     table, faults = TABLES.get(file.stem), NetworkFaults.all().some(random)
     with recipe(file.stem, table, seed=seed, faults=faults, inactivity_s=30.0) as proxy:
-        run_random_peers(proxy, random, PIECES)
+        run_random_peers(proxy, random, PIECES + WHOLE)
 
 
 @pytest.mark.parametrize("seed", list(seeds(10)))

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Certificates, Tools
-from tests.e2e.running import VCPROXY, eventually, free_port
+from tests.e2e.postgresql import postgresql_server
+from tests.e2e.running import VCPROXY
 
 
 def check(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -95,67 +90,19 @@ def test_old_and_demanding_servers_show_their_certificate(
     assert (done.returncode, done.stderr) == (0, "")
 
 
-POSTGRESQL = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-"""Where Debian installs it; only its clients are on PATH."""
-
-CONFIGURATION = """
-listen_addresses = '127.0.0.1'
-port = {port}
-unix_socket_directories = ''
+TLS = """
 ssl = on
 ssl_cert_file = 'server.pem'
 ssl_key_file = 'server.key'
 """
 
 
-@pytest.fixture
-def postgresql(certificates: Certificates, tools: Tools) -> Iterator[str]:
-    """A PostgreSQL with TLS, as another user than root, whom it refuses; its place."""
-    if not POSTGRESQL:
-        pytest.skip("PostgreSQL is not installed")
-    programs = POSTGRESQL[-1]
-    user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    with tempfile.TemporaryDirectory() as folder:  # which that user can reach
-        data = Path(folder) / "data"
-        shutil.chown(folder, user)
-        subprocess.run(
-            [programs / "initdb", "--auth=trust", "--no-sync", "-D", data],
-            user=user,
-            cwd=folder,
-            stdout=subprocess.DEVNULL,
-            check=True,
-        )
-        certificate, key = certificates.issue("db.example")
-        for source, name in ((certificate, "server.pem"), (key, "server.key")):
-            shutil.copy(source, data / name)
-            shutil.chown(data / name, user)
-            (data / name).chmod(0o600)
-        port = free_port()
-        (data / "postgresql.conf").write_text(CONFIGURATION.format(port=port))
-        log = Path(folder) / "log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [programs / "postgres", "-D", data],
-                user=user,
-                cwd=folder,
-                stdout=output,
-                stderr=output,
-            )
-        try:
-            eventually(
-                lambda: "ready to accept connections" in log.read_text(errors="replace"),
-                "a PostgreSQL that is ready",
-            )
-            yield f"127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def test_postgresql(postgresql: str) -> None:
-    done = check("--starttls", "postgres", "--server-name", "db.example", "--info", postgresql)
+def test_postgresql(certificates: Certificates) -> None:
+    certificate, key = certificates.issue("db.example")
+    with postgresql_server(TLS, {"server.pem": certificate, "server.key": key}) as place:
+        done = check("--starttls", "postgres", "--server-name", "db.example", "--info", place)
+        plain = check(place)
     assert (done.returncode, done.stderr) == (0, "")
     assert "subject-common-name: db.example\n" in done.stdout
-    plain = check(postgresql)
     assert plain.returncode == 3
     assert "the TLS handshake failed" in plain.stderr
