@@ -75,6 +75,16 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield World(sim, tmp_path)
 
 
+def test_clients_that_share_a_connection_are_on_one_net_thread(world: World) -> None:
+    upstream = '\n[upstream.a]\nservers = ["tcp://127.0.0.1:9"]\n'
+    split = ECHO.format("a", [str(A)]).replace("echo", "split") + 'upstream = "a"\n'
+    world.apply(split + ECHO.format("b", [str(B)]) + upstream)
+    assert {name: each.pinned for name, each in world.listeners.named.items()} == {
+        "a": True,
+        "b": False,
+    }
+
+
 def test_addresses_are_bound_handed_over_and_closed(world: World) -> None:
     world.apply(ECHO.format("a", [str(A), str(B)]))
     assert world.printed == [f"listening a {A}", f"listening a {B}"]

@@ -12,15 +12,15 @@ from vcproxy.engine.engine import Engine
 from vcproxy.engine.mutex import Mutex
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
-from vcproxy.messages.fresh_ids import FreshIds
 from vcproxy.messages.pending_requests import (
     MAX_ABANDONED,
     NO_ORDER,
     UNANSWERED,
     PendingRequests,
 )
-from vcproxy.messages.split_request import PartArrived, Requester, SplitRequest
+from vcproxy.messages.split_request import PartArrived, Requester, RequestFailed, SplitRequest
 from vcproxy.messages.split_rules import Orphans, Part
+from vcproxy.messages.unanswered import Unanswered
 
 
 class Client(Machine):
@@ -44,7 +44,7 @@ def request(requester: Requester, key: Hashable = None, submitted_at: float = 0.
 
 
 def pending_requests(orphans: Orphans = "drop", limit: int = 0) -> PendingRequests:
-    pending = PendingRequests(orphans, FreshIds(), limit)
+    pending = PendingRequests(orphans, limit)
     pending.connected = True
     return pending
 
@@ -56,6 +56,10 @@ def send(pending: PendingRequests, *requests: SplitRequest) -> list[bool]:
             pending.note_sent(each, each.submitted_at)
     rest(pending)
     return [each.sent for each in requests]
+
+
+def at_server(pending: PendingRequests) -> list[SplitRequest]:
+    return [each for each in pending.sent if not each.abandoned]
 
 
 def rest(pending: PendingRequests, now: float | None = None) -> list[SplitRequest]:
@@ -71,23 +75,23 @@ def test_of_an_equal_key_only_the_oldest_is_sent(requesters: list[Requester]) ->
     pending = pending_requests()
     first, second, other = (request(each, key) for each, key in zip(requesters, "aab", strict=True))
     assert send(pending, first, second, other) == [True, False, True]
-    assigned = pending.assign([Part("a", b"1", last=False), Part("a", b"2"), Part("c", b"3")])
+    assigned = pending.assign([Part("a", b"1", last=False), Part("a", b"2"), Part("c", b"3")], 0.0)
     assert assigned.events == [
         (requesters[0], PartArrived, PartArrived(first, Part("a", b"1", last=False))),
         (requesters[0], PartArrived, PartArrived(first, Part("a", b"2"))),
     ]
     assert assigned.unmatched == 1
     assert rest(pending) == [second]
-    assert pending.at_server() == [other, second]
+    assert at_server(pending) == [other, second]
 
 
 def test_without_keys_requests_are_answered_in_order(requesters: list[Requester]) -> None:
     pending = pending_requests()
     requests = [request(each) for each in requesters]
     assert send(pending, *requests) == [True] * 3
-    assigned = pending.assign([Part(None, b"1"), Part(None, b"2")])
+    assigned = pending.assign([Part(None, b"1"), Part(None, b"2")], 0.0)
     assert [event[0] for event in assigned.events] == requesters[:2]
-    assert pending.at_server() == requests[2:]
+    assert at_server(pending) == requests[2:]
 
 
 def test_the_answer_to_an_abandoned_request_is_late(requesters: list[Requester]) -> None:
@@ -96,7 +100,7 @@ def test_the_answer_to_an_abandoned_request_is_late(requesters: list[Requester])
     send(pending, first, second)
     pending.abandon(first)
     assert pending.abandoned == 1, "it was sent, and stays"
-    assigned = pending.assign([Part("a", b"1")])
+    assigned = pending.assign([Part("a", b"1")], 0.0)
     assert (assigned.late, assigned.events, rest(pending)) == (1, [], [second])
     assert pending.abandoned == 0
 
@@ -107,7 +111,7 @@ def test_an_abandoned_request_that_was_not_sent_is_removed(requesters: list[Requ
     send(pending, first, second)
     pending.abandon(second)
     assert pending.unsent_bytes == 0
-    pending.assign([Part("a", b"1")])
+    pending.assign([Part("a", b"1")], 0.0)
     assert rest(pending) == []
     assert not pending.by_key
 
@@ -120,7 +124,7 @@ def test_if_the_first_of_a_key_is_abandoned_unsent_the_next_is_sent(
         request(requesters[each], key) for each, key in ((0, "a"), (1, "a"), (2, "a"), (2, "b"))
     )
     assert send(pending, first, second, third, other) == [True, False, False, True]
-    pending.assign([Part("a", b"1")])
+    pending.assign([Part("a", b"1")], 0.0)
     pending.abandon(second)  # before it is taken
     assert rest(pending) == [third]
 
@@ -133,7 +137,7 @@ def test_with_a_limit_requesters_take_turns(requesters: list[Requester]) -> None
     order = []
     for _ in range(4):
         [at_server] = pending.sent
-        pending.assign([Part(at_server.key, b"")])
+        pending.assign([Part(at_server.key, b"")], 0.0)
         order += rest(pending)
     assert order == [*few, *many[1:]]
 
@@ -145,11 +149,12 @@ def test_one_that_is_too_late_makes_room_and_its_answer_is_dropped(
     first, second = request(requesters[0], "a"), request(requesters[1], "b")
     send(pending, first, second)
     assert pending.expired(5.0) == [first, second]
-    pending.sent.pop(first)
-    pending.abandon(first)
+    assert pending.overdue([first], 5.0, closes=False).failed == [
+        RequestFailed(first, Unanswered.NO_ANSWER)
+    ]
     assert rest(pending, 5.0) == [second]
     assert (pending.next_deadline, pending.expired(9.9)) == (10.0, [])
-    assigned = pending.assign([Part("a", b"1"), Part("b", b"2")])
+    assigned = pending.assign([Part("a", b"1"), Part("b", b"2")], 0.0)
     assert (assigned.late, len(assigned.events), pending.open) == (1, 1, 0)
 
 
@@ -160,17 +165,17 @@ def test_the_answer_to_the_first_copy_answers_the_request(requesters: list[Reque
         repeated, other = request(requesters[0], "a"), request(requesters[1], "a")
         repeated.attempts = 2
         send(pending, repeated)
-        pending.repeat(repeated, 10.0)
+        assert pending.overdue([repeated], 5.0, closes=False).repeated == [repeated]
         assert (repeated.sent, pending.unsent_bytes) == (False, 8)
         if sent_again:
             assert rest(pending) == [repeated]
-        [event] = pending.assign([Part("a", b"1")]).events
+        [event] = pending.assign([Part("a", b"1")], 0.0).events
         assert event == (requesters[0], PartArrived, PartArrived(repeated, Part("a", b"1")))
         assert (pending.open, pending.unsent_bytes, pending.abandoned) == (0, 0, sent_again)
         send(pending, other)
         assert other.sent is not sent_again, "the key is in use until the second copy is answered"
         if sent_again:
-            assert pending.assign([Part("a", b"1")]).late == 1
+            assert pending.assign([Part("a", b"1")], 0.0).late == 1
             assert rest(pending) == [other]
         assert pending.abandoned == 0
 
@@ -178,12 +183,13 @@ def test_the_answer_to_the_first_copy_answers_the_request(requesters: list[Reque
 def test_a_request_to_be_sent_again_may_be_abandoned(requesters: list[Requester]) -> None:
     pending = pending_requests()
     repeated = request(requesters[0], "a")
+    repeated.attempts = 2
     send(pending, repeated)
-    pending.repeat(repeated, 10.0)
+    pending.overdue([repeated], 5.0, closes=False)
     pending.abandon(repeated)
     assert (pending.open, pending.unsent_bytes, pending.abandoned) == (0, 0, 1)
     assert rest(pending) == []
-    assert pending.assign([Part("a", b"1")]).late == 1
+    assert pending.assign([Part("a", b"1")], 0.0).late == 1
     assert (pending.abandoned, pending.by_key) == (0, {})
 
 
@@ -194,8 +200,8 @@ def test_with_reconnect_one_requester_uses_a_connection_without_keys(
     first, second, third = (request(each) for each in (requesters[0], requesters[1], requesters[0]))
     assert send(pending, first, second, third) == [True, False, False]
     assert list(pending.exclusive.waiting) == [second, third]
-    assert pending.at_server() == [first]
-    excessive = pending.assign([Part(None, b"1"), Part(None, b"2")])
+    assert at_server(pending) == [first]
+    excessive = pending.assign([Part(None, b"1"), Part(None, b"2")], 0.0)
     assert (excessive.events, excessive.unmatched) == ([], 1)
 
 
@@ -217,8 +223,7 @@ def test_a_server_has_failed_if_a_request_expires_behind_a_lost_one(
     first, second = request(requesters[0], "a"), request(requesters[1], "a", submitted_at=2.0)
     send(pending, first, second)
     assert pending.failure([second]) == "", "the first may still be answered"
-    pending.sent.pop(first)
-    pending.abandon(first)
+    pending.overdue([first], 5.0, closes=False)
     assert pending.failure(pending.expired(6.0)) == ""
     assert pending.failure(pending.expired(7.0)) == UNANSWERED
 

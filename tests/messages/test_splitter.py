@@ -21,6 +21,7 @@ from vcproxy.messages.pending_requests import MAX_ABANDONED
 from vcproxy.messages.shared_connection import SharedConnection
 from vcproxy.messages.split_rules import Part, SplitRules
 from vcproxy.messages.splitter import Splitter
+from vcproxy.messages.succession import latest
 from vcproxy.messages.unanswered import Unanswered
 from vcproxy.messages.verdict import Reject, Resend
 from vcproxy.sessions.service import Service
@@ -530,7 +531,7 @@ def test_a_shared_connection_that_fails_answers_each_client() -> None:
         world = World(sim, Answering, silent)
         client = world.client(b"1 get\n")
         sim.run(until=lambda: world.at_server == b"1 get\n")
-        connection = SharedConnection.of(world.service, "back")
+        connection = latest(world.service, "back")
         assert connection is not None
         world.engine.schedule(connection, "NONSENSE", None)
         sim.run(until=lambda: client.received == b"no answer to 1 get\n")

@@ -182,6 +182,7 @@ def cases() -> Iterator[Case]:
         yield Case(base, "forwards", body="\n\n#\n    counts_requests = True", keys=DENY)
     yield Case(HttpProxy, "forwards", keys=DENY)
     yield Case(Forwarder, "unserved", server=None)
+    yield Case(Splitter, "damaged", body="\n\n#\n    framing = api.nmea()", sent=b"$GPGGA,1*00\r\n")
     yield Case(Splitter, "orphan", "lost", body="\n\n#\n    orphans = 'broadcast'", server="talks")
     for method in ("orphan", "lost"):
         yield Case(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from vcproxy.config.plugin import one_worker
 from vcproxy.engine.address import STANDARD
 from vcproxy.engine.continuation import OwnedCall
 from vcproxy.engine.event import Event
@@ -280,7 +281,7 @@ class Listeners:
             listener.acceptor = accept
             listener.refuser = refuse
             listener.recorder = record
-            listener.pinned = issubclass(plugin.cls, Program)
+            listener.pinned = bool(one_worker(plugin.cls))  # one process, so one net thread too
             listener.tls = planned.tls
             listener.handshake_s = timeouts.handshake
             listener.senders = planned.senders

@@ -5,8 +5,11 @@ Tested in tests/messages/test_splitter.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from vcproxy.framing.decoding import Damaged
+from vcproxy.messages.split_rules import DAMAGED, Part
 from vcproxy.sessions.streams import InputStream, OutputStream
 
 if TYPE_CHECKING:
@@ -54,6 +57,22 @@ class FramedConnection:
         output = self._output
         for wire in queued if output.buffer.message_oriented else (b"".join(queued),):
             output.send(wire)
+
+    def take_parts(self, split: Callable[[bytes], Iterable[Part]]) -> tuple[list[Part], int]:
+        """Return the parts of the replies that have arrived, and how many replies have none.
+
+        A damaged reply is a part with the key DAMAGED. Raises what `split` raises.
+        """
+        parts: list[Part] = []
+        without_parts = 0
+        while (reply := self.input.take()) is not None:
+            if isinstance(reply, Damaged):
+                parts.append(Part(DAMAGED, reply.why.encode()))
+                continue
+            before = len(parts)
+            parts.extend(split(reply))
+            without_parts += len(parts) == before
+        return parts, without_parts
 
     def end_reason(self) -> str:
         """Return why the input has stopped: see InputStream.stopped."""

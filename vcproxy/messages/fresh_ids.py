@@ -34,10 +34,9 @@ class FreshIds:
                 return tried % size
         raise ValueError(f"no id below {size} is free")
 
-    def use(self, number: int | None) -> None:
-        """Mark an id as used; None: there is none."""
-        if number is not None:
-            self._used.add(number)
+    def use(self, number: int) -> None:
+        """Mark an id as used."""
+        self._used.add(number)
 
     def free(self, number: int | None) -> None:
         """Mark an id as not used; None: there is none."""

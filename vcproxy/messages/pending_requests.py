@@ -14,12 +14,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 from vcproxy.messages.exclusive_use import ExclusiveUse
 from vcproxy.messages.fair_queue import FairQueue
 from vcproxy.messages.fresh_ids import FreshIds
+from vcproxy.messages.outcomes import Assigned, Lost, failures
 from vcproxy.messages.split_request import OrphanArrived, PartArrived, Requester, SplitRequest
-from vcproxy.messages.split_rules import Orphans, Part
+from vcproxy.messages.split_rules import DAMAGED, Orphans, Part
+from vcproxy.messages.unanswered import Unanswered
+
+if TYPE_CHECKING:
+    from vcproxy.messages.shared_answers import Deliveries, SharedAnswers
 
 MAX_ABANDONED = 1000
 """Requests at the server that were abandoned and not answered yet. Clients that disconnect cause
@@ -29,30 +35,26 @@ UNANSWERED = "the server leaves requests unanswered"
 NO_ORDER = "timed out: without keys, later answers could not be matched"
 
 
-class Assigned:
-    """The result of `assign`: how the parts were matched."""
-
-    __slots__ = ("events", "late", "unmatched")
-
-    def __init__(self) -> None:
-        self.events: list[tuple[Requester, Hashable, object]] = []
-        """The events for requesters, in the form of the engine's queue."""
-        self.late = 0
-        """The number of parts that answer abandoned requests."""
-        self.unmatched = 0
-        """The number of parts that no request waits for."""
-
-
 class PendingRequests:
     """Requests not answered yet. One abandoned after it was sent stays until it is answered."""
 
-    __slots__ = ("_fresh_ids", "_limit", "abandoned", "by_key", "connected", "exclusive", "sent",
-                 "unsent", "unsent_bytes", "waiting")  # fmt: skip
+    __slots__ = (
+        "_limit", "_orphans", "_shares_s", "abandoned", "by_key", "connected", "exclusive",
+        "fresh_ids", "sent", "shared", "unsent", "unsent_bytes", "waiting",
+    )  # fmt: skip
 
-    def __init__(self, orphans: Orphans, fresh_ids: FreshIds, limit: int = 0) -> None:
-        """`limit`: the most requests at the server; 0: none. See Splitter.in_flight."""
-        self._fresh_ids = fresh_ids
+    def __init__(self, orphans: Orphans, limit: int = 0, shares_s: float = 0.0) -> None:
+        """`limit`: the most requests at the server; 0: none. See Splitter.in_flight, shares_s."""
         self._limit = limit
+        self._shares_s = shares_s
+        self._orphans: Orphans = orphans
+        self.fresh_ids = FreshIds()
+        """The ids of all these requests."""
+        self.shared: SharedAnswers | None = None
+        """Set when a request shares its answer."""
+        self._clear()
+
+    def _clear(self) -> None:
         self.connected = False
         """Whether requests can be sent."""
         self.by_key: dict[Hashable, deque[SplitRequest]] = {}
@@ -68,7 +70,7 @@ class PendingRequests:
         """Requests at the server that are not past their deadline, in the order of sending."""
         self.abandoned = 0
         """How many requests at the server have no requester any more."""
-        self.exclusive = ExclusiveUse(orphans)
+        self.exclusive = ExclusiveUse(self._orphans)
 
     @property
     def open(self) -> int:
@@ -79,6 +81,8 @@ class PendingRequests:
 
     def add(self, request: SplitRequest) -> bool:
         """Add a request; return whether it is to be sent now: see `note_sent`."""
+        if request.fresh_id is not None:
+            self.fresh_ids.use(request.fresh_id)
         exclusive = self.exclusive
         if exclusive.applies and exclusive.holds_back(request):
             self._hold(request)
@@ -91,6 +95,14 @@ class PendingRequests:
             return True
         self._hold(request)
         return False
+
+    def share(self, request: SplitRequest, now: float) -> SplitRequest | Deliveries:
+        """Return the request to be added for this one, or what it gets of another's answer."""
+        if self.shared is None:
+            from vcproxy.messages.shared_answers import SharedAnswers  # most plugins share none
+
+            self.shared = SharedAnswers(self._shares_s, (*self.sent, *self.unsent))
+        return self.shared.submitted(request, now)
 
     def take(self) -> SplitRequest | None:
         """Return the next request to be sent: see `note_sent`. None: there is none now."""
@@ -135,7 +147,10 @@ class PendingRequests:
     # -- answers -----------------------------------------------------------------------------
 
     def assign(
-        self, parts: Sequence[Part], receivers: Callable[[], Iterable[Requester]] = tuple
+        self,
+        parts: Sequence[Part],
+        now: float,
+        receivers: Callable[[], Iterable[Requester]] = tuple,
     ) -> Assigned:
         """Match parts with requests, and remove the requests that are answered.
 
@@ -150,6 +165,10 @@ class PendingRequests:
             return assigned
         for part in parts:
             queue = self.by_key.get(part.key)
+            if queue is None and part.key is DAMAGED:
+                assigned.damaged.append(part.data.decode())
+                self._damage(assigned, now)
+                continue
             if queue is None:
                 assigned.unmatched += 1
                 arrived = OrphanArrived(part)
@@ -158,6 +177,10 @@ class PendingRequests:
             request = queue[0]
             if request.abandoned:
                 assigned.late += 1
+            elif request.carried is not None:
+                request.answered = True
+                assert self.shared is not None
+                assigned.events += self.shared.arrived(request, part, now)
             else:
                 request.answered = True
                 answer = PartArrived(request, part)
@@ -173,10 +196,40 @@ class PendingRequests:
         answers = sum(part.last for part in parts if part.key is None)
         return max(answers - len(self.by_key.get(None, ())), 0)
 
+    def _damage(self, assigned: Assigned, now: float) -> None:
+        """A reply is damaged: the request that it answers fails, or is sent again.
+
+        If it cannot be determined which one that is, a request will time out.
+        """
+        queue = self.by_key.get(None)
+        if queue is None and self._limit == 1 and self.sent:
+            queue = self.by_key[next(iter(self.sent)).key]
+        if queue is None:
+            assigned.unmatched += self.exclusive.applies
+            return
+        request = queue[0]
+        if request.abandoned:
+            assigned.late += 1
+        elif request.may_repeat:
+            request.copies -= 1
+            if not request.copies:
+                self._remove_first(request, queue)
+                if request.fresh_id is not None:
+                    self.fresh_ids.use(request.fresh_id)
+            self._repeat(request, now)
+            assigned.lost.repeated.append(request)
+            return
+        else:
+            assigned.lost.failed.extend(failures(request, Unanswered.DAMAGED))
+            request.answered = True
+        self._complete(request, queue)
+
     def _complete(self, request: SplitRequest, queue: deque[SplitRequest]) -> None:
         """Remove an answered request, the first of its key. The next one may be sent."""
         self.sent.pop(request, None)
         request.copies -= 1
+        if self.shared is not None:
+            self.shared.ended(request)
         if not request.sent:  # it was to be sent again
             self._release(request)
             self.waiting.remove(request)
@@ -190,13 +243,25 @@ class PendingRequests:
 
     def _remove_first(self, request: SplitRequest, queue: deque[SplitRequest]) -> None:
         queue.popleft()
-        self._fresh_ids.free(request.fresh_id)
+        self.fresh_ids.free(request.fresh_id)
         if not queue:
             del self.by_key[request.key]
         elif request.key is not None:
             self.waiting.put_first(queue[0])
 
     # -- requests that are not answered ------------------------------------------------------
+
+    def leave(self, request: SplitRequest) -> None:
+        """Abandon a request whose requester has left, unless others wait for the same answer."""
+        carrier = request.carrier
+        if carrier is not None:
+            assert carrier.carried is not None
+            carrier.carried.pop(request, None)
+            if carrier.carried:
+                return
+            request = carrier
+        if request in self.sent or request in self.unsent:
+            self.abandon(request)
 
     def abandon(self, request: SplitRequest) -> None:
         """Mark a request as abandoned, so that its answer is dropped.
@@ -205,12 +270,14 @@ class PendingRequests:
         `failure`.
         """
         request.abandoned = True
+        if self.shared is not None:
+            self.shared.ended(request)
         if not request.sent:
             self._withdraw(request)
         if request.copies:
             self.abandoned += 1
         else:
-            self._fresh_ids.free(request.fresh_id)
+            self.fresh_ids.free(request.fresh_id)
 
     def _withdraw(self, request: SplitRequest) -> None:
         """Remove a request from those that are to be sent."""
@@ -272,6 +339,59 @@ class PendingRequests:
         """Whether more than MAX_ABANDONED sent requests were abandoned and are not answered."""
         return self.abandoned > MAX_ABANDONED
 
-    def at_server(self) -> list[SplitRequest]:
-        """Return the requests with a requester that fail if the connection is closed now."""
-        return [each for each in self.sent if not each.abandoned]
+    def overdue(self, expired: Sequence[SplitRequest], now: float, closes: bool) -> Lost:
+        """Abandon these requests, whose deadline has passed, or put them back to be sent again.
+
+        `closes`: the connection is closed after this; see `lost`.
+        """
+        lost = Lost([], [])
+        for request in expired:
+            if request.sent and not request.abandoned and request.may_repeat:
+                lost.repeated.append(request)
+                if not closes:
+                    self._repeat(request, now)
+                continue
+            self.sent.pop(request, None)
+            if not request.abandoned:
+                why = Unanswered.NO_ANSWER if request.was_sent else Unanswered.NOT_SENT
+                lost.failed.extend(failures(request, why))
+                self.abandon(request)
+        return lost
+
+    def _repeat(self, request: SplitRequest, now: float) -> None:
+        """Put a request that was sent first among those to be sent."""
+        self.sent.pop(request, None)
+        request.sent = False
+        request.deadline = now + request.queue_timeout_s
+        self._hold(request)
+        self.waiting.put_first(request)
+
+    def lost(self, now: float, why: Unanswered) -> Lost:
+        """The connection has ended: requests at the server fail, or are sent again on the next one.
+        Those that were not sent are kept, unless none could be connected."""
+        lost = Lost([], [])
+        for request in [each for each in self.sent if not each.abandoned]:
+            if request.may_repeat:
+                lost.repeated.append(request)
+            else:
+                lost.failed.extend(failures(request, why))
+                self.abandon(request)
+        if why is Unanswered.NO_SERVER:
+            for request in list(self.unsent):
+                seen = Unanswered.CONNECTION_LOST if request.was_sent else why
+                lost.failed.extend(failures(request, seen))
+                self.abandon(request)
+        self.start_over(now, lost.repeated)
+        return lost
+
+    def start_over(self, now: float, repeated: Sequence[SplitRequest] = ()) -> None:
+        """Begin with the next connection, for what was not sent and what is `repeated`."""
+        kept = (*repeated, *self.unsent)
+        self._clear()
+        self.fresh_ids.keep(each.fresh_id for each in kept)
+        for request in kept:
+            if request.sent:
+                request.sent = False
+                request.deadline = now + request.queue_timeout_s
+            request.copies = 0
+            self.add(request)

@@ -55,11 +55,20 @@ class SplitRequest:
     """The id of the shared connection that it uses; None: none."""
     shares: Hashable = None
     """See Keyed.shares."""
+    carrier: SplitRequest | None = None
+    """The request that is sent for this one and others. See SharedAnswers."""
+    carried: dict[SplitRequest, None] | None = None
+    """The requests that it is sent for; None: itself only."""
 
     @property
     def was_sent(self) -> bool:
         """Whether it was ever sent."""
         return self.sent_at >= 0.0
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether it may be sent again."""
+        return self.attempts > 0 and not self.answered
 
     def ghost(self) -> SplitRequest:
         """Return an abandoned request in the place of this one, for the answers to its copies."""
@@ -86,7 +95,7 @@ class OrphanArrived(NamedTuple):
     part: Part
 
 
-class ConnectionLost(NamedTuple):
+class SubscriptionLost(NamedTuple):
     """To a requester that gets orphans: the connection that they came from has ended."""
 
     why: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from vcproxy.framing.framing import Framing
 
@@ -28,6 +28,11 @@ class Part(NamedTuple):
     """A message without its framing; it is framed when it is sent to the client."""
     last: bool = True
     """Whether this is the last part of the answer to the request."""
+
+
+DAMAGED: Final = object()
+"""The key of the part that stands for a damaged reply, in its place among the others. Its `data` is
+the reason, as text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,8 @@ def _apply(engine: Engine, listeners: Listeners, given: Mapping[str, str]) -> Se
         error = Killed("ended by an operator")
         engine.log("info", f"{vc.name}: ended by an operator (KILL {vc.id})")
         vc.fail(error)
-        if vc.listener is not None and not vc.listener.pinned:  # a program has other clients too
+        listener = vc.listener  # a program has other clients too, and they have no sessions
+        if listener is not None and (vc.session is not None or not listener.pinned):
             timer = OwnTimer(engine, partial(_end_session, vc, error))
             engine.schedule_in(KILL_S, timer, Event.TIMEOUT, None)
     return [f"{vc.id}: {vc.name}" for vc in found]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from vcproxy.control.questions.question import Column, Question
-from vcproxy.messages.shared_connection import SharedConnection
+from vcproxy.messages.succession import shared_connections
 
 if TYPE_CHECKING:
     from vcproxy.control.questions.answer import Row
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 def _rows(asked: Asked) -> Iterator[Row]:
     engine, listeners = asked.engine, asked.running.listeners
     for name in listeners.named:
-        for shared in list(listeners.persistent(name, engine).values()):
-            if not isinstance(shared, SharedConnection):
-                continue
+        for shared in shared_connections(listeners.persistent(name, engine)):
             counts = shared.counts()
             yield {
                 "listener": name,
                 "upstream": shared.place,
                 "server": counts.server,
                 "state": shared.state.name,
-                "sources": len(shared.requesters),
+                "sources": counts.requesters,
+                "subscribed": counts.subscribed,
                 "waiting_sources": counts.waiting_for_room,
                 "open": counts.open,
+                "in_flight": counts.in_flight,
                 "longest": round(counts.longest_s, 3),
                 "orphans": counts.abandoned,
                 "held_back": counts.held_back,
@@ -47,8 +47,10 @@ SPLITS: Final = Question(
         Column("server", "The server; empty: there is no connection now."),
         Column("state", "The state of the shared connection."),
         Column("sources", "Clients that use it."),
-        Column("waiting_sources", "Of these: clients that wait for room to send more."),
+        Column("subscribed", "Of these: clients that get what no request asks for."),
+        Column("waiting_sources", "Clients that wait for room to send more."),
         Column("open", "Requests that are not answered yet."),
+        Column("in_flight", "Of these: requests at the server."),
         Column("longest", "How long the first of them waits.", "s"),
         Column("orphans", "Requests at the server whose client has gone."),
         Column("held_back", "Requests that wait for the next connection."),
