@@ -21,7 +21,7 @@ from vcproxy.sessions.session import Session
 class SplitterHooks(Session):
     """The interface of Splitter to its subclasses."""
 
-    needs_upstream = True
+    needs_upstream: ClassVar[bool | None] = True
     alpn_refused = frozenset({"h2"})  # a framing of messages cannot read its streams
     one_worker = "its clients share one connection to the server"
 
