@@ -57,6 +57,44 @@ class Orders(Validator):
         return Resend(b"what?\n")
 
 
+RUNS: list[bytes] = []
+
+
+def counted(name: bytes) -> bool:
+    """Return whether a customer is known, and count the look-ups."""
+    RUNS.append(name)
+    return name != b"eve"
+
+
+class Customers(Validator):
+    """Looks each customer up once in ten seconds."""
+
+    framing = lines(limit=100)
+
+    def check(self, message: bytes) -> Verdict:
+        return Defer(counted, message, deadline="2s", then=decide, shares="10s")
+
+
+def test_equal_look_ups_of_all_clients_are_made_once() -> None:
+    RUNS.clear()
+    with SimulatedProxy(Customers) as proxy:
+        first = [proxy.client() for _ in range(3)]
+        for client in first:
+            client.send(b"ann\n")
+        proxy.elapse(1)
+        later, other = proxy.client(), proxy.client()
+        later.send(b"ann\n")
+        other.send(b"eve\n")
+        proxy.elapse(1)
+        assert RUNS == [b"ann", b"eve"]
+        assert [peer.received for peer in proxy.peers()] == [b"ann\n"] * 4
+        assert other.received == b"unknown\n"
+        proxy.elapse(10)
+        later.send(b"ann\n")
+        proxy.elapse(1)
+        assert RUNS == [b"ann", b"eve", b"ann"]
+
+
 class InTurn(Orders):
     in_turn = True
 

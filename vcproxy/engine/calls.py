@@ -55,8 +55,9 @@ class PendingCalls:
         fn: Callable[..., object],
         args: tuple[object, ...],
         timeout: float,
+        listener: str,
     ) -> None:
-        """Begin a call. See Engine.call."""
+        """Begin a call. See Engine.call. `listener`: the name of that whose calls may delay it."""
         self.last += 1
         number = self.last
         expiry = None
@@ -64,7 +65,7 @@ class PendingCalls:
             expire = OwnTimer(self._engine, partial(self._expire, number, timeout))
             expiry = self._engine.schedule_in(timeout, expire, Event.TIMEOUT, None)
         self._pending[number] = (Action(cont, Called, fn, self._engine.now, 0.0), expiry)
-        self._engine.command(Call(number, fn, args, _listener_of(cont)))
+        self._engine.command(Call(number, fn, args, listener))
 
     def finish(self, number: int, result: Called) -> None:
         """Deliver a result, unless the call was cancelled at its deadline."""
@@ -77,12 +78,21 @@ class PendingCalls:
 
     def _expire(self, number: int, timeout: float) -> None:
         answer, _ = self._pending.pop(number)
-        late = TimeoutError(f"timed out: no answer in {show_duration(timeout)}")
-        self._engine.queue.append((answer, Called, Called(None, late)))
+        self._engine.queue.append((answer, Called, late(timeout)))
         self._engine.command(CancelCall(number))
 
+    def cancel(self, number: int) -> None:
+        """Forget a call without a deadline: its result is dropped."""
+        if self._pending.pop(number, None) is not None:
+            self._engine.command(CancelCall(number))
 
-def _listener_of(cont: Continuation) -> str:
+
+def late(timeout: float) -> Called:
+    """Return the result of a call that has none in time."""
+    return Called(None, TimeoutError(f"timed out: no answer in {show_duration(timeout)}"))
+
+
+def listener_of(cont: Continuation) -> str:
     """Return the name of the listener of a conversation's client; "" if it has none."""
     for vc in cont.mutex.vcs:
         if isinstance(vc, NetVConnection) and vc.listener is not None:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, ClassVar
 from vcproxy.engine.address import PACKETS, Address, unmapped
 from vcproxy.engine.address_history import AddressHistory
 from vcproxy.engine.blocks import Memory
-from vcproxy.engine.calls import Called, PendingCalls
+from vcproxy.engine.calls import Called, listener_of
 from vcproxy.engine.commands import Command, ResumeAccept, Subscribe
 from vcproxy.engine.continuation import Continuation, OwnTimer
 from vcproxy.engine.dates import DateAction
@@ -41,6 +41,7 @@ from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.open_sources import OpenSources
 from vcproxy.engine.outgoing import ROOM_S, Outgoing
 from vcproxy.engine.plugin_error import as_error
+from vcproxy.engine.shared_calls import SharedCalls
 from vcproxy.engine.units import show_duration
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class Engine(EventDispatcher):
         """The buffer of all operations that read 0 bytes."""
         self._memory_pressure = MemoryPressure(self)
         self._accept_warned: dict[Listener, float] = {}
-        self.pending_calls = PendingCalls(self)
+        self.pending_calls = SharedCalls(self)
 
     def __repr__(self) -> str:
         return f"<Engine {self.name} vcs={len(self.vcs)}>"
@@ -206,14 +207,18 @@ class Engine(EventDispatcher):
         fn: Callable[..., object],
         *args: object,
         deadline: float = 0.0,
+        shares: float | None = None,
     ) -> None:
         """Run `fn(*args)` off the loop; `cont` gets Called within `deadline` seconds (0: no limit).
 
         The function runs on another thread and must not use anything of the engine. A result after
         the deadline is dropped. The call may wait for other calls of conversations at the same
-        listener, and for no others.
+        listener, and for no others. `shares`: see SharedCalls; None: the function runs for it.
         """
-        self.pending_calls.start(cont, fn, args, deadline)
+        if shares is None:
+            self.pending_calls.start(cont, fn, args, deadline, listener_of(cont))
+        else:
+            self.pending_calls.share(cont, fn, args, deadline, shares)
 
     def schedule_at_date(
         self, when: float, cont: Continuation, key: Hashable, data: object
@@ -322,10 +327,8 @@ class Engine(EventDispatcher):
         return vc
 
     def accept_failed(self, listener: Listener, error: Exception) -> None:
-        """Handle a failed accept: send ResumeAccept after 100 ms.
-
-        After 20 ms if descriptors are short and an idle connection was closed to free one.
-        """
+        """Handle a failed accept: send ResumeAccept after 100 ms, or after 20 ms if descriptors are
+        short and an idle connection was closed to free one."""
         listener.counts_of(self).accept_failures += 1
         resume = partial(self.command, ResumeAccept(listener))
         if isinstance(error, Exhausted) and self.shortage.make_room():
@@ -339,10 +342,8 @@ class Engine(EventDispatcher):
         self.schedule_in(ACCEPT_PAUSE_S, OwnTimer(self, resume), Event.TIMEOUT, None)
 
     def make_room(self) -> bool:
-        """Close a datagram session that was silent for long, to free a descriptor for a new one.
-
-        Return whether there was one.
-        """
+        """Close a datagram session that was silent for long, for its descriptor; return whether
+        there was one."""
         return self.shortage.end_session()
 
     def called(self, number: int, value: object, error: Exception | None = None) -> None:

@@ -195,7 +195,8 @@ class Validator(Session):
         if isinstance(verdict, Defer):
             self._held = message
             self._deferred = verdict
-            self.engine.call(self, verdict.fn, *verdict.args, deadline=verdict.deadline_s)
+            fn, args, shares = verdict.fn, verdict.args, verdict.shares_s
+            self.engine.call(self, fn, *args, deadline=verdict.deadline_s, shares=shares)
             return self.DEFERRED
         raise TypeError(
             f"{self.name}: the verdict was {verdict!r}: it must be Accept, Reject, Resend or Defer"

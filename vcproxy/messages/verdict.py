@@ -58,9 +58,15 @@ class Defer:
 
     `deadline`: a duration, as "2s". If `fn` raises, takes longer, or returns anything else, the
     message is not forwarded and the conversation is closed; an HTTP request is answered 500.
+
+    `shares`: a duration. Equal calls, of the same function with equal arguments, of all
+    conversations on the net thread run it once: one that is made while another has no result yet
+    gets the same result, and so does one that is made within `shares` after it; with "0s" only the
+    first. An error is not kept. None: it runs for each. `fn` is then a function of a module or of a
+    filter, and the arguments are hashable: see SharedCalls.
     """
 
-    __slots__ = ("args", "deadline_s", "fn", "then")
+    __slots__ = ("args", "deadline_s", "fn", "shares_s", "then")
 
     def __init__(
         self,
@@ -68,11 +74,13 @@ class Defer:
         *args: object,
         deadline: str,
         then: Callable[[Any, Any], object] | None = None,
+        shares: str | None = None,
     ) -> None:
         self.fn = fn
         self.args = args
         self.deadline_s = duration(deadline)
         self.then = then
+        self.shares_s = None if shares is None else duration(shares)
 
     def __repr__(self) -> str:
         return f"Defer({getattr(self.fn, '__name__', self.fn)})"

@@ -69,6 +69,36 @@ def test_the_order_of_the_phases() -> None:
     ]  # fmt: skip
 
 
+class Users(Filter):
+    """Looks each token up once in a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs = 0
+
+    def user(self, token: str) -> dict[str, str]:
+        self.runs += 1
+        return {"name": token.upper()}
+
+    def request_head(self, tx: Transaction) -> Defer:
+        token = tx.request.fields["Token"]
+        return Defer(self.user, token, deadline="1s", then=self.found, shares="1m")
+
+    def found(self, tx: Transaction, user: dict[str, str]) -> None:
+        tx.request.fields["User"] = user.pop("name")
+
+
+def test_equal_look_ups_are_made_once() -> None:
+    users = Users()
+    with SimulatedHttp(users) as proxy:
+        ann = Request("GET", "/", {"Token": "ann"}, host="shop")
+        proxy.send_all(ann, ann)
+        proxy.send(Request("GET", "/", {"Token": "bob"}, host="shop"))
+        proxy.send(ann)
+        assert users.runs == 2
+        assert [each.fields["User"] for each in proxy.received()] == ["ANN", "ANN", "BOB", "ANN"]
+
+
 class Timed(Filter):
     """Logs when a request came."""
 

@@ -118,7 +118,9 @@ def _begin_wait(exchange: Exchange, step: Step, result: object) -> Action | Subr
     client = exchange.client
     cont = client.cont
     if isinstance(result, Defer):
-        cont.engine.call(cont, result.fn, *result.args, deadline=result.deadline_s)
+        cont.engine.call(
+            cont, result.fn, *result.args, deadline=result.deadline_s, shares=result.shares_s
+        )
         return None
     if isinstance(result, Wait):
         return cont.engine.schedule_in(result.seconds, cont, RESUMED, None)

@@ -148,10 +148,11 @@ class AnnotatingEngine(ReplayEngine):
         fn: Callable[..., object],
         *args: object,
         deadline: float = 0.0,
+        shares: float | None = None,
     ) -> None:
-        """See Engine."""
-        super().call(cont, fn, *args, deadline=deadline)
-        self.calls[self.pending_calls.last] = self._mutexes.get(cont.mutex, 0)
+        """See Engine. A shared call is one of the conversation that was the first."""
+        super().call(cont, fn, *args, deadline=deadline, shares=shares)
+        self.calls.setdefault(self.pending_calls.last, self._mutexes.get(cont.mutex, 0))
 
 
 class AnnotatingReplay(Replay):
