@@ -11,6 +11,7 @@ wait for it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vcproxy.engine.blocks import EMPTY
@@ -34,6 +35,7 @@ from vcproxy.messages.split_request import (
 from vcproxy.messages.splitter_hooks import SplitterHooks
 from vcproxy.messages.succession import latest
 from vcproxy.messages.verdict import Reject, Resend
+from vcproxy.messages.verdict_notes import note_verdict
 from vcproxy.sessions.streams import InputStream, OutputStream
 
 if TYPE_CHECKING:
@@ -61,8 +63,19 @@ class Splitter(SplitterHooks):
     Without overrides, each request is answered by one reply, in the order of the requests.
     """
 
-    __slots__ = ("_connection", "_connections", "_delayed", "_fresh_id", "_messages", "_requests",
-                 "_subscribed", "_waits_for_room", "ticket")  # fmt: skip
+    __slots__ = (
+        "_connection",
+        "_connections",
+        "_delayed",
+        "_fresh_id",
+        "_held",
+        "_logged_damage",
+        "_messages",
+        "_requests",
+        "_subscribed",
+        "_waits_for_room",
+        "ticket",
+    )  # fmt: skip
 
     TALKING = State()
     READING = State(parent=TALKING, initial=True)
@@ -77,6 +90,8 @@ class Splitter(SplitterHooks):
         self._messages = InputStream(self, client, self.framing)
         # Requests that are not answered yet, the oldest first, each with where it was submitted.
         self._requests: dict[SplitRequest, SharedConnection] = {}
+        self._held: bytes | None = None  # a request that waits for room where it is submitted
+        self._logged_damage = False
         self._delayed: Reject | Resend | None = None  # sent after all requests are answered
         self._waits_for_room = False  # RoomAvailable was requested
         self._connection: SharedConnection | None = None  # that of the latest request
@@ -153,37 +168,53 @@ class Splitter(SplitterHooks):
                 target = self._refuse(self._delayed)
                 if target is not None:
                     return target
-            elif connection is not None and connection.full:
+            elif (
+                connection is not None
+                and connection.full
+                and (self._held is not None or not self._places)
+            ):
                 self._wait_for_room(connection)
                 return None
             else:
-                message = messages.take()
+                message = self._held or messages.take()
                 if message is None:
                     return self._input_ended() if messages.stopped else None
                 if isinstance(message, Damaged):
-                    self.count("damaged")
-                    self.log(f"a damaged message is refused: {message.why}")
-                    self._delayed = self.damaged(message.data, message.why)
-                else:
+                    self._refuse_damaged(message)
+                elif not self._places or self._choose(message):
                     self._submit(message)
         return None
 
+    def _choose(self, message: bytes) -> bool:
+        """Set the shared connection of a request. Return whether it has room; if not, keep the
+        message until it has."""
+        if self._held is not None:
+            self._held = None
+            return True
+        place, upstream = self.place(message), self.service.upstream
+        if place is None and upstream is not None:
+            place = upstream.name
+        connection = self._connection = None if place is None else self._join(place)
+        if connection is not None and connection.full:
+            self._held = message
+        return self._held is None
+
     def _submit(self, message: bytes) -> None:
         """Submit a request to its shared connection, or keep the verdict on it in `_delayed`."""
-        if self._places:
-            self._choose(self.place(message))
         connection = self._connection
         key: Any = self.key(message)
-        forwarded, shares, fresh = message, None, None
+        forwarded, shares, fresh = message, None, self._fresh_id
+        if fresh is not None:
+            self._fresh_id = None
         if key is not None:
             if isinstance(key, Reject | Resend):
                 self._delayed = key
+                note_verdict(self, message, key)
                 return
             if isinstance(key, Keyed):
                 key, rewritten, shares = key
                 if rewritten is not None:
                     forwarded = rewritten
-                fresh, self._fresh_id = self._fresh_id, None
             hash(key)  # an unhashable key must fail here, not in the shared connection
         if connection is None:
             raise LookupError(f"{self.name}: place() returned None: its listener has no upstream")
@@ -201,23 +232,22 @@ class Splitter(SplitterHooks):
         self.count("requests")
         connection.submit(request)
 
-    def _choose(self, place: str | None) -> None:
-        """Set the shared connection of the next request."""
-        if place is None:
-            upstream = self.service.upstream
-            place = None if upstream is None else upstream.name
-        self._connection = None if place is None else self._join(place)
+    def _refuse_damaged(self, damaged: Damaged) -> None:
+        self.count("damaged")
+        if not self._logged_damage:  # a line for each one could flood the log
+            self._logged_damage = True
+            self.log(f"damaged message: {damaged.why}; it is not forwarded")
+        verdict = self._delayed = self.damaged(*damaged)
+        if not isinstance(verdict, Reject | Resend):
+            raise TypeError(f"damaged() returned {verdict!r}: it must be Reject or Resend")
+        why = verdict.why or f"damaged message: {damaged.why}"
+        note_verdict(self, damaged.data, replace(verdict, why=why))
 
     def _refuse(self, verdict: Reject | Resend) -> State | None:
         """Send the answer of a verdict, after all earlier requests have been answered."""
         self._delayed = None
         self.answers.send(verdict.answer)
         self.count(verdict.counter)
-        record = self.record
-        if record is not None:
-            record.verdict(type(verdict).__name__.lower())
-            if not verdict.keep:
-                record.note("V", "a request was rejected", "V")
         return None if verdict.keep else self.CLOSED
 
     def _wait_for_room(self, connection: SharedConnection) -> None:
@@ -269,6 +299,8 @@ class Splitter(SplitterHooks):
     @TALKING.on(RequestFailed, to=(ENDED, CLOSED))
     def request_failed(self, failed: RequestFailed) -> State | None:
         """Send the message that `unanswered` returns; if it is None, close."""
+        if self.record is not None:
+            self.record.verdict(failed.why.name.lower())
         answer = self.unanswered(failed.request.message, failed.why)
         if answer is None:
             self.log(f"closed: its request is not answered: {failed.why}")
@@ -318,6 +350,7 @@ class Splitter(SplitterHooks):
     def finished(self) -> None:
         """Leave the shared connection, and close."""
         self._leave()
+        self._held = None
         self._messages.close()
         super().finished()
 
