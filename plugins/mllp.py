@@ -17,123 +17,98 @@ from typing import Annotated
 
 from pydantic import Field
 
-from vcproxy.api import (
-    Counter,
-    Duration,
-    Hl7Answer,
-    Hl7Fault,
-    Hl7Fields,
-    Hl7Header,
-    NetVConnection,
-    Part,
-    Resend,
-    Service,
-    Size,
-    SplitRules,
-    Splitter,
-    Unanswered,
-    UpstreamName,
-    mllp,
-)
+from vcproxy import api
 
 
 @dataclass(frozen=True)
 class Route:
     """Messages that go to an upstream."""
 
-    where: Hl7Fields
+    where: api.Hl7Fields
     """Fields of MSH, each with the values of these messages."""
-    upstream: UpstreamName
+    upstream: api.UpstreamName
     """The upstream that receives them."""
 
 
-class Mllp(Splitter):
+class Mllp(api.Splitter):
     """Sends each message to its receiver, and the answer to the client that sent the message."""
 
     @dataclass(frozen=True)
     class Options:
         """Which messages are accepted, where they go, and how long they wait."""
 
-        accept: Hl7Fields | None = None
+        accept: api.Hl7Fields | None = None
         """Fields of MSH, each with the values that it may have. A message with another is answered
         AR for MSH-9, MSH-11 and MSH-12, otherwise AE. Without it only the form is verified."""
         routes: tuple[Route, ...] = ()
         """Which messages go to another upstream than the listener's: the first that matches."""
         in_flight: Annotated[int, Field(ge=0)] = 1
         """How many messages a receiver may have that it has not answered; 0: no limit."""
-        timeout: Duration = 30.0
+        timeout: api.Duration = 30.0
         """How long a receiver may take to answer; then the sender gets AE."""
-        queue_timeout: Duration = 30.0
+        queue_timeout: api.Duration = 30.0
         """How long a message waits for its turn, and for a connection; then the sender gets AR."""
         attempts: Annotated[int, Field(ge=1)] = 1
         """How often a message is sent while it is not answered. With more than 1 a receiver may get
         a message twice: it must compare MSH-10."""
-        limit: Size = 1 << 20
+        limit: api.Size = 1 << 20
         """The longest message and answer."""
 
     options: Options
-    refused = Counter("hl7_refused", "Messages that the proxy has answered.", labels=("code",))
+    refused = api.Counter("hl7_refused", "Messages that the proxy has answered.", labels=("code",))
 
-    def __init__(self, client: NetVConnection, service: Service) -> None:
+    def __init__(self, client: api.NetVConnection, service: api.Service) -> None:
         options = service.options
         assert isinstance(options, Mllp.Options)
-        self.framing = mllp(options.limit)
+        self.framing = api.mllp(options.limit)
         self.timeout_s = options.timeout
         self.queue_timeout_s = options.queue_timeout
         self.attempts = options.attempts
-        self._header = Hl7Header.unreadable()
-        self._fault: Hl7Fault | None = None
+        self._header = api.Hl7Header.unreadable()
+        self._fault: api.Hl7Fault | None = None
         super().__init__(client, service)
 
     @classmethod
-    def split_rules(cls, options: Options, place: str) -> SplitRules:
+    def split_rules(cls, options: Options, place: str) -> api.SplitRules:
         """See Splitter."""
         rules = super().split_rules(options, place)
-        return replace(rules, framing=mllp(options.limit), in_flight=options.in_flight)
+        return replace(rules, framing=api.mllp(options.limit), in_flight=options.in_flight)
 
     def place(self, request: bytes) -> str | None:
         """Verify a message; return the upstream of the first route that it matches."""
-        self._header, self._fault = Hl7Header.unreadable(), None
-        try:
-            self._header = header = Hl7Header.parse(request)
-        except ValueError as why:
-            self._fault = Hl7Fault("AR", 0, 100, str(why))
-            return None
-        self._fault = header.fault(self.options.accept)
-        for route in self.options.routes:
-            if header.unmatched(route.where) is None:
-                return route.upstream
-        return None
+        options = self.options
+        self._header, self._fault = api.Hl7Header.verified(request, options.accept)
+        matching = (each for each in options.routes if self._header.unmatched(each.where) is None)
+        route = next(matching, None)
+        return None if route is None else route.upstream
 
-    def key(self, request: bytes) -> bytes | Resend:
+    def key(self, request: bytes) -> bytes | api.Resend:
         """Return MSH-10, which is MSA-2 of the answer."""
-        if self._fault is None:
-            return self._header.control_id
-        return self._resend(self._fault)
+        return self._header.control_id if self._fault is None else self._resend(self._fault)
 
     @classmethod
-    def split(cls, reply: bytes, options: Options) -> Iterator[Part]:
+    def split(cls, reply: bytes, options: Options) -> Iterator[api.Part]:
         """Yield an answer. What answers nothing is counted and dropped."""
-        answer = Hl7Answer.parse(reply)
+        answer = api.Hl7Answer.parse(reply)
         if answer is not None:
-            yield Part(answer.control_id, reply)
+            yield api.Part(answer.control_id, reply)
 
-    def damaged(self, message: bytes, why: str) -> Resend:
+    def damaged(self, message: bytes, why: str) -> api.Resend:
         """Answer a message inside of which another begins: it is not known where it ended."""
-        self._header = Hl7Header.unreadable()
-        return self._resend(Hl7Fault("AE", 0, 100, why))
+        self._header = api.Hl7Header.unreadable()
+        return self._resend(api.Hl7Fault("AE", 0, 100, why))
 
-    def unanswered(self, request: bytes, why: Unanswered) -> bytes:
+    def unanswered(self, request: bytes, why: api.Unanswered) -> bytes:
         """Return AR if the message was not sent, so that it may be sent again; otherwise AE."""
-        unsent = why in (Unanswered.NOT_SENT, Unanswered.NO_SERVER)
-        self._header = Hl7Header.parse(request)
-        return self._answer(Hl7Fault("AR" if unsent else "AE", 0, 207, why.value))
+        unsent = why in (api.Unanswered.NOT_SENT, api.Unanswered.NO_SERVER)
+        self._header = api.Hl7Header.parse(request)
+        return self._answer(api.Hl7Fault("AR" if unsent else "AE", 0, 207, why.value))
 
-    def _resend(self, fault: Hl7Fault) -> Resend:
+    def _resend(self, fault: api.Hl7Fault) -> api.Resend:
         answer = self._answer(fault)
-        return Resend(self.framing.encode(answer) if answer else b"", fault.text)
+        return api.Resend(self.framing.encode(answer) if answer else b"", fault.text)
 
-    def _answer(self, fault: Hl7Fault) -> bytes:
+    def _answer(self, fault: api.Hl7Fault) -> bytes:
         """Return the answer to the message of `_header`; b"" if it asks for none."""
         self.count("refused")
         self.refused.add(code=fault.code)

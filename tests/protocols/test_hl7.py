@@ -121,6 +121,18 @@ def test_ar_is_for_the_fields_that_are_verified_first(
     assert fault[:3] == expected
 
 
+def test_a_message_is_verified_as_a_whole() -> None:
+    assert Hl7Header.verified(ADMIT) == (Hl7Header.parse(ADMIT), None)
+    header, fault = Hl7Header.verified(ADMIT, {"MSH-9": ("ORU",)})
+    assert header == Hl7Header.parse(ADMIT)
+    assert fault is not None
+    assert fault.field == 9
+    assert Hl7Header.verified(b"hello") == (
+        Hl7Header.unreadable(),
+        Hl7Fault("AR", 0, 100, "the message does not begin with MSH"),
+    )
+
+
 def test_a_sender_that_waits_for_no_answer_is_refused() -> None:
     message = b"MSH|^~\\&|A|B|C|D|||ADT^A01|42|P|2.5|||%b|%b\r"
     fault = Hl7Header.parse(message % (b"ER", b"NE")).fault()

@@ -61,8 +61,9 @@ class Hl7Fault(NamedTuple):
     field: int
     """The field of MSH that is not as it must be; 0: the message as a whole."""
     error: int
-    """HL7 table 0357: 101 a required field is missing, 200 the type, 202 the processing ID, 203 the
-    version is not supported, 207 an internal error."""
+    """HL7 table 0357: 100 the segments are not in order, 101 a required field is missing, 103 a
+    value is not accepted, 200 the type, 202 the processing ID, 203 the version is not supported,
+    207 an internal error."""
     text: str
     """For people, in ASCII."""
 
@@ -122,6 +123,18 @@ class Hl7Header:
         if min(segment) < 0x20:
             raise ValueError("MSH may not contain control characters; segments end in CR")
         return cls(separator, fields[1], tuple(fields))
+
+    @classmethod
+    def verified(
+        cls, message: bytes, accepted: Hl7Fields | None = None
+    ) -> tuple[Hl7Header, Hl7Fault | None]:
+        """Return the header of a message, or what stands for it, and why the message is not
+        accepted: see `fault`."""
+        try:
+            header = cls.parse(message)
+        except ValueError as why:
+            return cls.unreadable(), Hl7Fault("AR", 0, 100, str(why))
+        return header, header.fault(accepted)
 
     @classmethod
     def unreadable(cls) -> Hl7Header:
