@@ -15,6 +15,7 @@ that MSH-18 may name, and the text between them is only compared, or copied.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,6 +50,11 @@ FIELDS = 18
 """The last field of MSH that is looked at. The rest is not split."""
 
 CODES = frozenset({b"AA", b"AE", b"AR", b"CA", b"CE", b"CR"})
+
+CONTROL = re.compile(rb"[\x00-\x1f]")
+
+USUAL = b"|^~\\&"
+"""The separators of almost all messages."""
 
 PUNCTUATION = frozenset(b"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 """What separators are made of. A letter or digit could not be told from text."""
@@ -115,12 +121,13 @@ class Hl7Header:
         separator = segment[3:4]
         fields = segment.split(separator, FIELDS) if separator else [segment]
         separators = separator + (fields[1] if len(fields) > 1 else b"")
-        if not 2 <= len(separators) <= 6:
-            raise ValueError("MSH-2 must have one to five characters")
-        if len({*separators}) < len(separators) or not PUNCTUATION.issuperset(separators):
-            raise ValueError("MSH-1 and MSH-2 must be different characters of punctuation")
+        if separators != USUAL:
+            if not 2 <= len(separators) <= 6:
+                raise ValueError("MSH-2 must have one to five characters")
+            if len({*separators}) < len(separators) or not PUNCTUATION.issuperset(separators):
+                raise ValueError("MSH-1 and MSH-2 must be different characters of punctuation")
         # Answers repeat these fields: a control character could end the answer early.
-        if min(segment) < 0x20:
+        if CONTROL.search(segment):
             raise ValueError("MSH may not contain control characters; segments end in CR")
         return cls(separator, fields[1], tuple(fields))
 
@@ -140,7 +147,7 @@ class Hl7Header:
     def unreadable(cls) -> Hl7Header:
         """Return what stands for the header of a message that has none: the usual separators, and
         nothing to repeat. MSA-2 of the answer is then empty."""
-        return cls(b"|", b"^~\\&", (b"MSH", b"^~\\&", *[b""] * 8, b"P", b"2.3"))
+        return cls(USUAL[:1], USUAL[1:], (b"MSH", USUAL[1:], *[b""] * 8, b"P", b"2.3"))
 
     def field(self, number: int) -> bytes:
         """Return MSH-number, from 1 to 18; b"" if it is empty or missing."""
@@ -168,8 +175,9 @@ class Hl7Header:
     def fault(self, accepted: Hl7Fields | None = None) -> Hl7Fault | None:
         """Return why the message is not accepted; None: it is. The required fields must be there,
         each of `accepted` must have one of its values, and the sender must wait for an answer."""
+        fields, last = self.fields, len(self.fields)
         for number, (what, code) in REQUIRED.items():
-            if not self.components(number)[0]:
+            if number > last or fields[number - 1][:1] in (b"", self.encoding[:1]):
                 text = f"MSH-{number}, {what}, is missing"
                 return Hl7Fault(code, number, 101, text)
         if not self.always_answered:
