@@ -22,7 +22,7 @@ name = "bench"
 bind = "tcp://127.0.0.1:$listen"
 plugin = "mllp"
 upstream = "bench"
-options = { timeout = "1s" }
+options = { timeout = "1s", in_flight = {in_flight} }
 
 [upstream.bench]
 servers = ["tcp://127.0.0.1:$server"]
@@ -113,10 +113,17 @@ def hl7_peer(kind: str, only: tuple[str, ...]) -> Peer:
     )
 
 
+def vcproxy_peer(name: str, in_flight: int, only: tuple[str, ...]) -> Peer:
+    """The plugin mllp, with so many messages at its receiver."""
+    config = MLLP.replace("{in_flight}", str(in_flight))
+    return replace(TUNNEL_PEERS["vcproxy"], name=name, config=config, only=only)
+
+
 HL7_PEERS = {
     peer.name: peer
     for peer in (
-        replace(TUNNEL_PEERS["vcproxy"], name="vcproxy-mllp", config=MLLP, only=COSTS + LOSSES),
+        vcproxy_peer("vcproxy-mllp", 1, COSTS + LOSSES),
+        vcproxy_peer("vcproxy-mllp-many", 0, COSTS),
         hl7_peer("answer", COSTS),
         hl7_peer("forward", COSTS + LOSSES),
         hl7_peer("share", COSTS + LOSSES),
