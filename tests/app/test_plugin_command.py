@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vcproxy.app import cli
-from vcproxy.app.commands.scaffold import KINDS
+from vcproxy.app.commands.scaffold import TEMPLATES
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,14 +21,14 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_every_kind_is_an_option() -> None:
+def test_every_template_is_an_option() -> None:
     help_text = cli.parsers()["plugin new"].format_help()
-    assert "{" + ",".join(KINDS) + "}" in help_text
+    assert "{" + ",".join(TEMPLATES) + "}" in help_text
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_files_pass_tests_and_checks(kind: str, directory: Path) -> None:
-    assert cli.main(["plugin", "new", "my_own", "--kind", kind]) == 0
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_the_files_pass_tests_and_checks(template: str, directory: Path) -> None:
+    assert cli.main(["plugin", "new", "my_own", "--template", template]) == 0
     assert cli.main(["plugin", "check", "my_own.py"]) == 0
     for command in (
         ["pytest", "-q", "-p", "no:cacheprovider"],
@@ -48,7 +48,7 @@ def test_the_files_pass_tests_and_checks(kind: str, directory: Path) -> None:
 def test_check_lists_messages_of_the_bus(
     directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["plugin", "new", "inbox", "--kind", "program"]) == 0
+    assert cli.main(["plugin", "new", "inbox", "--template", "program"]) == 0
     assert cli.main(["plugin", "check", "inbox.py"]) == 0
     assert "  messages: COUNT\n" in capsys.readouterr().out
 

@@ -94,13 +94,24 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     overwriting(new)
     new.add_argument("name", metavar="NAME", help="the name of the module, for example order_check")
     new.add_argument(
+        "--template",
         "--kind",
-        choices=["session", "validator", "splitter", "filter", "program"],
+        choices=[
+            "session",
+            "validator",
+            "splitter",
+            "modbus-like",
+            "relay",
+            "filter",
+            "program",
+        ],
         default="session",
-        help="the kind of plugin: session (the default): reads a message and starts a tunnel; "
+        help="what it begins as: session (the default): reads a message and starts a tunnel; "
         "validator: accepts or rejects messages; splitter: shares a server connection among "
-        "clients; filter: changes requests and responses of an HTTP proxy; program: one object "
-        "for events of all kinds, here new files, and messages of the bus",
+        "clients; modbus-like: a splitter for a device that takes one request at a time; relay: "
+        "sends one stream to many consumers, and edits it; filter: changes requests and responses "
+        "of an HTTP proxy; program: one object for events of all kinds, here new files, and "
+        "messages of the bus",
     )
     check = steps.add_parser(
         "check",
@@ -292,7 +303,7 @@ def _plugin_new(chosen: argparse.Namespace) -> None:
     from vcproxy.config.plugin_loader import PluginError
 
     try:
-        plugin, test = new(chosen.name, chosen.kind, Path(), chosen.force)
+        plugin, test = new(chosen.name, chosen.template, Path(), chosen.force)
     except PluginError as error:
         raise CommandError(error) from None
     print(f"wrote {plugin} and its test {test}")
