@@ -22,6 +22,7 @@ from . import (
     report,
     scraped,
     shown_connections,
+    transport_streams,
     watched_files,
 )
 from . import workloads as tunnels
@@ -34,6 +35,7 @@ from .peers import DESCRIPTORS, MOST_TUNNELS, TUNNEL_PEERS
 from .revision import BEFORE, ROOT
 from .scraped import SCRAPED_PEERS
 from .simulated_tree import SimulatedTree
+from .transport_streams import TS_PEERS
 from .workloads import Sample, Workload
 
 ABOUT = """\
@@ -59,7 +61,7 @@ peers: {peers}
 
 The exit status is 1 if a measurement failed. A missed goal is reported, no more."""
 
-PEERS = TUNNEL_PEERS | HTTP_PEERS | SCRAPED_PEERS | HL7_PEERS
+PEERS = TUNNEL_PEERS | HTTP_PEERS | SCRAPED_PEERS | HL7_PEERS | TS_PEERS
 
 Key = tuple[str, str]
 """(workload, peer)"""
@@ -78,7 +80,7 @@ def groups(known: Iterable[str]) -> dict[str, list[str]]:
         "speed": [name for name in known if name in SPEED],
         **{
             kind: [name for name in known if name.startswith(f"{kind}-")]
-            for kind in ("calls", "instructions", "messages", "lossy", "bus", "mllp")
+            for kind in ("calls", "instructions", "messages", "lossy", "bus", "mllp", "mpegts")
         },
     }
 
@@ -100,6 +102,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     every |= shown_connections.workloads()
     every |= scraped.workloads()
     every |= hl7.workloads(seconds)
+    every |= transport_streams.workloads(seconds)
     return every
 
 
