@@ -10,8 +10,9 @@ import socket
 import sys
 from asyncio import DatagramProtocol, StreamReader, StreamWriter
 
+from .relays import LOOPBACK
 from .services import served
-from .ts_load import GROUP, LOOPBACK
+from .ts_load import GROUP
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n\r\n"
 
