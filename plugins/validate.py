@@ -27,6 +27,8 @@ from vcproxy.api import (
 class Validate(Validator):
     """Checks each message separately. It connects to the server after the first valid one."""
 
+    datagrams = True
+
     @dataclass(frozen=True)
     class Options(RefusingOptions):
         """Which messages are valid, and how the client is answered."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vcproxy.engine.sources.datagrams import HostPort
-from vcproxy.framing.framing import lines
+from vcproxy.framing.framing import lines, netstring
 from vcproxy.framing.nmea import nmea
 from vcproxy.messages.validator import Validator
 from vcproxy.messages.verdict import Accept, Reject, Resend, Verdict
@@ -154,19 +154,23 @@ def test_a_datagram_may_have_several_messages() -> None:
 def test_a_datagram_that_ends_inside_a_message_is_refused_as_a_whole(
     server_datagrams: bool,
 ) -> None:
-    with SimulatedProxy(Strict, datagrams=True, server_datagrams=server_datagrams) as proxy:
+    class Netstrings(Strict):
+        framing = netstring()
+
+    with SimulatedProxy(Netstrings, datagrams=True, server_datagrams=server_datagrams) as proxy:
         client = proxy.datagram_client()
-        for data in (GOOD, GOOD + ALSO[:5], ALSO[5:], ALSO):
+        for data in (b"3:one,", b"3:two,5:th", b"ree,", b"4:four,"):
             client.send(data)
         proxy.elapse(1)
         if server_datagrams:
-            assert proxy.datagram_server().received == [GOOD, ALSO]
+            assert proxy.datagram_server().received == [b"3:one,", b"4:four,"]
         else:
-            assert proxy.peers()[0].received == GOOD + ALSO
+            assert proxy.peers()[0].received == b"3:one,4:four,"
         assert proxy.service.counts == {"accepted": 2, "damaged": 2, "rejected": 2}
-        assert next(each.reason for each in proxy.engine.refused) == (
-            "damaged message: the datagram ends inside a message"
-        )
+        assert [each.reason for each in proxy.engine.refused] == [
+            "damaged message: the datagram ends inside a message",
+            "damaged message: invalid framing: no message can begin with these bytes",
+        ]
 
 
 def test_a_datagram_over_the_limit_is_refused_and_the_next_one_is_not() -> None:

@@ -13,6 +13,7 @@ from vcproxy.config.options import read_options
 from vcproxy.drivers.sim import Simulation
 from vcproxy.plugins.validate import Validate
 from vcproxy.testing.machines import check_machine
+from vcproxy.testing.proxy import SimulatedProxy
 
 
 def exchange(options: dict[str, Any], sent: bytes) -> tuple[bytes, bytes]:
@@ -92,6 +93,17 @@ def test_invalid_options_are_refused(options: dict[str, Any], problem: str) -> N
     with pytest.raises(OptionsError) as caught:
         read_options(Validate, options, Path())
     assert problem in str(caught.value.problems[0].message)
+
+
+def test_datagrams_are_validated_and_a_stream_gets_the_valid_messages() -> None:
+    options, _ = read_options(Validate, {"pattern": "a.*", "answer": "no"}, Path())
+    with SimulatedProxy(Validate, options=options, datagrams=True, server_datagrams=False) as proxy:
+        client = proxy.datagram_client()
+        for data in (b"abc\n", b"b\na\n", b"a", b"ab\n"):
+            client.send(data)
+        proxy.elapse(1)
+        assert proxy.peers()[0].received == b"abc\na\na\nab\n"
+        assert client.received == [b"no\n"]
 
 
 def test_the_machine_is_sound() -> None:

@@ -70,7 +70,7 @@ class Validator(Session):
     With `forwarding` the client gets them framed like its messages, else as they were."""
     datagram_framing: Framing | None = None
     """How messages are framed in datagrams, on either side; None: as in streams. A datagram has
-    whole messages, one or more, or is refused as damaged. UNFRAMED: it is one message."""
+    whole messages, or is damaged: see DatagramDecoder. UNFRAMED: it is one message."""
     one_way: bool = False
     """Whether the server sends nothing back. Then what it sends is dropped, and a session whose
     client has ended is over when all its messages are forwarded."""
