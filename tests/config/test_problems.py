@@ -251,6 +251,15 @@ filters = [
         "proxy.toml:5:75: listener.web.options.filters.0.options.supplier: "
         'there is no [upstream.dbs]; did you mean "db"?',
     ),
+    "a key of a table whose keys are given": (
+        SOUND.replace('"own.py:Either"', '"mllp"')
+        + 'upstream = "db"\noptions.accept = { MSH-99 = ["ADT"], MSH-9 = "ADT" }\n'
+        + '[upstream.db]\nservers = ["tcp://127.0.0.1:1"]\n',
+        'proxy.toml:6:20: listener.web.options.accept.MSH-99: must be "MSH-3", "MSH-4", "MSH-5", '
+        '"MSH-6", "MSH-8", "MSH-9", "MSH-11", "MSH-12", "MSH-17" or "MSH-18", not "MSH-99"; did '
+        'you mean "MSH-9"?',
+        "proxy.toml:6:38: listener.web.options.accept.MSH-9: must be a list, not text",
+    ),
     "no upstream at all": (
         SOUND + 'upstream = "db"\n',
         "proxy.toml:5:1: listener.web.upstream: there is no [upstream.db]",

@@ -58,6 +58,8 @@ def key_problems(error: ValidationError, schema: type) -> list[KeyProblem]:
 
 def _problems(detail: ErrorDetails, document: Schema) -> Iterator[KeyProblem]:
     path = detail["loc"]
+    if path[-1:] == ("[key]",):  # pydantic adds this to a key that is not one of those allowed
+        path = path[:-1]
     raised = detail.get("ctx", {}).get("error")
     if isinstance(raised, OptionsError):
         for problem in raised.problems:
