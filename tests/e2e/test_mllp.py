@@ -94,11 +94,13 @@ def answer_of(client: MLLPClient, message: str) -> tuple[str, str]:
     return str(segment(1)), str(segment(2))
 
 
+@pytest.mark.parametrize("net_threads", [1, 3])
 def test_many_clients_share_two_receivers(
-    proxy: Starter, receiver: Callable[..., Receiver]
+    proxy: Starter, receiver: Callable[..., Receiver], net_threads: int
 ) -> None:
     ehr, laboratory = receiver("AA"), receiver("AE")
-    running = proxy(configured(ehr.uri, laboratory.uri))
+    text = configured(ehr.uri, laboratory.uri)
+    running = proxy(f"[proxy]\nnet_threads = {net_threads}\n{text}")
     port = running.port("hl7")
 
     def play(number: int) -> list[tuple[str, str]]:

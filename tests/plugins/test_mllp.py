@@ -185,6 +185,15 @@ def test_what_is_no_hl7_is_answered_without_a_control_id(sent: bytes) -> None:
         assert proxy.connections() == 0
 
 
+def test_half_a_message_and_a_whole_one_in_one_block_are_not_forwarded() -> None:
+    with simulated(on_connect=ACKNOWLEDGING) as proxy:
+        client = proxy.client()
+        client.send(b"\x0b" + message()[:30] + block(message("2")) + block(message("3")))
+        proxy.elapse(0.1)
+        assert answers(client) == [("AE", ""), ("AA", "3")]
+        assert contents(proxy.server().received) == [message("3")]
+
+
 def test_a_sender_that_dies_in_mid_message_leaves_nothing_at_the_receiver() -> None:
     with simulated(on_connect=ACKNOWLEDGING) as proxy:
         client = proxy.client()
