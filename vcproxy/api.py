@@ -154,6 +154,7 @@ if TYPE_CHECKING:
         mbap_frame,
         parse_modbus_request,
     )
+    from vcproxy.protocols.nmea import NmeaSentence, with_nmea_checksum
     from vcproxy.protocols.rtp import RtpReceiver
     from vcproxy.protocols.syslog import SyslogFault, SyslogMessage
     from vcproxy.proxy_protocol.encoder import encode_header
@@ -161,6 +162,7 @@ if TYPE_CHECKING:
     from vcproxy.proxy_protocol.tlv import TlsFacts, Tlv
     from vcproxy.relay.options import RelayOptions
     from vcproxy.relay.relay import Relay
+    from vcproxy.relay.repeats import Repeats
     from vcproxy.relay.status import RelayStatus, SinkStatus
     from vcproxy.sessions.forwarder import Forwarder
     from vcproxy.sessions.message_reader import Message
@@ -352,6 +354,7 @@ else:
         "vcproxy.protocols.syslog": ("SyslogFault", "SyslogMessage"),
         "vcproxy.messages.keyed": ("Keyed",),
         "vcproxy.protocols.continuity": ("NULL_PID", "Continuity"),
+        "vcproxy.protocols.nmea": ("NmeaSentence", "with_nmea_checksum"),
         "vcproxy.protocols.rtp": ("RtpReceiver",),
         "vcproxy.messages.split_rules": ("Orphans", "Part", "SplitRules"),
         "vcproxy.messages.splitter": ("Splitter",),
@@ -367,6 +370,7 @@ else:
         ),
         "vcproxy.relay.options": ("RelayOptions",),
         "vcproxy.relay.relay": ("Relay",),
+        "vcproxy.relay.repeats": ("Repeats",),
         "vcproxy.relay.status": ("RelayStatus", "SinkStatus"),
         "vcproxy.sessions.forwarder": ("Forwarder",),
         "vcproxy.sessions.message_reader": ("Message",),
@@ -516,6 +520,7 @@ __all__ = [
     "ModbusError",
     "ModbusRequest",
     "NetVConnection",
+    "NmeaSentence",
     "NoReply",
     "NotListening",
     "NumberRanges",
@@ -547,6 +552,7 @@ __all__ = [
     "Relay",
     "RelayOptions",
     "RelayStatus",
+    "Repeats",
     "Replied",
     "Reply",
     "Request",
@@ -647,4 +653,5 @@ __all__ = [
     "stomp",
     "stop_proxy",
     "tpkt",
+    "with_nmea_checksum",
 ]

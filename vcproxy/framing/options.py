@@ -63,7 +63,7 @@ class OptionalFramingOptions:
             for key in keys:
                 if getattr(self, key) is not None and owner != self.framing:
                     raise ValueError(f'{key} is for framing = "{owner}", not "{self.framing}"')
-        needed = KEYS[self.framing][:1]
+        needed = KEYS.get(self.framing, ())[:1]
         if needed and not getattr(self, needed[0]):
             raise ValueError(f'framing = "{self.framing}" needs {needed[0]}')
 

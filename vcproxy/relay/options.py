@@ -184,8 +184,8 @@ class RelayOptions(FramingOptions):
     it is sent first. The relay connects to tcp://, tls://, unix:, serial: or nats://HOST/SUBJECT,
     and again when the connection is lost or silent for `timeouts.inactivity`. It receives datagrams
     on udp://HOST:PORT, or of a group, such as udp://239.1.1.1:5000?interface=127.0.0.1. Of several,
-    all are relayed, a whole message at a time. Default: producers connect to the listener's `bind`;
-    with a source there is no `bind`, unless producers = "interleave"."""
+    all are relayed, a whole message at a time. Default: producers connect to the listener's `bind`.
+    With a source there is a `bind` only with producers = "interleave"."""
 
     producers: Literal["exclusive", "interleave", "replace"] = "exclusive"
     """What is done with a second producer. "exclusive": it is refused. "interleave": both are

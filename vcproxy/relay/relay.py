@@ -73,9 +73,9 @@ class Relay(Program):
     machines = (OneWayMultiTunnel, ReconnectingConnection, Producer, Joining)
 
     @classmethod
-    def needs_bind(cls, options: RelayOptions) -> bool:
-        """See Program: producers connect to `bind`, unless there is a source."""
-        return options.served
+    def needs_bind(cls, options: RelayOptions) -> bool | None:
+        """See Program: producers connect to `bind`, or the relay to its sources, or both."""
+        return True if not options.source else None if options.served else False
 
     @classmethod
     def binds(cls, options: RelayOptions) -> Mapping[str, Sequence[Address]]:

@@ -1,0 +1,128 @@
+"""nmea: sentences of GPS, AIS and instruments (NMEA 0183), from all receivers to all consumers.
+
+[listener.options]
+source = ["serial:/dev/ttyUSB0?baud=38400", "udp://0.0.0.0:10110"]
+subscribers = "tcp://127.0.0.1:10111"
+targets = "udp://239.192.0.1:60001?ttl=1&interface=192.168.1.10"
+rates = { GSV = "10s" }
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from vcproxy import api
+
+MOST = 1000
+"""Addresses of which the time is kept: there are some dozens; any bytes may be one."""
+
+
+def _name(name: str) -> str:
+    if not (name.isascii() and name.isalnum() and 3 <= len(name) <= 10):
+        raise ValueError('must be a sentence such as "RMC", "GPRMC" or "PMTK"')
+    return name.upper()
+
+
+def _rated(name: str) -> str:
+    if name.endswith("VDM"):
+        raise ValueError("VDM is sent by all ships: a rate would drop those of some")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Rates = dict[Annotated[Name, AfterValidator(_rated)], Annotated[api.Duration, Field(gt=0)]]
+
+
+@dataclass(frozen=True)
+class NmeaOptions(api.RelayOptions):
+    """The options of a relay, and which sentences are relayed.
+
+    A sentence is named by its last three letters ("RMC", of all talkers), by its whole address
+    ("GPRMC"), or by P and its manufacturer ("PMTK").
+    """
+
+    framing: Literal["nmea"] = "nmea"  # type: ignore[assignment]
+    """How messages are separated: each line, ended by CR LF or LF, is a sentence."""
+
+    limit: api.Size = 1 << 10
+    """The longest sentence, with its tag block. The standard allows 82 bytes without one."""
+
+    producers: Literal["exclusive", "interleave", "replace"] = "interleave"
+    """What is done with a second producer, as in a relay."""
+
+    on_lag: Literal["block", "drop_oldest", "drop_newest", "disconnect"] = "drop_oldest"
+    """What is done with a sink that is more than `max_lag` behind, as in a relay."""
+
+    checksum: Literal["required", "optional", "added"] = "required"
+    """Sentences without a checksum: "required": they are dropped; "optional": they are relayed;
+    "added": they get one. Those with a wrong one are always dropped, and counted as damaged."""
+
+    allow: frozenset[Name] = frozenset()
+    """The sentences that are relayed; empty: all."""
+
+    deny: frozenset[Name] = frozenset()
+    """Sentences that are not relayed."""
+
+    rates: Rates = field(default_factory=dict)
+    """In the given time one such sentence of each talker is relayed, for example
+    { GSV = "10s" }. The parts of a group are relayed together."""
+
+    duplicates: api.Duration = 5.0
+    """A sentence that another source sent within this time is dropped; "0s": none is."""
+
+    @cached_property
+    def message_framing(self) -> api.Framing:
+        """See FramingOptions."""
+        return api.nmea(unchecked=self.checksum != "required", limit=self.limit)
+
+
+class Nmea(api.Relay):
+    """Relays the sentences whose checksums are right, and which are wanted and new."""
+
+    Options = NmeaOptions
+    options: NmeaOptions
+
+    def start(self) -> None:
+        """See Program."""
+        self._repeats = api.Repeats(self.options.duplicates)
+        self._due: dict[str, float] = {}  # when the next sentence of an address may be relayed
+        self._passing: set[tuple[str, str]] = set()  # sources and addresses whose group is relayed
+        super().start()
+
+    def edit(self, message: bytes) -> bytes | None:
+        """Return the sentence, perhaps with a checksum; None: it is dropped, and counted."""
+        assert self.producer is not None
+        options, source = self.options, self.producer.name
+        sentence = api.NmeaSentence.parse(message)
+        names = {sentence.address, sentence.kind}
+        why = ""
+        if (options.allow and options.allow.isdisjoint(names)) or options.deny & names:
+            why = "denied"
+        elif options.duplicates and self._repeats.repeats(sentence.text, source, self.now):
+            why = "duplicates"
+        elif options.rates and not self._is_due(sentence, names, source):
+            why = "too_frequent"
+        if why:
+            self.counts[why] += 1
+            return None
+        return api.with_nmea_checksum(message) if options.checksum == "added" else message
+
+    def _is_due(self, sentence: api.NmeaSentence, names: set[str], source: str) -> bool:
+        """Whether the rates let a sentence pass; of a group, if its first part has passed."""
+        rates, due, group = self.options.rates, self._due, (source, sentence.address)
+        rate_s = max((rates[name] for name in names & rates.keys()), default=0.0)
+        if not rate_s or sentence.part > 1:
+            return not rate_s or group in self._passing
+        self._passing.discard(group)
+        if self.now < due.get(sentence.address, 0.0):
+            return False
+        if len(due) >= MOST or len(self._passing) >= MOST:
+            due.clear()
+            self._passing.clear()
+        due[sentence.address] = self.now + rate_s
+        self._passing.add(group)
+        return True
