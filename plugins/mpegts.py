@@ -33,7 +33,7 @@ Pids = frozenset[Annotated[int, Field(ge=0, le=api.NULL_PID)]]
 class MpegTsOptions(api.RelayOptions):
     """The options of a relay, and which packets are relayed."""
 
-    framing: Literal["mpegts", "datagram"] | None = None  # type: ignore[assignment]
+    framing: Literal["mpegts", "datagram"] | None = None
     """Default: "datagram" if the source is udp:// or nats://, else "mpegts"."""
 
     content_type: str = "video/mp2t"

@@ -45,7 +45,7 @@ class NmeaOptions(api.RelayOptions):
     ("GPRMC"), or by P and its manufacturer ("PMTK").
     """
 
-    framing: Literal["nmea"] = "nmea"  # type: ignore[assignment]
+    framing: Literal["nmea"] = "nmea"
     """How messages are separated: each line, ended by CR LF or LF, is a sentence."""
 
     limit: api.Size = 1 << 10

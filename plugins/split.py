@@ -109,7 +109,7 @@ class Split(Splitter):
     def split_rules(cls, options: Options, place: str) -> SplitRules:
         """See Splitter: replies are framed like requests."""
         split = partial(cls.split, options=options)
-        return SplitRules(options.message_framing, split, options.orphans)
+        return SplitRules(options.reply_framing, split, options.orphans)
 
     def unanswered(self, request: bytes, why: Unanswered) -> bytes | None:
         """Return the message of the option `unanswered`."""

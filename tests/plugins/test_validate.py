@@ -80,9 +80,9 @@ def test_options(options: dict[str, Any], sent: bytes, answered: bytes, forwarde
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"framing": "delimiter"}, 'framing = "delimiter" needs delimiter'),
-        ({"width": 4}, 'width is for framing = "length-prefix", not "lines"'),
-        ({"framing": "length-prefix", "width": 3}, "must be 1, 2, 4 or 8, not 3"),
+        ({"framing": "delimiter"}, 'is missing: framing = "delimiter" needs it'),
+        ({"width": 4}, 'is for framing = "length-prefix" or "length-at", not "lines"'),
+        ({"framing": "length-prefix", "width": 3}, "it must have 1, 2, 4 or 8"),
         ({"framing": "line"}, 'did you mean "lines"?'),
         ({"pattern": "("}, "must be a valid regular expression"),
         ({"answer": "two\nlines"}, "may not contain the delimiter"),

@@ -226,6 +226,8 @@ def test_drop_policies_need_messages(framing: str, policy: str) -> None:
         "delimiter": {"delimiter": "|"},
         "length-prefix": {"width": 2},
         "fixed": {"size": "8B"},
+        "length-at": {"offset": 0, "width": 2},
+        "between": {"start": [2], "end": [3]},
     }
     source = {"source": "udp://a:1"} if framing == "datagram" else {}
     table: dict[str, Any] = {

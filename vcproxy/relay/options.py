@@ -24,14 +24,12 @@ from vcproxy.config.tables.upstream import UpstreamTls
 from vcproxy.config.values import Duration, Endpoint, Size, no_permissions
 from vcproxy.engine.address import LOCAL, STANDARD, Address
 from vcproxy.engine.units import show_size, size
-from vcproxy.framing.options import FramingOptions
+from vcproxy.framing.options import FramingName, FramingOptions
 from vcproxy.tunnels.history import NO_HISTORY, History, Join
 from vcproxy.tunnels.lag_policy import LagPolicy, OnLag
 from vcproxy.tunnels.one_way_multi import Ends
 
-RelayFraming = Literal[
-    "none", "datagram", "lines", "json-lines", "delimiter", "length-prefix", "netstring", "fixed"
-]
+RelayFraming = Literal["none", "datagram", FramingName]
 BYTES, DATAGRAMS = "none", "datagram"
 """Framings without a decoder: a stream of bytes; each datagram is a message."""
 
