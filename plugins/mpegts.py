@@ -37,7 +37,7 @@ class MpegTsOptions(api.RelayOptions):
     """Default: "datagram" if the source is udp:// or nats://, else "mpegts"."""
 
     content_type: str = "video/mp2t"
-    """The Content-Type of the stream, for `http_subscribers`."""
+    silence: api.Duration = 10.0
 
     pids: Pids = frozenset()
     """The PIDs of the packets that are relayed; empty: all. A player needs 0 (the table of

@@ -193,6 +193,9 @@ class RelayOptions(FramingOptions):
     """With producers = "exclusive": a producer that has sent no message within this time (without
     a framing, no byte) is replaced by the next one that connects. "0s": never."""
 
+    silence: Duration = 0.0
+    """After how long without any data of a producer or source a warning is logged; "0s": never."""
+
     subscribers: Subscribers = ()
     """Addresses that subscribers connect to: one or a list."""
 

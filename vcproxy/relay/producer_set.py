@@ -9,6 +9,7 @@ Tested in tests/relay/test_relay.py.
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.units import rounded_size, show_duration
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.vconnection import VConnection
     from vcproxy.framing.framing import Framing
     from vcproxy.relay.relay import Relay
+    from vcproxy.relay.silence import SilenceWatch
     from vcproxy.upstream.reconnecting import ReconnectingConnection
 
 
@@ -42,6 +44,7 @@ class ProducerSet:
         """The Producer of each connection. None: there is no framing, and the tunnel reads it."""
         self._links: dict[VConnection, ReconnectingConnection] = {}
         """Of the connections to sources: what keeps each connected."""
+        self._watches: dict[VConnection, SilenceWatch] = {}
         self._successor: NetVConnection | None = None
         """The producer that is added when the tunnel has returned the one before it."""
         self._began_at = 0.0
@@ -59,12 +62,16 @@ class ProducerSet:
 
     def received(self) -> Counter[str]:
         """Return the bytes received from each producer, by its name."""
-        source = self._relay.tunnel.source
-        by_tunnel = source.ndone if source is not None else 0
         counts: Counter[str] = Counter()
-        for vc, producer in self._producers.items():
-            counts[vc.name] += by_tunnel if producer is None else producer.received
+        for vc in self._producers:
+            counts[vc.name] += self._received_from(vc)
         return counts
+
+    def _received_from(self, vc: VConnection) -> int:
+        producer, source = self._producers[vc], self._relay.tunnel.source
+        if producer is not None:
+            return producer.received
+        return source.ndone if source is not None else 0
 
     def admit(self, vc: NetVConnection) -> None:
         """Add or refuse a producer that has connected, or replace the present one by it."""
@@ -132,6 +139,10 @@ class ProducerSet:
                 inactivity_s=inactivity_s,
             )
             producer.start()
+        if relay.options.silence:
+            from vcproxy.relay.silence import SilenceWatch  # most relays may be silent
+
+            self._watches[vc] = SilenceWatch(relay, vc, partial(self._received_from, vc))
 
     def done(self, done: SourceDone) -> None:
         """Close a connection that has been read; add the one that replaces it."""
@@ -139,6 +150,7 @@ class ProducerSet:
         if vc not in self._producers:
             return  # closed already, when the tunnel ended
         del self._producers[vc]
+        self._stop_watch(vc)
         relay.producer = None
         relay.counts["missed"] += vc.missed
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
@@ -160,6 +172,12 @@ class ProducerSet:
         for producer in self.readers:
             producer.abandon()
         for vc in filter(None, (*self._producers, self._successor)):
+            self._stop_watch(vc)
             self._relay.close_connection(vc, self._links.pop(vc, None), why)
         self._producers.clear()
         self._successor = None
+
+    def _stop_watch(self, vc: VConnection) -> None:
+        watch = self._watches.pop(vc, None)
+        if watch is not None:
+            watch.stop()
