@@ -99,6 +99,59 @@ def test_equal_look_ups_are_made_once() -> None:
         assert [each.fields["User"] for each in proxy.received()] == ["ANN", "ANN", "BOB", "ANN"]
 
 
+class Stock(Filter):
+    """Asks for the stock of each item once in ten seconds."""
+
+    def request_head(self, tx: Transaction) -> Subrequests:
+        left = Request("GET", tx.request.path, host="stock")
+        to = tx.upstreams["stock"]
+        return Subrequests([left], then=self.known, upstream=to, timeout="3s", shares="10s")
+
+    def known(self, tx: Transaction, answers: list[Response]) -> Response | None:
+        tx.request.fields["Stock"] = answers[0].fields.pop("Left", "none")
+        return Response(answers[0].status) if answers[0].status >= 500 else None
+
+
+def test_equal_subrequests_are_sent_once() -> None:
+    asked = []
+
+    def stock(request: Request) -> Response:
+        asked.append(request.target)
+        status = 503 if request.path == "/broken" else 200
+        return Response(status, {"Left": str(len(asked))})
+
+    with SimulatedHttp(Stock(), upstreams={"stock": stock}) as proxy:
+        clients = [proxy.client() for _ in range(3)]
+        for client in clients:
+            client.send(GET.replace(b"/", b"/pear", 1))
+        proxy.elapse(1)
+        assert asked == ["/pear"]
+        assert proxy.send(Request("GET", "/pear", host="shop")).status == 200
+        assert proxy.send(Request("GET", "/plum", host="shop")).status == 200
+        assert asked == ["/pear", "/plum"]
+        assert [each.fields["Stock"] for each in proxy.received()] == ["1", "1", "1", "1", "2"]
+        proxy.elapse(10)
+        proxy.send(Request("GET", "/pear", host="shop"))
+        assert asked == ["/pear", "/plum", "/pear"]
+        for _ in range(2):
+            assert proxy.send(Request("GET", "/broken", host="shop")).status == 503
+        assert asked == ["/pear", "/plum", "/pear", "/broken", "/broken"]
+
+
+def test_who_waits_for_a_shared_subrequest_may_leave() -> None:
+    with SimulatedHttp(Stock(), upstreams={"stock": lambda _: None}) as proxy:
+        one, two = proxy.client(), proxy.client()
+        one.send(GET)
+        proxy.elapse(1)
+        two.send(GET)
+        proxy.elapse(1)
+        one.reset()
+        proxy.elapse(5)
+        assert proxy.connections("stock") == 1
+        assert status(two) == "HTTP/1.1 504 Gateway Timeout"
+        proxy.run()
+
+
 class Timed(Filter):
     """Logs when a request came."""
 

@@ -128,9 +128,15 @@ def _begin_wait(exchange: Exchange, step: Step, result: object) -> Action | Subr
         upstream = result.upstream or exchange.tx.upstream or client.service.upstream
         if upstream is None:
             raise ValueError("Subrequests without an upstream: pass upstream=")
+        record = exchange.tx.record
+        if result.shares_s is not None:
+            return client.listener.shared_subrequests.begin(
+                cont, upstream, result.requests, client.context.fields, result.timeout_s,
+                result.shares_s, record,
+            )  # fmt: skip
         group = SubrequestGroup(
             cont, upstream, result.requests, client.limits, client.context.fields, result.timeout_s,
-            parent=exchange.tx.record,
+            parent=record,
         )  # fmt: skip
         group.start()
         return group

@@ -47,9 +47,14 @@ class Subrequests:
 
     The body of each request is its `content`, so a copy of a received `tx.request` has no body.
     `upstream` is where they are sent; None: to the upstream of the transaction.
+
+    `shares`: a duration. Equal requests, of all clients on the net thread, are sent once, with the
+    forwarding fields of the first client: those that come before the response, or within `shares`
+    after it, get the same response; with "0s" only the first. One with a status of 500 or more is
+    not kept. None: they are sent for each client.
     """
 
-    __slots__ = ("requests", "then", "timeout_s", "upstream")
+    __slots__ = ("requests", "shares_s", "then", "timeout_s", "upstream")
 
     def __init__(
         self,
@@ -58,11 +63,13 @@ class Subrequests:
         then: Then,
         upstream: Upstream | None = None,
         timeout: str = "30s",
+        shares: str | None = None,
     ) -> None:
         self.requests = tuple(requests)
         self.then = then
         self.upstream = upstream
         self.timeout_s = duration(timeout)
+        self.shares_s = None if shares is None else duration(shares)
 
 
 PhaseResult: TypeAlias = "Response | Defer | Wait | Subrequests | None"

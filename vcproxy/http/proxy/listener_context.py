@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vcproxy.http.proxy.connection_log import ConnectionLog
     from vcproxy.http.proxy.options import Options
     from vcproxy.http.proxy.record_templates import RecordTemplates
+    from vcproxy.http.proxy.shared_subrequests import SharedSubrequests
     from vcproxy.sessions.service import Service
 
 MAX_CLIENTS = 1024
@@ -39,6 +40,7 @@ class ListenerContext:
         "_engine",
         "_mark",
         "_options",
+        "_shared_subrequests",
         "_upstreams",
         "chain",
         "counts",
@@ -80,6 +82,7 @@ class ListenerContext:
         self._access_log = service.access_log
         self.record_templates: RecordTemplates | None = None
         """Write the records of requests in the access log; None: not yet, or there is none."""
+        self._shared_subrequests: SharedSubrequests | None = None
         self.origins = Origins(engine)
         """Servers addressed by forward-proxy and CONNECT requests."""
         self.mirror = RequestMirror(engine, options.limits, service.counts)
@@ -92,6 +95,15 @@ class ListenerContext:
         if not isinstance(context, ListenerContext):
             context = service.shared[cls] = cls(service, engine)
         return context
+
+    @property
+    def shared_subrequests(self) -> SharedSubrequests:
+        """Sends the subrequests of filters that share responses."""
+        if self._shared_subrequests is None:
+            from vcproxy.http.proxy.shared_subrequests import SharedSubrequests  # few filters do
+
+            self._shared_subrequests = SharedSubrequests(self._engine, self._options.limits)
+        return self._shared_subrequests
 
     def follow(self, client: NetVConnection) -> ConnectionLog | None:
         """Return the access log of a client's connection; None: the listener has none."""
