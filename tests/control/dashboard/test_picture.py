@@ -138,6 +138,12 @@ def test_a_sink_that_is_late() -> None:
     assert (late.meter.value, late.meter.limit) == (900 << 10, 1 << 20)
 
 
+@pytest.mark.parametrize("option", ["subscribers", "http_subscribers"])
+def test_a_subscriber_is_named_without_its_listener(option: str) -> None:
+    drawn = shown(sinks=[[sink("quotes", f"quotes.{option} 10.0.3.7:40112")]])
+    assert [each.name for each in drawn.nodes if each.kind == "sink"] == ["10.0.3.7:40112"]
+
+
 def test_a_sink_that_takes_nothing_is_stuck_before_it_lags() -> None:
     rows = [sink("quotes", "s", lag=5000, sent=100)]
     assert texts(shown(sinks=[rows])) == ["the sink s of quotes takes nothing of what waits for it"]

@@ -96,7 +96,9 @@ def _sink(
 
 def _short(relay: str, name: str) -> str:
     """Return a name without what all sinks of the relay have in it."""
-    return brief(name.removeprefix(f"{relay}.subscribers "))
+    for option in ("subscribers", "http_subscribers"):
+        name = name.removeprefix(f"{relay}.{option} ")
+    return brief(name)
 
 
 def _judged(
