@@ -116,6 +116,7 @@ def test_head_is_answered_without_the_stream() -> None:
         (b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", 404, "the stream is at /"),
         (b"GET / HTTP/1.1\r\n\r\n", 400, "no Host"),
         (b"nonsense\r\n\r\n", 400, ""),
+        (b"GET / HTTP/1.1\r\nx: " + LIMITS.head * b"x", 431, "head longer than 8192 bytes"),
         (b"\x16\x03\x01\x02\x00\r\n\r\n", 400, ""),
     ],
 )
@@ -133,15 +134,16 @@ def test_other_requests_are_refused(sent: bytes, status: int, why: str) -> None:
         assert not proxy.sinks
 
 
-def test_credentials_of_refused_requests_are_not_kept() -> None:
+@pytest.mark.parametrize("end", [b"\r\n", LIMITS.head * b"x"])
+def test_credentials_of_refused_requests_are_not_kept(end: bytes) -> None:
     with web_relay() as proxy:
-        request(proxy, b"GET /x HTTP/1.1\r\nHost: a\r\nCookie: abc\r\n\r\n").close()
+        request(proxy, b"GET /x HTTP/1.1\r\nHost: a\r\nCookie: abc\r\n" + end).close()
         proxy.settle()
         [kept] = proxy.engine.refused
         assert "Cookie: ***" in kept.text
 
 
-@pytest.mark.parametrize("sent", [b"", GET[:-1], b"GET / HTTP/1.1\r\nx: " + LIMITS.head * b"x"])
+@pytest.mark.parametrize("sent", [b"", GET[:-1]])
 def test_without_a_whole_request_a_client_is_closed(sent: bytes) -> None:
     with web_relay() as proxy:
         client = request(proxy, sent)

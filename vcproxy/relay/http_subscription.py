@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from vcproxy.framing.framing import Framing, delimiter
+from vcproxy.framing.decoding import Decoder, FramingError
 from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.dates import http_date
 from vcproxy.http.message.limits import MessageLimits
@@ -20,8 +20,47 @@ from vcproxy.messages.verdict import Accept, Reject
 LIMITS = MessageLimits(head=8 << 10)
 """8 KiB of head: players send a few hundred bytes, and each client may hold that much memory."""
 
-REQUEST_HEAD: Framing = delimiter(HEAD_END, LIMITS.head)
-"""The framing of requests. A body is not read: the connection carries one request."""
+
+class HeadDecoder:
+    """Returns the head of one request, and nothing after it: a body, or another request, is not
+    read. Of a head over the limit it returns the beginning, so that it is answered, too."""
+
+    __slots__ = ("_held", "_taken", "fault")
+
+    def __init__(self) -> None:
+        self.fault: FramingError | None = None
+        self._held = bytearray()
+        self._taken = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """See Decoder."""
+        if self._taken:
+            return []
+        held = self._held
+        begin = max(0, len(held) - len(HEAD_END) + 1)
+        held += data
+        end = held.find(HEAD_END, begin)
+        if end < 0 and len(held) <= LIMITS.head:
+            return []
+        self._taken = True
+        return [bytes(held[:end] if end >= 0 else held)]
+
+    def finish(self) -> None:
+        """See Decoder."""
+        if self._held and not self._taken:
+            self.fault = FramingError.TRUNCATED
+
+
+class RequestHead:
+    """The framing of requests: see HeadDecoder."""
+
+    def decoder(self) -> Decoder:
+        """See Framing."""
+        return HeadDecoder()
+
+    def encode(self, message: bytes) -> bytes:
+        """See Framing."""
+        return message + HEAD_END
 
 
 def answer(request: bytes, path: str, content_type: str, wall: int) -> Accept | Reject:

@@ -323,7 +323,7 @@ class Relay(Program):
         elif self.bind_option(vc) == "http_subscribers":
             from vcproxy.relay import http_subscription
 
-            self._join(vc, http_subscription.REQUEST_HEAD, http_subscription.without_credentials)
+            self._join(vc, http_subscription.RequestHead(), http_subscription.without_credentials)
         elif type(self).admit is Relay.admit:
             self._add_sink(vc, None)
         else:
