@@ -137,6 +137,22 @@ def test_the_id_of_a_request_that_is_too_late_is_not_used_before_its_answer() ->
         assert world.service.counts["late"] == 1
 
 
+def test_if_no_id_is_left_because_answers_are_missing_the_connection_is_closed() -> None:
+    class Small(Device):
+        size = 3
+        silences = 5
+
+    with Simulation(1) as sim:
+        world = World(sim, Small, answering)
+        client = world.client(b"1 dead\n2 alive\n3 dead\n4 dead\n5 alive\n")
+        sim.run(until=lambda: len(lines_of(client)) == 5)
+        assert sim.now == pytest.approx(5.0)
+        assert lines_of(client)[0] == b"2 ALIVE"
+        assert lines_of(client)[-1] == b"5 ALIVE"
+        assert len(world.servers) == 2
+        assert any("leaves requests unanswered" in line for line in world.logged)
+
+
 def test_a_device_gets_one_request_at_a_time_and_clients_take_turns() -> None:
     with Simulation(1) as sim:
         world = World(sim, OneAtATime, silent)

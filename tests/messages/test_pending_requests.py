@@ -234,6 +234,6 @@ def test_the_limit_of_abandoned_requests(requesters: list[Requester]) -> None:
     send(pending, *requests)
     for each in requests[1:]:
         pending.abandon(each)
-    assert not pending.has_too_many_abandoned
+    assert not pending.is_clogged
     pending.abandon(requests[0])
-    assert pending.has_too_many_abandoned
+    assert pending.is_clogged

@@ -154,9 +154,9 @@ class PendingRequests:
     ) -> Assigned:
         """Match parts with requests, and remove the requests that are answered.
 
-        `receivers` returns the requesters that get the parts that no request waits for. Without
-        keys, if there are more answers than requests, no part is assigned: it cannot be determined
-        which parts are answers. See ExclusiveUse.
+        `receivers` returns the requesters that get the parts without a key that no request waits
+        for. Without keys, if there are more answers than requests, no part is assigned: it cannot
+        be determined which parts are answers. See ExclusiveUse.
         """
         assigned = Assigned()
         excess = self._excess(parts)
@@ -171,8 +171,9 @@ class PendingRequests:
                 continue
             if queue is None:
                 assigned.unmatched += 1
-                arrived = OrphanArrived(part)
-                assigned.events += [(each, OrphanArrived, arrived) for each in receivers()]
+                if part.key is None:  # else it answers a request that has gone: of one client
+                    arrived = OrphanArrived(part)
+                    assigned.events += [(each, OrphanArrived, arrived) for each in receivers()]
                 continue
             request = queue[0]
             if request.abandoned:
@@ -335,9 +336,10 @@ class PendingRequests:
         return queue[0] not in self.sent and request in queue
 
     @property
-    def has_too_many_abandoned(self) -> bool:
-        """Whether more than MAX_ABANDONED sent requests were abandoned and are not answered."""
-        return self.abandoned > MAX_ABANDONED
+    def is_clogged(self) -> bool:
+        """Whether more than MAX_ABANDONED sent requests were abandoned and are not answered, or
+        they alone use all ids."""
+        return self.abandoned > MAX_ABANDONED or (self.fresh_ids.full and not self.open)
 
     def overdue(self, expired: Sequence[SplitRequest], now: float, closes: bool) -> Lost:
         """Abandon these requests, whose deadline has passed, or put them back to be sent again.

@@ -158,7 +158,7 @@ class SharedConnection(Machine):
         if self.state is self.IDLE:
             may_connect = self._pending.unsent and self._succession.may_connect()
             return self.CONNECTING if may_connect else None
-        return self._yield_connection()
+        return self._give_up()
 
     def _start_timer(self) -> None:
         deadline, timer = self._pending.next_deadline, self._timer
@@ -168,9 +168,12 @@ class SharedConnection(Machine):
             timer.cancel()
         self._timer = self.engine.schedule_at(deadline, self, DEADLINE, None)
 
-    def _yield_connection(self) -> State | None:
-        """Close the connection if requesters wait and its current user is finished or has left."""
+    def _give_up(self) -> State | None:
+        """Close the connection if too many requests at it are abandoned; or if requesters wait and
+        its current user is finished or has left."""
         exclusive, in_use = self._pending.exclusive, self._pending.by_key
+        if self._pending.is_clogged:
+            return self._drop(UNANSWERED)
         waiting = exclusive.waiting and self._connection is not None
         if not waiting or (in_use and exclusive.holder in self.requesters):
             return None
@@ -193,11 +196,12 @@ class SharedConnection(Machine):
                 self._send(request)
             connection.flush()
 
-    @ALIVE.on(WaitingForRoom)
-    def room_requested(self, waiting: WaitingForRoom) -> None:
+    @ALIVE.on(WaitingForRoom, to=(IDLE,))
+    def room_requested(self, waiting: WaitingForRoom) -> State | None:
         """Send the requester RoomAvailable as soon as there is room for more requests."""
         self.requesters.wait_for_room(waiting.requester)
         self._notify_room()
+        return self._give_up()
 
     def _notify_room(self) -> None:
         if self.requesters.waiting and not self.full:
@@ -253,7 +257,7 @@ class SharedConnection(Machine):
         self._flush()
         self._start_timer()
         self._notify_room()
-        return self._yield_connection() or self.SERVING
+        return self._give_up() or self.SERVING
 
     @SERVING.on(Event.WRITE_READY)
     def writable(self, vio: VIO) -> None:
@@ -280,7 +284,7 @@ class SharedConnection(Machine):
             return self._drop(connection.end_reason())
         self._flush()
         self._notify_room()
-        return self._yield_connection()
+        return self._give_up()
 
     @SERVING.on(Event.ERROR, to=(IDLE,))
     def failed(self, vio: VIO) -> State | None:
@@ -324,12 +328,12 @@ class SharedConnection(Machine):
             failure = self._silence.failure(expired, now) or pending.failure(expired)
         lost = pending.overdue(expired, now, closes=bool(failure))
         self._report(lost, "timed_out")
-        if failure or pending.has_too_many_abandoned:
-            return self._drop(failure or UNANSWERED)
+        if failure:
+            return self._drop(failure)
         self._flush()
         self._start_timer()
         self._notify_room()
-        return self._yield_connection()
+        return self._give_up()
 
     @ALIVE.on(RequesterLeft, to=(IDLE, CLOSED))
     def requester_left(self, left: RequesterLeft) -> State | None:
@@ -340,11 +344,9 @@ class SharedConnection(Machine):
             pending.leave(request)
         if not len(self.requesters):
             return self.CLOSED
-        if pending.has_too_many_abandoned:
-            return self._drop(UNANSWERED)
         self._flush()
         self._notify_room()
-        return self._yield_connection()
+        return self._give_up()
 
     def _drop(self, why: str, reason: Unanswered = Unanswered.CONNECTION_LOST) -> State:
         """Close the connection. See PendingRequests.lost for what becomes of the requests."""

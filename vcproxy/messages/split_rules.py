@@ -15,8 +15,9 @@ from vcproxy.framing.framing import Framing
 Orphans: TypeAlias = Literal["drop", "reconnect", "broadcast", "subscribers"]
 """What happens to a part that no request waits for. "drop": the part is counted and dropped.
 "reconnect": the server connection is closed, because its replies may no longer match the requests.
-See ExclusiveUse for what "reconnect" means without keys. "broadcast": all clients get it;
-"subscribers": those whose session has set `subscribed`."""
+See ExclusiveUse for what "reconnect" means without keys. "broadcast": if it has no key, all clients
+get it; "subscribers": those whose session has set `subscribed`. One with a key answers a request of
+one client, perhaps for the second time, so it is dropped."""
 
 
 class Part(NamedTuple):
