@@ -85,6 +85,56 @@ def test_without_an_unanswered_message_the_client_is_closed() -> None:
         assert sim.now == pytest.approx(5.0), "30 s are for waiting until it is sent"
 
 
+def test_with_renumber_clients_may_use_the_same_key() -> None:
+    def answer(peer: Peer, data: bytes) -> None:
+        for line in reversed(data.splitlines()):
+            peer.send(json.dumps({**json.loads(line), "ok": True}).encode() + b"\n")
+
+    with Simulation(1) as sim:
+        world = world_of(sim, {**KEYED, "renumber": True}, answer)
+        clients = [
+            world.client(json.dumps({"id": key, "of": n}).encode() + b"\n")
+            for n, key in enumerate((1, 1, "1", [1]))
+        ]
+        sim.run(until=lambda: all(client.received for client in clients))
+        assert [json.loads(client.received) for client in clients] == [
+            {"id": key, "of": n, "ok": True} for n, key in enumerate((1, 1, "1", [1]))
+        ]
+        sent = [json.loads(line)["id"] for line in world.at_server.splitlines()]
+        assert sorted(sent) == [0, 1, 2, 3]
+
+
+def test_one_request_at_a_time_within_its_times() -> None:
+    options = {
+        **KEYED, "in_flight": 1, "timeout": "5s", "queue_timeout": "7s", "unanswered": "sorry",
+        "silences": 2, "attempts": 2,
+    }  # fmt: skip
+    with Simulation(1) as sim:
+        world = world_of(sim, options, silent)
+        clients = [world.client(b'{"id":%d}\n' % n) for n in range(3)]
+        sim.elapse(6.9)
+        assert world.at_server == b'{"id":0}\n{"id":0}\n', "sent again after 5 s"
+        sim.run(until=lambda: all(client.received == b"sorry\n" for client in clients))
+        assert sim.now == pytest.approx(10.0)
+        assert len(world.servers) == 1
+
+
+def test_messages_without_a_key_go_to_all_clients() -> None:
+    with Simulation(1) as sim:
+        world = world_of(sim, {**KEYED, "orphans": "broadcast"}, silent)
+        first, second = world.client(b'{"id":1}\n'), world.client()
+        sim.run(until=lambda: bool(world.at_server))
+        world.servers[0].send(b'{"method":"news"}\n[{"id":1,"ok":true}]\n{"id":2}\n')
+        sim.run(until=lambda: b"ok" in first.received and bool(second.received))
+        assert first.received == b'{"method":"news"}\n{"id": 1, "ok": true}\n'
+        assert second.received == b'{"method":"news"}\n'
+
+
+def test_renumber_needs_a_key() -> None:
+    with pytest.raises(OptionsError, match="renumber needs key"):
+        read_options(Split, {"renumber": True}, Path())
+
+
 def test_an_unanswered_text_that_is_not_one_message_is_refused() -> None:
     with pytest.raises(OptionsError, match="delimiter"):
         read_options(Split, {"unanswered": "two\nlines"}, Path())

@@ -174,7 +174,9 @@ def cases() -> Iterator[Case]:
         yield Case(Validator, *SETTINGS, "servers", "check", scheme=scheme)
         for in_turn in ("in_turn = True", "replies = api.lines()"):
             yield Case(Validator, "check", "servers", body=f"\n\n#\n    {in_turn}", scheme=scheme)
-        yield Case(Splitter, *SETTINGS, "key", "place", "restore", "split", scheme=scheme)
+        yield Case(Splitter, *SETTINGS, "key", "place", "split", scheme=scheme)
+        rewriting = "\n\n#\n    def key(self, request): return api.Keyed(None, request)"
+        yield Case(Splitter, "restore", body=rewriting, scheme=scheme)
         yield Case(Splitter, "split_rules", scheme=scheme)
         yield Case(Splitter, "unanswered", server="silent", scheme=scheme)
     for base in (Session, Forwarder, Validator, Splitter, Mirroring):

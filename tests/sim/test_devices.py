@@ -94,7 +94,7 @@ class Plugin(Splitter):
     size = 1 << 16
 
     def key(self, request: bytes) -> Keyed:
-        name, what = request.split(b" ")
+        what = request.split(b" ")[1]
         number = self.fresh_id(self.size)
         return Keyed(number, b"%d %b" % (number, request), b"get" if what == b"get" else None)
 

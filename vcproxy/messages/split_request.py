@@ -53,6 +53,8 @@ class SplitRequest:
     """Whether its answer will be dropped: its requester has left, or it is too late."""
     fresh_id: int | None = None
     """The id of the shared connection that it uses; None: none."""
+    restored: bool = False
+    """Whether its requester restores the parts of its answer, as it was rewritten."""
     shares: Hashable = None
     """See Keyed.shares."""
     carrier: SplitRequest | None = None

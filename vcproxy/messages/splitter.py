@@ -203,7 +203,7 @@ class Splitter(SplitterHooks):
         """Submit a request to its shared connection, or keep the verdict on it in `_delayed`."""
         connection = self._connection
         key: Any = self.key(message)
-        forwarded, shares, fresh = message, None, self._fresh_id
+        rewritten, shares, fresh = None, None, self._fresh_id
         if fresh is not None:
             self._fresh_id = None
         if key is not None:
@@ -213,13 +213,11 @@ class Splitter(SplitterHooks):
                 return
             if isinstance(key, Keyed):
                 key, rewritten, shares = key
-                if rewritten is not None:
-                    forwarded = rewritten
             hash(key)  # an unhashable key must fail here, not in the shared connection
         if connection is None:
             raise LookupError(f"{self.name}: place() returned None: its listener has no upstream")
         framing = connection.rules.forwarding or self._messages.framing
-        encoded = framing.encode(forwarded) or EMPTY
+        encoded = framing.encode(message if rewritten is None else rewritten) or EMPTY
         now = self.engine.now
         wait_s = self.queue_timeout_s
         request = SplitRequest(
@@ -227,6 +225,7 @@ class Splitter(SplitterHooks):
         )
         request.fresh_id = fresh
         request.shares = shares
+        request.restored = rewritten is not None
         request.attempts = self.attempts
         self._requests[request] = connection
         self.count("requests")
@@ -275,7 +274,7 @@ class Splitter(SplitterHooks):
     def part_arrived(self, arrived: PartArrived) -> State | None:
         """Send the part to the client."""
         request, part = arrived
-        data = self.restore(request.message, part.data) if self._restores else part.data
+        data = self.restore(request.message, part.data) if request.restored else part.data
         return self._send(data) or (self._answered(request) if part.last else None)
 
     @TALKING.on(OrphanArrived, to=(CLOSED,))

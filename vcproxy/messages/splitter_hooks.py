@@ -58,7 +58,6 @@ class SplitterHooks(Session):
     """Bytes of answers that a client may leave unread before it is closed."""
 
     _places: ClassVar[bool] = False  # whether `place` is overridden
-    _restores: ClassVar[bool] = False  # whether `restore` is
     _own_rules: ClassVar[bool] = False  # whether `split_rules` is
 
     __slots__ = ()
@@ -71,7 +70,6 @@ class SplitterHooks(Session):
                 "session: write @classmethod def split(cls, reply, options)"
             )
         cls._places = cls.place is not SplitterHooks.place
-        cls._restores = cls.restore is not SplitterHooks.restore
         rules: Any = cls.split_rules
         cls._own_rules = rules.__func__ is not vars(SplitterHooks)["split_rules"].__func__
 
@@ -110,8 +108,8 @@ class SplitterHooks(Session):
         return None
 
     def restore(self, request: bytes, part: bytes) -> bytes:
-        """Return what the client gets for a part of the answer to its request. To be overridden
-        where `key` has rewritten the request: it puts the client's own id back.
+        """Return what the client gets for a part of the answer to a request that `key` has
+        rewritten. To be overridden: it puts the client's own id back.
 
         `request` is the client's message, `part` the `data` of the Part.
         """

@@ -105,5 +105,5 @@ def test_mirrors_and_splits(tmp_path: Path) -> None:
         proxy.client("shared", b'{"id": 1}\n')
         proxy.sim.elapse(0.5)
         values = found(proxy)
-        assert values["vcproxy_split_open,listener=shared"] == 1
-        assert values["vcproxy_split_sources,listener=shared"] == 1
+        assert values["vcproxy_split_open,listener=shared,upstream=back"] == 1
+        assert values["vcproxy_split_sources,listener=shared,upstream=back"] == 1

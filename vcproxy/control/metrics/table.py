@@ -35,6 +35,7 @@ _reason = Rows({"listener": "listener", "reason": "reason"})
 _upstream = Rows({"upstream": "upstream"})
 _server = Rows({"upstream": "upstream", "server": "server"})
 _server_state = Rows({"upstream": "upstream", "server": "server", "state": "state"})
+_split = Rows({"listener": "listener", "upstream": "upstream"})
 _mirror = Rows({"listener": "listener", "mirror": "mirror"})
 _machine = Rows({"machine": "machine", "state": "state"})
 _certificate = Rows({"context": "context", "file": "file"})
@@ -204,26 +205,32 @@ COLUMNS: Final[Mapping[str, tuple[ColumnMetric, ...]]] = {
         ),
     ),
     "splits": (
-        _listener.gauge("vcproxy_split_sources", "sources", "Clients that share a connection."),
-        _listener.gauge(
+        _split.gauge("vcproxy_split_sources", "sources", "Clients that share a connection."),
+        _split.gauge(
             "vcproxy_split_waiting_sources",
             "waiting_sources",
             "Clients that wait for room to send more.",
         ),
-        _listener.gauge("vcproxy_split_open", "open", "Requests that are not answered yet."),
-        _listener.gauge(
+        _split.gauge(
+            "vcproxy_split_subscribed",
+            "subscribed",
+            "Clients that get what no request asks for.",
+        ),
+        _split.gauge("vcproxy_split_in_flight", "in_flight", "Requests at the server."),
+        _split.gauge("vcproxy_split_open", "open", "Requests that are not answered yet."),
+        _split.gauge(
             "vcproxy_split_longest_seconds",
             "longest",
             "How long the first of them waits.",
             combined=_MOST,
         ),
-        _listener.gauge(
+        _split.gauge(
             "vcproxy_split_orphans", "orphans", "Requests at the server whose client has gone."
         ),
-        _listener.gauge(
+        _split.gauge(
             "vcproxy_split_held_back", "held_back", "Requests that wait for the next connection."
         ),
-        _listener.gauge("vcproxy_split_unsent_bytes", "unsent", "Requests that are not sent yet."),
+        _split.gauge("vcproxy_split_unsent_bytes", "unsent", "Requests that are not sent yet."),
     ),
     "machines": (
         _machine.gauge(
