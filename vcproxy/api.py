@@ -107,6 +107,7 @@ if TYPE_CHECKING:
     from vcproxy.framing.length_at import length_at
     from vcproxy.framing.mbap import mbap
     from vcproxy.framing.measured import Measured
+    from vcproxy.framing.modbus_rtu import modbus_rtu, rtu_frame
     from vcproxy.framing.mpegts import mpegts
     from vcproxy.framing.mqtt import mqtt
     from vcproxy.framing.nmea import nmea
@@ -140,6 +141,7 @@ if TYPE_CHECKING:
     from vcproxy.machine.staged import MessageQueue, Stage, StagedMessage, StageMachine
     from vcproxy.machine.state import ANY, State
     from vcproxy.messages.keyed import Keyed
+    from vcproxy.messages.modbus_options import ModbusOptions
     from vcproxy.messages.split_rules import Orphans, Part, SplitRules
     from vcproxy.messages.splitter import Splitter
     from vcproxy.messages.unanswered import Unanswered
@@ -195,6 +197,11 @@ else:
     from importlib import import_module
 
     _MODULES = {
+        "vcproxy.framing.modbus_rtu": (
+            "rtu_frame",
+            "modbus_rtu",
+        ),
+        "vcproxy.messages.modbus_options": ("ModbusOptions",),
         "vcproxy.protocols.modbus": (
             "parse_modbus_request",
             "mbap_frame",
@@ -518,6 +525,7 @@ __all__ = [
     "MessageReceiver",
     "Mirroring",
     "ModbusError",
+    "ModbusOptions",
     "ModbusRequest",
     "NetVConnection",
     "NmeaSentence",
@@ -633,6 +641,7 @@ __all__ = [
     "mbap",
     "mbap_frame",
     "mllp",
+    "modbus_rtu",
     "mpegts",
     "mqtt",
     "netstring",
@@ -646,6 +655,7 @@ __all__ = [
     "reload_proxy",
     "resp",
     "rfc6587",
+    "rtu_frame",
     "send_datagram",
     "show_peer",
     "signal_name",

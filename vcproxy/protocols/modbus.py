@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
+from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple, TypeAlias
 
@@ -81,6 +82,7 @@ Checked: TypeAlias = ModbusRequest | ModbusError
 _Check: TypeAlias = Callable[[bytes], Checked]
 
 
+@lru_cache(1024)  # clients poll: the same requests, some hundred of them, come again and again
 def parse_modbus_request(pdu: bytes) -> Checked:
     """Return the request, or the exception that is its answer by sections 6 and 7.
 
