@@ -18,6 +18,7 @@ from . import (
     instructions,
     kills,
     messages,
+    modbus,
     replayed,
     report,
     scraped,
@@ -30,6 +31,7 @@ from .dispatching import Dispatching
 from .hl7 import HL7_PEERS
 from .http import workloads as http
 from .http.peers import HTTP_PEERS
+from .modbus import MODBUS_PEERS
 from .peer import Failed, Peer
 from .peers import DESCRIPTORS, MOST_TUNNELS, TUNNEL_PEERS
 from .revision import BEFORE, ROOT
@@ -61,7 +63,7 @@ peers: {peers}
 
 The exit status is 1 if a measurement failed. A missed goal is reported, no more."""
 
-PEERS = TUNNEL_PEERS | HTTP_PEERS | SCRAPED_PEERS | HL7_PEERS | TS_PEERS
+PEERS = TUNNEL_PEERS | HTTP_PEERS | SCRAPED_PEERS | HL7_PEERS | TS_PEERS | MODBUS_PEERS
 
 Key = tuple[str, str]
 """(workload, peer)"""
@@ -80,7 +82,16 @@ def groups(known: Iterable[str]) -> dict[str, list[str]]:
         "speed": [name for name in known if name in SPEED],
         **{
             kind: [name for name in known if name.startswith(f"{kind}-")]
-            for kind in ("calls", "instructions", "messages", "lossy", "bus", "mllp", "mpegts")
+            for kind in (
+                "calls",
+                "instructions",
+                "messages",
+                "lossy",
+                "bus",
+                "mllp",
+                "mpegts",
+                "modbus",
+            )
         },
     }
 
@@ -94,6 +105,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     every |= instructions.workloads()
     every |= replayed.workloads(bulk_gib, seconds)
     every |= messages.workloads(seconds)
+    every |= modbus.workloads(seconds)
     every["machines-tree"] = SimulatedTree()
     every["bus-dispatch"] = Dispatching(seconds)
     every |= bus.workloads(seconds)
