@@ -164,7 +164,7 @@ class Supervise(Program):
                 self._supervision.stop()
             case Launched(name, pid):
                 self._pids[name] = pid
-                self._log("info", f"child {name} runs as process {pid}")
+                self.log(f"child {name} runs as process {pid}")
                 self._supervision.started(name)
             case ChildExited(name, status):
                 self._gone(name, status == 0, data.text)
@@ -173,17 +173,14 @@ class Supervise(Program):
             case LaunchFailed(name):
                 self._gone(name, False, data.text)
             case ChildStopped(name, signal):
-                self._log("warning", f"child {name} was stopped by {signal_name(signal)}")
+                self.log(f"child {name} was stopped by {signal_name(signal)}", "warning")
             case ChildContinued(name):
-                self._log("info", f"child {name} was continued by SIGCONT")
+                self.log(f"child {name} was continued by SIGCONT")
 
     def _gone(self, name: str, orderly: bool, text: str) -> None:
         del self._processes[name]
         self._pids.pop(name, None)
         self._supervision.ended(name, orderly, text)
-
-    def _log(self, level: Any, text: str) -> None:
-        self.engine.log(level, f"{self.service.name}: {text}")
 
     # -- what the supervisor decides: see ChildControl -------------------------------------------
 
@@ -205,10 +202,10 @@ class Supervise(Program):
         """End this program; if it has failed, as the option `on_failure` requires."""
         super().stop()
         if failure and self.options.on_failure == "stop":
-            self._log("error", "all children have ended; the proxy stops")
+            self.log("all children have ended; the proxy stops", "error")
             stop_proxy(self.engine, FAILED)
         elif failure:
-            self._log("error", "all children have ended; the proxy goes on without them")
+            self.log("all children have ended; the proxy goes on without them", "error")
 
 
 def _launch(child: ChildOptions) -> Launch:

@@ -35,10 +35,10 @@ class Dialogue(Program):
 
         quit: Endpoint
 
+    options: Options
+
     def start(self) -> None:
         """Receive datagrams from now on."""
-        options = self.service.options
-        assert isinstance(options, self.Options)
         self.dispatcher = Dispatcher("dialogue", log=self.engine.log)
         for command in ANSWERS:
             self.dispatcher.add(command, self.answer)
@@ -47,16 +47,16 @@ class Dialogue(Program):
         quitting = Dispatcher("dialogue", log=self.engine.log)
         quitting.add("QUIT", lambda received: stop_proxy(self.engine))
         quitting.catch_all()
-        DatagramMessages(self, options.quit, dispatcher=quitting)
+        DatagramMessages(self, self.options.quit, dispatcher=quitting)
 
     def handle_event(self, key: object, data: object) -> None:
         """Take a client; log what happens to the sockets."""
         if isinstance(data, NetVConnection):
             MessageConnection(self, data, dispatcher=self.dispatcher)
         elif isinstance(data, Bound):
-            self.engine.log("info", f"QUIT is received at {show_peer(data.address)}")
+            self.log(f"QUIT is received at {show_peer(data.address)}")
         elif isinstance(data, ConnectionEnded | BindFailed):
-            self.engine.log("info", f"{data.name}: {data.reason}")
+            self.log(f"{data.name}: {data.reason}")
 
     def answer(self, received: ReceivedMessage) -> None:
         """Answer a message."""

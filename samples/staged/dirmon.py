@@ -145,6 +145,5 @@ class DirectoryMonitor(StagedProgram):
 
     def make(self) -> Iterator[StageMachine]:
         """Create the machine."""
-        assert isinstance(self.service.options, Options)
-        self.directory = self.service.options.directory
+        self.directory = self.options.directory
         yield DirMon(self.queue, self)

@@ -53,6 +53,12 @@ def test_check_lists_messages_of_the_bus(
     assert "  messages: COUNT\n" in capsys.readouterr().out
 
 
+def test_check_lists_periodic_work(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plugin", "new", "quotes", "--template", "relay"]) == 0
+    assert cli.main(["plugin", "check", "quotes.py"]) == 0
+    assert "  periodic: report every 1m\n" in capsys.readouterr().out
+
+
 def test_nothing_is_overwritten(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (directory / "test_orders.py").write_text("mine")
     assert cli.main(["plugin", "new", "orders"]) == 1

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from vcproxy.engine.sources.periodic_call import PeriodicCall
 from vcproxy.engine.sources.ticks import SHORTEST_S
-from vcproxy.engine.units import duration
+from vcproxy.engine.units import duration, show_duration
 from vcproxy.machine.state import NOT_CALLED
 
 if TYPE_CHECKING:
@@ -94,6 +94,11 @@ class PeriodicMethod:
 
     def __get__(self, instance: object, owner: type) -> object:
         return self if instance is None else self.function.__get__(instance, owner)
+
+    @property
+    def shown(self) -> str:
+        """The interval as text, or the name of the option that has it."""
+        return show_duration(self.seconds) if self.seconds else f"option {self.option}"
 
     def interval_s(self, options: object) -> float:
         """Return the interval with these options. Raises TypeError if they do not have it."""

@@ -23,6 +23,7 @@ from vcproxy.config.secret import shown
 from vcproxy.config.values import plugin_place
 from vcproxy.http.proxy.connection import HttpProxy
 from vcproxy.http.proxy.filters import Filter, Phases
+from vcproxy.machine.every import periodic_methods
 from vcproxy.machine.machine import Machine
 from vcproxy.messages.splitter import Splitter
 from vcproxy.messages.validator import Validator
@@ -113,6 +114,8 @@ def _lines(plugin: type, place: str) -> Iterator[str]:
         yield f"states of {machine.__name__}: {', '.join(state.name for state in machine.states)}"
     if messages := [text for each in message_methods(plugin).values() for text in each.patterns]:
         yield f"messages: {', '.join(messages)}"
+    if calls := [f"{name} every {each.shown}" for name, each in periodic_methods(plugin)]:
+        yield f"periodic: {', '.join(calls)}"
     kind_of_options = options_type(plugin)
     if kind_of_options is None:
         yield "options: none"
