@@ -99,7 +99,7 @@ class Mirror(Mirroring):
     def __init__(self, client: NetVConnection, service: Service) -> None:
         options = service.options
         assert isinstance(options, Mirror.Options)
-        self.framing = options.message_framing
+        self.framing, self.replies = options.message_framing, options.reply_framing
         self.reply, self.compares = options.reply, options.compare
         self.max_lag, self.on_lag = options.max_lag, options.on_lag
         self.timeout_s = options.timeout

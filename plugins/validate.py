@@ -61,6 +61,7 @@ class Validate(Validator):
         assert isinstance(options, Validate.Options)
         self.framing = options.message_framing
         self.in_turn = options.in_turn
+        self.replies = options.reply_framing if options.in_turn else None
         self._valid, self._invalid = options.verdicts
         self._required = options.required
         self._pattern = options.pattern

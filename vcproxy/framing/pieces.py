@@ -71,7 +71,7 @@ class PieceDecoder:
 
     def finish(self) -> None:
         """See Decoder."""
-        if self._held and self._read(bytes(self._held)) is not None:
+        if self.fault is None and self._held and self._read(bytes(self._held)) is not None:
             self.fault = FramingError.TRUNCATED
         self._held.clear()
 

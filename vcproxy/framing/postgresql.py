@@ -37,6 +37,8 @@ class Postgresql:
 
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
+        if len(message) == 1 and message in ANSWERS:
+            return message  # of a server; also to a client, whose framing this may be
         conversation = _Conversation(self)
         if len(message) > 1 and message[0]:
             found = conversation.typed(message, 0)

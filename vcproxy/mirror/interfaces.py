@@ -33,6 +33,10 @@ class MirrorSettings(Protocol):
     framing: Framing
 
     @property
+    def reply_framing(self) -> Framing:
+        """How the servers' replies are framed."""
+
+    @property
     def lag(self) -> LagPolicy:
         """The lag policy of a mirror."""
 

@@ -43,7 +43,10 @@ class Mirroring(Forwarder):
 
     framing: Framing = UNFRAMED
     """How both directions are split into messages: needed to drop whole messages, and to compare
-    or choose replies one by one."""
+    or choose replies one by one. After a damaged message, mirrors get nothing more, as after one
+    with invalid framing."""
+    replies: Framing | None = None
+    """How the servers' replies are framed; None: like requests."""
     reply: Reply = "primary"
     """Without a framing: "primary", or "first", all bytes of the server that replies first."""
     max_lag: int = 1 << 20
@@ -60,6 +63,13 @@ class Mirroring(Forwarder):
     """The message for the client if no reply has a quorum; None: the client is closed."""
 
     __slots__ = ("_choice",)
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if cls.datagrams:
+            raise TypeError(
+                f"{cls.__qualname__}.datagrams: mirrors get streams, and a datagram is part of none"
+            )
 
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client, service)
@@ -78,6 +88,11 @@ class Mirroring(Forwarder):
         return ()
 
     # -- settings ---------------------------------------------------------------------------
+
+    @property
+    def reply_framing(self) -> Framing:
+        """How the servers' replies are framed."""
+        return self.replies or self.framing
 
     @property
     def lag(self) -> LagPolicy:

@@ -117,7 +117,7 @@ class MirrorTarget(Machine):
                 parent=settings.client.id,
                 mirror=True,
             )
-        self._incoming = InputStream(self, self.vc, settings.framing)
+        self._incoming = InputStream(self, self.vc, settings.reply_framing)
         self._tunnel.add_sink(self.vc, watch=False, lag=settings.lag)
 
     @ALIVE.on(Event.CONNECTED)

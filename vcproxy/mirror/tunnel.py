@@ -49,7 +49,7 @@ class MirroredTunnel(TwoWayTunnel):
         self._settings = settings
         self._servers = mirrors
         self._mirrors: list[MirrorTarget] = []
-        self._decoder = settings.framing.decoder()
+        self._decoder = settings.reply_framing.decoder()
         super().__init__(owner, client, server, **options)
 
     def up_direction(self, client: VConnection, server: VConnection, **options: Any) -> Direction:
@@ -70,7 +70,7 @@ class MirroredTunnel(TwoWayTunnel):
         if choice is not None:
             name = options["name"]
             down = ReplyDirection(
-                self, server, client, choice, settings.framing, mirrors, name=name
+                self, server, client, choice, settings.reply_framing, mirrors, name=name
             )
             for mirror in mirrors:
                 mirror.reply_receiver = down

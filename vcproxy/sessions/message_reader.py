@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.event import Event
+from vcproxy.framing.datagrams import DatagramDecoder
 from vcproxy.framing.decoding import Damaged, FramingError
 from vcproxy.framing.frame_scanner import WholeFrames
+from vcproxy.framing.framing import UNFRAMED
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import ANY, State, flatten
 from vcproxy.sessions.streams import READ_AHEAD, TURN_LIMIT, note_damaged, note_refused
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.mutex import Mutex
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vio import VIO
-    from vcproxy.framing.decoding import Decoded
+    from vcproxy.framing.decoding import Decoded, Decoder
     from vcproxy.framing.framing import Framing
 
 RESUME = "RESUME"
@@ -58,7 +60,10 @@ class ReadingSession(Protocol):
     mutex: Mutex
     name: str
     client: NetVConnection
-    framing: Framing
+
+    @property
+    def client_framing(self) -> Framing:
+        """How the client's messages are framed."""
 
     @property
     def state(self) -> State:
@@ -108,13 +113,19 @@ class MessageReader(Machine):
     def __init__(self, session: ReadingSession) -> None:
         super().__init__(session.engine, session.mutex, name=f"{session.name} reading")
         self._session = session
-        self._decoder = session.framing.decoder()
+        framing = session.client_framing
+        self._decoder: Decoder
+        self._frame_decoder: Decoder | None = None
+        if session.client.message_oriented:
+            whole = framing is UNFRAMED  # each datagram is a message
+            self._decoder = framing.decoder() if whole else DatagramDecoder(framing)
+        else:
+            self._decoder = framing.decoder()
+            if isinstance(framing, WholeFrames):
+                self._frame_decoder = framing.frame_decoder()
         self._messages: Decoded = []  # in reverse order: the next one is at the end
         self._raw = bytearray()  # the decoder's input since a message's first byte
         self._delivered = 0  # number of delivered messages at the beginning of _raw
-        self._frame_decoder = (
-            session.framing.frame_decoder() if isinstance(session.framing, WholeFrames) else None
-        )
         self._frames: list[int] = []  # with _frame_decoder: the sizes of the frames in _raw
         self._stall_timer: StallTimer | None = None
         buffer = self.engine.buffer(READ_AHEAD, message_oriented=session.client.message_oriented)
@@ -135,7 +146,11 @@ class MessageReader(Machine):
         reader, datagrams = self._reader, self._reader.buffer.message_oriented
         buffer = self.engine.buffer(message_oriented=datagrams)
         unread = buffer.reader()
-        if not datagrams:
+        if datagrams:
+            for message in reversed(self._messages):  # of a datagram of which some were delivered
+                if isinstance(message, bytes):
+                    buffer.write(self._session.client_framing.encode(message) or EMPTY)
+        else:
             buffer.write(bytes(self._raw) + reader.read())
         while reader.avail:
             buffer.write(reader.read_block() or EMPTY)
@@ -211,16 +226,19 @@ class MessageReader(Machine):
             if not reader.avail:
                 return None
             full, datagrams = not reader.buffer.room, reader.buffer.message_oriented
-            data = reader.read_block() if datagrams else reader.read()
+            data = (reader.read_block() if datagrams else reader.read()) or b""
             if full:
                 self._vio.reenable()
             if datagrams:
-                return data  # a datagram is a message: it has no framing
+                self._messages = self._decoder.feed(data)[::-1]
+                return self._messages.pop() if self._messages else None
             self._drop_delivered()
             self._raw += data
             self._messages = self._decoder.feed(data)[::-1]
             if self._frame_decoder is not None:
                 self._frames += map(_size, self._frame_decoder.feed(data))
+                # A frame over the limit, where its message is only damaged: it cannot be kept.
+                self._decoder.fault = self._decoder.fault or self._frame_decoder.fault
             if not self._messages:
                 return None
         self._delivered += 1
@@ -233,7 +251,7 @@ class MessageReader(Machine):
         input is cut. So message n ends where the shortest input ends in which a new decoder finds n
         messages.
         """
-        raw, decoder = self._raw, self._session.framing.decoder
+        raw, decoder = self._raw, self._session.client_framing.decoder
         if self._frame_decoder is not None:
             del raw[: sum(self._frames[: self._delivered])]
             del self._frames[: self._delivered]

@@ -9,7 +9,7 @@ from vcproxy.access_log.author_fields import author_fields
 from vcproxy.admission.refusal import Refusal
 from vcproxy.engine.address import PACKETS
 from vcproxy.engine.failures import Exhausted
-from vcproxy.framing.framing import Framing, lines
+from vcproxy.framing.framing import UNFRAMED, Framing, lines
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State, flatten
 from vcproxy.sessions.lingering_close import LingeringClose
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from vcproxy.proxy_protocol.header import ProxyHeader
     from vcproxy.sessions.service import Service
     from vcproxy.upstream.connect_attempts import Backend
+
+LINES = lines()
+"""The framing of a session that has none of its own."""
 
 
 class Session(Machine):
@@ -60,9 +63,13 @@ class Session(Machine):
     one_worker: ClassVar[str] = ""
     """Why one process must serve all its clients: with several workers, worker 1 does. Empty: each
     worker serves the clients that it accepts."""
-    framing: Framing = lines()
+    framing: Framing = LINES
     """How the client's bytes are split into messages, where it receives Message. Decoding
     must not depend on earlier messages: bytes that are lent to a tunnel are decoded again."""
+    datagram_framing: Framing | None = None
+    """How messages are framed in datagrams. A datagram has whole messages, or is damaged: see
+    DatagramDecoder. UNFRAMED: it is one message. None: like `framing`; but it is one message if
+    the class has no `framing` of its own."""
     _message_states: ClassVar[frozenset[State]] = frozenset()  # the states that receive Message
 
     __slots__ = (
@@ -79,6 +86,14 @@ class Session(Machine):
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         cls._message_states = frozenset(state for state in cls.states if Message in flatten(state))
+
+    @property
+    def client_framing(self) -> Framing:
+        """How the client's messages are framed: see `framing` and `datagram_framing`."""
+        framing = self.framing
+        if not self.client.message_oriented:
+            return framing
+        return self.datagram_framing or (UNFRAMED if framing is LINES else framing)
 
     @classmethod
     def needs_bind(cls, options: Any) -> bool | None:
