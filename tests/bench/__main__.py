@@ -22,6 +22,7 @@ from . import (
     replayed,
     report,
     scraped,
+    sentences,
     shown_connections,
     transport_streams,
     watched_files,
@@ -36,6 +37,7 @@ from .peer import Failed, Peer
 from .peers import DESCRIPTORS, MOST_TUNNELS, TUNNEL_PEERS
 from .revision import BEFORE, ROOT
 from .scraped import SCRAPED_PEERS
+from .sentences import NMEA_PEERS
 from .simulated_tree import SimulatedTree
 from .transport_streams import TS_PEERS
 from .workloads import Sample, Workload
@@ -63,7 +65,7 @@ peers: {peers}
 
 The exit status is 1 if a measurement failed. A missed goal is reported, no more."""
 
-PEERS = TUNNEL_PEERS | HTTP_PEERS | SCRAPED_PEERS | HL7_PEERS | TS_PEERS | MODBUS_PEERS
+PEERS = TUNNEL_PEERS | HTTP_PEERS | SCRAPED_PEERS | HL7_PEERS | TS_PEERS | MODBUS_PEERS | NMEA_PEERS
 
 Key = tuple[str, str]
 """(workload, peer)"""
@@ -91,6 +93,7 @@ def groups(known: Iterable[str]) -> dict[str, list[str]]:
                 "mllp",
                 "mpegts",
                 "modbus",
+                "nmea",
             )
         },
     }
@@ -115,6 +118,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     every |= scraped.workloads()
     every |= hl7.workloads(seconds)
     every |= transport_streams.workloads(seconds)
+    every |= sentences.workloads(seconds)
     return every
 
 

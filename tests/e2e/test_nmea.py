@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pynmea2
+import pytest
 from pyais import decode
 from pyais.stream import SocketStream
 
@@ -134,9 +135,15 @@ def start_gpsd(tools: Tools, device: str) -> int:
     return port
 
 
-def test_gpsd_as_a_consumer(proxy: Starter, tools: Tools) -> None:
-    running = proxy(relay())
-    port = start_gpsd(tools, f"tcp://127.0.0.1:{running.port('nmea.subscribers')}")
+@pytest.mark.parametrize("scheme", ["tcp", "udp"])
+def test_gpsd_as_a_consumer(proxy: Starter, tools: Tools, scheme: str) -> None:
+    if scheme == "tcp":
+        running = proxy(relay())
+        device = f"tcp://127.0.0.1:{running.port('nmea.subscribers')}"
+    else:
+        device = f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+        running = proxy(relay(options=f'targets = "{device}"'))
+    port = start_gpsd(tools, device)
     running.wait_for("sink connected")
     with (
         running.connect("nmea") as receiver,

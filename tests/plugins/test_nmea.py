@@ -84,6 +84,17 @@ def test_sentences_may_arrive_in_pieces(pieces: tuple[bytes, bytes]) -> None:
         assert sorted(set(received(subscriber))) == sorted((GGA, VDM, RMC))
 
 
+def test_sentences_may_arrive_byte_by_byte() -> None:
+    with nmea() as proxy:
+        subscriber, one, two = receivers(proxy)
+        for number, byte in enumerate(wire(GGA, RMC)):
+            proxy.send(one, bytes((byte,)))
+            if number % 10 == 0:
+                proxy.send(two, wire(sentence(f"GPXXX,{number}")))
+        assert [each for each in received(subscriber) if b"XXX" not in each] == [GGA, RMC]
+        assert "damaged" not in proxy.status.counts
+
+
 @pytest.mark.parametrize(
     ("bad", "why"),
     [
