@@ -2,7 +2,6 @@
 
 [[listener]]
 bind = ["udp://0.0.0.0:514", "tcp://0.0.0.0:514"]
-rate = { requests = 100, per = "1s" }
 options = { encoding = "newline", sender = "replace" }
 """
 
@@ -54,6 +53,9 @@ class Syslog(api.Validator):
         longer: Literal["cut", "refuse"] = "cut"
         """What is done with a longer one, up to 64 KiB. An even longer one ends its connection."""
 
+        nul: bool = False
+        """Whether NUL ends a message too, as in those of Python's SysLogHandler over TCP."""
+
         idle: api.Duration = 10.0
         """How long an address keeps its connection to the server after its last datagram."""
 
@@ -61,7 +63,7 @@ class Syslog(api.Validator):
         def framings(self) -> tuple[api.Framing, api.Framing]:
             """The framings of streams: of the senders, and of the server."""
             longest = max(self.largest, 64 << 10)
-            return api.rfc6587(limit=longest), api.rfc6587(self.encoding, longest)
+            return api.rfc6587(limit=longest, nul=self.nul), api.rfc6587(self.encoding, longest)
 
     datagrams = True
     datagram_framing = api.UNFRAMED
@@ -102,9 +104,8 @@ class Syslog(api.Validator):
             return message
         if way == "origin" and message.version:
             return message.with_origin(address)
-        if message.host and way != "replace":
-            return message
-        return message.with_host(address, self.wall)
+        fills = way == "replace" or not message.host
+        return message.with_host(address, self.wall) if fills else message
 
     def _drop(self, why: str, text: str) -> api.Verdict:
         """Drop a message: syslog has no answers. An excess is logged where it is counted."""

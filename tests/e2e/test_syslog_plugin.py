@@ -194,14 +194,11 @@ def test_what_rsyslog_forwards_reaches_another_rsyslog(
 def test_what_python_logs_arrives(
     kind: str, collector: Collector, proxy: Starter, certificates: Certificates
 ) -> None:
-    relay = Relay(proxy, certificates, f"tcp://127.0.0.1:{collector.ports['tcp']}")
+    relay = Relay(proxy, certificates, f"tcp://127.0.0.1:{collector.ports['tcp']}", "nul = true, ")
     handler = SysLogHandler(
         ("127.0.0.1", relay.ports[kind]),
         socktype=socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM,
     )
-    if kind == "tcp":  # it ends messages with NUL, and not with a newline, unless it is told
-        handler.append_nul = False
-        handler.setFormatter(logging.Formatter("%(message)s\n"))
     for text in ("app: one", "app: two"):
         handler.emit(logging.LogRecord("app", logging.ERROR, "", 0, text, None, None))
     handler.close()

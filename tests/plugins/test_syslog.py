@@ -134,6 +134,19 @@ def test_both_framings_come_in_on_one_connection_in_pieces(first: bytes, rest: b
         assert server.received == HOST + b"1\n" + OLD + b"2\n"
 
 
+@pytest.mark.parametrize(("first", "rest"), fragments(OLD + b"1\0" + OLD + b"2\0\n" + OLD + b"3\n"))
+def test_nul_may_end_a_message(first: bytes, rest: bytes) -> None:
+    with SimulatedProxy(Syslog, options=Options(nul=True)) as proxy:
+        client = proxy.client()
+        client.send(first)
+        proxy.elapse(1)
+        client.send(rest + counted(OLD + b"a\0b"))
+        server = proxy.server()
+        proxy.elapse(1)
+        expected = [OLD + b"1", OLD + b"2", OLD + b"3", OLD + b"a\0b"]
+        assert server.received == counted(*expected)
+
+
 def test_a_newline_inside_a_message_does_not_make_two_of_it() -> None:
     forged = OLD + b"text\n<0>Oct 11 22:14:15 victim kernel: panic"
     assert sent_on(Options(encoding="newline"), forged) == forged.replace(b"\n", b"#012") + b"\n"

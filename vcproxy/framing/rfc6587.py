@@ -30,14 +30,16 @@ class Rfc6587:
 
     encoding: SyslogEncoding
     limit: int
+    nul: bool = False
 
     def decoder(self) -> Decoder:
         """See Framing."""
-        return LengthDecoder(_Search(self.limit).measure, self._check, in_place=True)
+        search = _Search(self.limit, self.nul)
+        return LengthDecoder(search.measure, self._check, in_place=True)
 
     def frame_decoder(self) -> Decoder:
         """Return a decoder that returns whole frames: see FrameScanner."""
-        search = _Search(self.limit)
+        search = _Search(self.limit, self.nul)
         return LengthDecoder(search.measure, self._check, whole=True, in_place=True)
 
     @property
@@ -74,10 +76,11 @@ def _unfit(message: bytes) -> str:
 class _Search:
     """Measures one stream."""
 
-    __slots__ = ("_digits", "_limit", "_searched")
+    __slots__ = ("_digits", "_limit", "_nul", "_searched")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, nul: bool) -> None:
         self._limit = limit
+        self._nul = nul
         self._digits = len(str(limit))
         self._searched = 0  # bytes of the present line without a newline
 
@@ -85,9 +88,12 @@ class _Search:
         """See Measurer."""
         if data[at] - 48 in range(10):
             return self._counted(data, at)
-        if data[at] == 0x0A:
+        if data[at] == 0x0A or (self._nul and data[at] == 0):
             return Skip(1)  # a blank line
         stop = data.find(b"\n", at + self._searched)
+        if self._nul:
+            nul = data.find(b"\0", at + self._searched, stop if stop >= 0 else len(data))
+            stop = nul if nul >= 0 else stop
         if stop >= 0:
             self._searched = 0
             return (at, stop, stop + 1) if stop - at <= self._limit else FramingError.OVERSIZED
@@ -108,15 +114,18 @@ class _Search:
         return (start, end, end) if end <= len(data) else end - at
 
 
-def rfc6587(encoding: SyslogEncoding = "octet-counting", limit: str | int = LIMIT) -> Framing:
+def rfc6587(
+    encoding: SyslogEncoding = "octet-counting", limit: str | int = LIMIT, *, nul: bool = False
+) -> Framing:
     """Return the framing of syslog over TCP: octet counting and newlines, on one connection.
 
     A message that begins with a digit has its length before it, in decimal digits and a space; any
     other ends in a newline. A message is the syslog message without either; blank lines are none.
     `encoding` is how messages are sent: "octet-counting" or "newline". With "newline", one that was
-    received with a length and contains a newline is damaged. Source: RFC 6587, 3.4; rsyslog and
-    syslog-ng decide by the first byte too.
+    received with a length and contains a newline is damaged. With `nul`, NUL ends a message too, as
+    in those of Python's SysLogHandler. Source: RFC 6587, 3.4. rsyslog decides by the first byte;
+    of syslog-ng 3.38, syslog() takes lengths only, network() newlines and NUL only.
     """
     if encoding not in ("octet-counting", "newline"):
         raise ValueError(f'encoding = "{encoding}": it must be "octet-counting" or "newline"')
-    return Rfc6587(encoding, byte_limit(limit))
+    return Rfc6587(encoding, byte_limit(limit), nul)
