@@ -99,17 +99,23 @@ class Outstation:
 
 
 class ControlStation:
-    """A client of lib60870, which interrogates the outstation when it has connected."""
+    """A client of lib60870, which has interrogated the outstation.
+
+    It is started and unmuted apart, because c104 2.2.1 does not always send STARTDT by itself.
+    """
 
     def __init__(self, port: int) -> None:
         self.client = c104.Client()
         self.connection = self.client.add_connection(
-            ip="127.0.0.1", port=port, init=c104.Init.INTERROGATION
+            ip="127.0.0.1", port=port, init=c104.Init.MUTED
         )
         station = self.connection.add_station(common_address=47)
         self.value = station.add_point(io_address=11, type=c104.Type.M_ME_NC_1)
         self.switch = station.add_point(io_address=12, type=c104.Type.C_SC_NA_1)
         self.client.start()
+        eventually(lambda: self.connection.is_connected, "the control station is connected")
+        eventually(self.connection.unmute, "STARTDT is confirmed")
+        assert self.connection.interrogation(common_address=47)
         eventually(lambda: self.value.value == 12.5, "the value of the outstation")
 
     def command(self) -> bool:
