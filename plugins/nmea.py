@@ -10,7 +10,6 @@ rates = { GSV = "10s" }
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -57,9 +56,12 @@ class NmeaOptions(api.RelayOptions):
     on_lag: Literal["block", "drop_oldest", "drop_newest", "disconnect"] = "drop_oldest"
     """What is done with a sink that is more than `max_lag` behind, as in a relay."""
 
-    checksum: Literal["required", "optional", "added"] = "required"
-    """Sentences without a checksum: "required": they are dropped; "optional": they are relayed;
-    "added": they get one. Those with a wrong one are always dropped, and counted as damaged."""
+    unchecked: bool = False
+    """Whether sentences without a checksum are relayed. Those with a wrong one are always dropped,
+    and counted as damaged."""
+
+    add_checksums: bool = False
+    """Whether sentences without a checksum are relayed with one."""
 
     allow: frozenset[Name] = frozenset()
     """The sentences that are relayed; empty: all."""
@@ -74,10 +76,9 @@ class NmeaOptions(api.RelayOptions):
     duplicates: api.Duration = 5.0
     """A sentence that another source sent within this time is dropped; "0s": none is."""
 
-    @cached_property
-    def message_framing(self) -> api.Framing:
-        """See FramingOptions."""
-        return api.nmea(unchecked=self.checksum != "required", limit=self.limit)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unchecked", self.unchecked or self.add_checksums)
+        super().__post_init__()
 
 
 class Nmea(api.Relay):
@@ -109,7 +110,7 @@ class Nmea(api.Relay):
         if why:
             self.counts[why] += 1
             return None
-        return api.with_nmea_checksum(message) if options.checksum == "added" else message
+        return api.with_nmea_checksum(message) if options.add_checksums else message
 
     def _is_due(self, sentence: api.NmeaSentence, names: set[str], source: str) -> bool:
         """Whether the rates let a sentence pass; of a group, if its first part has passed."""

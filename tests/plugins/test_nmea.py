@@ -134,11 +134,11 @@ def test_a_lower_case_checksum_and_a_tag_block_are_relayed_as_they_are() -> None
 
 
 @pytest.mark.parametrize(
-    ("checksum", "relayed"),
-    [("required", []), ("optional", [GGA[:-3]]), ("added", [GGA])],
+    ("options", "relayed"),
+    [({}, []), ({"unchecked": True}, [GGA[:-3]]), ({"add_checksums": True}, [GGA])],
 )
-def test_a_sentence_without_a_checksum(checksum: str, relayed: list[bytes]) -> None:
-    with nmea(checksum=checksum) as proxy:
+def test_a_sentence_without_a_checksum(options: dict[str, Any], relayed: list[bytes]) -> None:
+    with nmea(**options) as proxy:
         subscriber, one, _ = receivers(proxy)
         proxy.send(one, wire(GGA[:-3], RMC[:-1] + b"0"))
         assert received(subscriber) == relayed
@@ -274,7 +274,7 @@ def test_the_memory_for_rates_is_bounded() -> None:
         ({"rates": {"GSV": "0s"}}, "must be greater than 0"),
         ({"allow": ["$GPRMC"]}, 'must be a sentence such as "RMC"'),
         ({"framing": "lines"}, 'must be "nmea"'),
-        ({"checksum": "no"}, '"required", "optional" or "added"'),
+        ({"check": "xor"}, "check: is for framing ="),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], fault: str) -> None:

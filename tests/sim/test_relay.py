@@ -29,7 +29,8 @@ from vcproxy.tunnels.lag_policy import OnLag
 from vcproxy.tunnels.one_way_multi import Ends
 
 SEEDS = list(seeds(500))
-HERE, FEED = Address("tcp", "here", 1), Address("tcp", "feed", 1)
+HERE = Address("tcp", "here", 1)
+FEEDS = Address("tcp", "feed", 1), Address("tcp", "feed", 2)
 TARGETS = Address("tcp", "one", 1), Address("tcp", "two", 1)
 POLICIES: list[OnLag] = ["block", "drop_oldest", "drop_newest", "disconnect"]
 RULES: list[Ends] = ["never", "never", "last", "any_required"]
@@ -39,10 +40,11 @@ MESSAGE = re.compile(rb"(\d+)\.(\d+):x*")
 def random_options(random: Random) -> RelayOptions:
     """Return random options."""
     ends = random.choice(RULES)
+    feeds = random.choice([0, 0, 1, 2])
     return RelayOptions(
         framing=random.choice(["lines", "json-lines"]),
-        source=random.choice([(), (), (RelaySource(FEED),)]),
-        producers="exclusive",
+        source=tuple(RelaySource(feed, random.choice(["", "LOGIN\n"])) for feed in FEEDS[:feeds]),
+        producers=random.choice(["exclusive", "interleave"]) if feeds else "exclusive",
         subscribers=(HERE,),
         targets=tuple(
             Target(
@@ -74,7 +76,7 @@ class Peers:
         self.slow: list[Peer] = []
         """Stalled sinks, which resume reading later."""
         self.producers: list[Peer] = []
-        """A producer's index here is its name; a source has a new index for each connection."""
+        """A producer's index here is its name."""
         self.sent: defaultdict[int, int] = defaultdict(int)
         """How many messages each producer has sent, complete or not."""
 
@@ -89,17 +91,27 @@ class Peers:
 
     def produce(self) -> None:
         """Connect one more producer; an earlier one may be ended before."""
-        if not self.options.source:
+        if self.options.served:
             if self.producers and self.random.random() < 0.7:
                 self.random.choice([Peer.end, Peer.reset, Peer.close])(self.producers[-1])
             self.producers.append(self.proxy.client())
 
-    def send(self) -> None:
-        if self.options.source:
-            self.producers = self.proxy.peers(str(FEED))
+    def sending(self) -> dict[int, Peer]:
+        """Return who may send, by name; each connection of a source has a new name."""
+        last = {}
         if self.producers:
-            number = len(self.producers) - 1
-            peer = self.producers[number]
+            last[len(self.producers) - 1] = self.producers[-1]
+        for index, source in enumerate(self.options.source, 1):
+            peers = self.proxy.peers(str(source.address))
+            if peers:
+                last[index * 1000 + len(peers)] = peers[-1]
+        return last
+
+    def send(self) -> None:
+        sending = self.sending()
+        if sending:
+            number = self.random.choice(list(sending))
+            peer = sending[number]
             for _ in range(self.random.choice([1, 1, 5, 30])):
                 size = self.random.choice([0, 30, 900, 4000])
                 peer.send(b"%d.%d:%s\n" % (number, self.sent[number], b"x" * size))
@@ -192,8 +204,10 @@ def check_sinks(peers: Peers, options: RelayOptions) -> None:
             assert of_one[-1] < peers.sent[producer]
             if options.on_lag == "block" and peer in peers.subscribers:
                 assert of_one == list(range(of_one[0], of_one[-1] + 1)), "block has lost something"
-        producers = [producer for producer, _ in order]
-        assert producers == sorted(producers), "messages of a refused or ended producer"
+        # 0 are those that connected; of one source at a time there is one connection
+        for origin in range(options.producers == "interleave", 1 + len(options.source)):
+            producers = [producer for producer, _ in order if producer // 1000 == origin]
+            assert producers == sorted(producers), "messages of a refused or ended producer"
 
 
 def check_rounds(options: RelayOptions, log: list[str]) -> None:
