@@ -325,6 +325,28 @@ def test_a_receiver_that_disconnects_before_its_answer(end: str, begun: bytes) -
         assert answers(client) == [("AE", "1"), ("AA", "2")]
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"\x0bMSH|^~\\&|" + ack("1"),  # half an answer, and a whole one
+        b"hello" + ack("1"),
+        ack("2") + b"\x1c\r" + ack("1"),
+        block(b"MSH|^~\\&|" + b"x" * 2000),
+    ],
+)
+def test_an_answer_that_cannot_be_read_reaches_no_client(reply: bytes) -> None:
+    with simulated({"limit": "1KiB"}) as proxy:
+        client = proxy.client()
+        client.send(block(message()))
+        server = proxy.server()
+        proxy.elapse(0.1)
+        server.send(reply)
+        proxy.elapse(0.1)
+        assert answers(client) == [("AE", "1")]
+        assert not client.ended
+        assert [line for line in proxy.log if "AE" in line]
+
+
 def test_a_message_without_an_answer_is_sent_again() -> None:
     with simulated({"attempts": 2}) as proxy:
         client = proxy.client()
