@@ -129,9 +129,6 @@ class Split(Splitter):
     @classmethod
     def split(cls, reply: bytes, options: Options) -> Iterator[Part]:
         """Yield the objects of an array, or the object. A part without the key matches nothing."""
-        if not options.key:
-            yield Part(None, reply)
-            return
         try:
             value = parse_json(reply)
         except ValueError:
@@ -145,7 +142,7 @@ class Split(Splitter):
     @classmethod
     def split_rules(cls, options: Options, place: str) -> SplitRules:
         """See Splitter: replies are framed like requests."""
-        split = partial(cls.split, options=options)
+        split = partial(cls.split, options=options) if options.key else whole
         return SplitRules(
             options.reply_framing,
             split,
@@ -157,6 +154,11 @@ class Split(Splitter):
     def unanswered(self, request: bytes, why: Unanswered) -> bytes | None:
         """Return the message of the option `unanswered`."""
         return self._unanswered
+
+
+def whole(reply: bytes) -> tuple[Part]:
+    """Return a reply as the only part of an answer."""
+    return (Part(None, reply),)
 
 
 def part_of(answer: object, data: bytes, options: Split.Options) -> Part:

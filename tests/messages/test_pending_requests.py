@@ -52,8 +52,7 @@ def pending_requests(orphans: Orphans = "drop", limit: int = 0) -> PendingReques
 def send(pending: PendingRequests, *requests: SplitRequest) -> list[bool]:
     """Add requests, each at its time, and send those that can be sent; return which were sent."""
     for each in requests:
-        if pending.add(each):
-            pending.note_sent(each, each.submitted_at)
+        pending.add(each, each.submitted_at)
     rest(pending)
     return [each.sent for each in requests]
 
@@ -62,13 +61,9 @@ def at_server(pending: PendingRequests) -> list[SplitRequest]:
     return [each for each in pending.sent if not each.abandoned]
 
 
-def rest(pending: PendingRequests, now: float | None = None) -> list[SplitRequest]:
+def rest(pending: PendingRequests, now: float = 0.0) -> list[SplitRequest]:
     """Send what can be sent now, and return it."""
-    sent = []
-    while (following := pending.take()) is not None:
-        pending.note_sent(following, following.submitted_at if now is None else now)
-        sent.append(following)
-    return sent
+    return list(iter(lambda: pending.take(now), None))
 
 
 def test_of_an_equal_key_only_the_oldest_is_sent(requesters: list[Requester]) -> None:

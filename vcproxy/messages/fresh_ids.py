@@ -11,22 +11,23 @@ from collections.abc import Iterable
 class FreshIds:
     """Ids from 0 on, each used again as late as possible: the number after the last one, first."""
 
-    __slots__ = ("_next", "_size", "_used")
+    __slots__ = ("_next", "_used", "size")
 
     def __init__(self) -> None:
         self._used: set[int] = set()
         self._next = 0
-        self._size = 0  # the smallest that was asked for; 0: none was
+        self.size = 0
+        """The smallest that was asked for; 0: none was."""
 
     @property
     def full(self) -> bool:
         """Whether there is no id left."""
-        return len(self._used) >= self._size > 0
+        return len(self._used) >= self.size > 0
 
     def next(self, size: int) -> int:
         """Return an id below `size` that is not used. It is used after `use` only. Raises
         ValueError if there is none, which `full` has announced."""
-        self._size = min(self._size or size, size)
+        self.size = min(self.size or size, size)
         used = self._used
         for tried in range(self._next, self._next + size):
             if tried % size not in used:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from vcproxy.messages.shared_answers import Deliveries, SharedAnswers
 
 MAX_ABANDONED = 1000
-"""Requests at the server that were abandoned and not answered yet. Clients that disconnect cause
-some; a working server answers them soon. With more, the connection is closed."""
+"""Requests at the server that were abandoned and not answered yet. Clients that leave cause some; a
+working server answers them soon. With more, the connection is closed."""
 
 UNANSWERED = "the server leaves requests unanswered"
 NO_ORDER = "timed out: without keys, later answers could not be matched"
@@ -79,8 +79,8 @@ class PendingRequests:
 
     # -- sending -----------------------------------------------------------------------------
 
-    def add(self, request: SplitRequest) -> bool:
-        """Add a request; return whether it is to be sent now: see `note_sent`."""
+    def add(self, request: SplitRequest, now: float) -> bool:
+        """Add a request; return whether it is to be sent now, and its time begins."""
         if request.fresh_id is not None:
             self.fresh_ids.use(request.fresh_id)
         exclusive = self.exclusive
@@ -91,10 +91,17 @@ class PendingRequests:
             self._hold(request)
             self.waiting.put(request)
             return False
-        if self._enter(request):
-            return True
-        self._hold(request)
-        return False
+        key = request.key
+        queue = self.by_key.get(key)
+        if queue is None:
+            self.by_key[key] = deque((request,))
+        else:
+            queue.append(request)
+            if key is not None:
+                self._hold(request)
+                return False
+        self._note_sent(request, now)
+        return True
 
     def share(self, request: SplitRequest, now: float) -> SplitRequest | Deliveries:
         """Return the request to be added for this one, or what it gets of another's answer."""
@@ -104,37 +111,31 @@ class PendingRequests:
             self.shared = SharedAnswers(self._shares_s, (*self.sent, *self.unsent))
         return self.shared.submitted(request, now)
 
-    def take(self) -> SplitRequest | None:
-        """Return the next request to be sent: see `note_sent`. None: there is none now."""
+    def take(self, now: float) -> SplitRequest | None:
+        """Return the next request to be sent, whose time begins. None: there is none now."""
         waiting, limit = self.waiting, self._limit
         while waiting and not (limit and len(self.sent) >= limit):
             request = waiting.take()
-            if self._enter(request):
-                return request
+            key = request.key
+            queue = self.by_key.get(key)
+            if queue is None:
+                self.by_key[key] = deque((request,))
+            elif queue[0] is not request:  # else it was blocked, or is sent again
+                queue.append(request)
+                if key is not None:
+                    continue
+            self._release(request)
+            self._note_sent(request, now)
+            return request
         return None
 
-    def note_sent(self, request: SplitRequest, now: float) -> None:
-        """Record that a request has been sent: its time begins."""
-        if request in self.unsent:
-            self._release(request)
+    def _note_sent(self, request: SplitRequest, now: float) -> None:
         self.sent[request] = None
         request.sent = True
         request.sent_at = now
         request.deadline = now + request.timeout_s
         request.attempts -= 1
         request.copies += 1
-
-    def _enter(self, request: SplitRequest) -> bool:
-        """Add a request to those of its key; return whether it may be sent, or is blocked."""
-        key = request.key
-        queue = self.by_key.get(key)
-        if queue is None:
-            self.by_key[key] = deque((request,))
-            return True
-        if queue[0] is request:  # it was blocked, or is sent again
-            return True
-        queue.append(request)
-        return key is None
 
     def _hold(self, request: SplitRequest) -> None:
         self.unsent[request] = None
@@ -228,13 +229,13 @@ class PendingRequests:
     def _complete(self, request: SplitRequest, queue: deque[SplitRequest]) -> None:
         """Remove an answered request, the first of its key. The next one may be sent."""
         self.sent.pop(request, None)
-        request.copies -= 1
+        copies = request.copies = request.copies - 1
         if self.shared is not None:
             self.shared.ended(request)
         if not request.sent:  # it was to be sent again
             self._release(request)
             self.waiting.remove(request)
-        if request.copies:  # the answers to its other copies are dropped
+        if copies:  # the answers to its other copies are dropped
             if not request.abandoned:
                 self.abandoned += 1
                 queue[0] = request.ghost()
@@ -244,7 +245,8 @@ class PendingRequests:
 
     def _remove_first(self, request: SplitRequest, queue: deque[SplitRequest]) -> None:
         queue.popleft()
-        self.fresh_ids.free(request.fresh_id)
+        if request.fresh_id is not None:
+            self.fresh_ids.free(request.fresh_id)
         if not queue:
             del self.by_key[request.key]
         elif request.key is not None:
@@ -396,4 +398,4 @@ class PendingRequests:
                 request.sent = False
                 request.deadline = now + request.queue_timeout_s
             request.copies = 0
-            self.add(request)
+            self.add(request, now)

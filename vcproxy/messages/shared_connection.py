@@ -107,11 +107,10 @@ class SharedConnection(Machine):
     @property
     def full(self) -> bool:
         """Whether no more requests should be submitted for now: see WaitingForRoom."""
-        return (
-            self._pending.unsent_bytes >= SLAB
-            or self._pending.fresh_ids.full
-            or bool(self._connection and self._connection.full)
-        )
+        pending, connection = self._pending, self._connection
+        if pending.unsent_bytes >= SLAB or (pending.fresh_ids.size and pending.fresh_ids.full):
+            return True
+        return connection is not None and connection.full
 
     def counts(self) -> SplitCounts:
         """Return what it has and what it waits for."""
@@ -130,7 +129,8 @@ class SharedConnection(Machine):
         The requester gets PartArrived for each part of the answer, or RequestFailed. The requests
         of one turn are sent together, by one event.
         """
-        self._notify()
+        if not self._notified:
+            self._notify()
         pending = self._pending
         if pending.shared is not None or request.shares is not None:
             shared = pending.share(request, self.engine.now)
@@ -139,13 +139,10 @@ class SharedConnection(Machine):
                 self.engine.queue.extend(shared)
                 return
             request = shared
-        if pending.add(request):
-            self._send(request)
-
-    def _send(self, request: SplitRequest) -> None:
-        assert self._connection is not None
-        self._connection.queue(request)
-        self._pending.note_sent(request, self.engine.now)
+        if pending.add(request, self.engine.now):
+            connection = self._connection
+            assert connection is not None
+            connection.queue(request.encoded)
 
     @IDLE.on(SUBMITTED, PREDECESSOR_CLOSED, to=(CONNECTING,))
     @CONNECTING.on(SUBMITTED)
@@ -183,17 +180,16 @@ class SharedConnection(Machine):
         return self.IDLE
 
     def _notify(self) -> None:
-        if not self._notified:
-            self._notified = True
-            self.engine.schedule(self, SUBMITTED, None)
+        self._notified = True
+        self.engine.schedule(self, SUBMITTED, None)
 
     def _flush(self) -> None:
         """Send what can be sent now."""
         connection = self._connection
         if connection is not None:
             pending = self._pending
-            while pending.waiting and (request := pending.take()) is not None:
-                self._send(request)
+            while pending.waiting and (request := pending.take(self.engine.now)) is not None:
+                connection.queue(request.encoded)
             connection.flush()
 
     @ALIVE.on(WaitingForRoom, to=(IDLE,))
@@ -262,6 +258,8 @@ class SharedConnection(Machine):
     @SERVING.on(Event.WRITE_READY)
     def writable(self, vio: VIO) -> None:
         """Notify waiting requesters: some requests were sent, so there may be room."""
+        assert self._connection is not None
+        self._connection.writable()
         self._notify_room()
 
     @SERVING.on(Event.READ_READY, Event.EOS, to=(IDLE,))

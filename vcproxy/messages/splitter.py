@@ -159,45 +159,42 @@ class Splitter(SplitterHooks):
             self._waits_for_room = False
         messages, requests = self._messages, self._requests
         while len(requests) < self.window and not self.answers.full:
-            connection = self._connection
-            if connection is not None and connection.mutex.ended:  # failed, with its requests
-                connection = self._connection = self._join(connection.place)
             if self._delayed is not None:
                 if requests:
                     return None
                 target = self._refuse(self._delayed)
                 if target is not None:
                     return target
-            elif (
-                connection is not None
-                and connection.full
-                and (self._held is not None or not self._places)
-            ):
-                self._wait_for_room(connection)
-                return None
-            else:
-                message = self._held or messages.take()
-                if message is None:
+                continue
+            message = self._held
+            if message is None:
+                taken = messages.take()
+                if taken is None:
                     return self._input_ended() if messages.stopped else None
-                if isinstance(message, Damaged):
-                    self._refuse_damaged(message)
-                elif not self._places or self._choose(message):
-                    self._submit(message)
+                if isinstance(taken, Damaged):
+                    self._refuse_damaged(taken)
+                    continue
+                message = taken
+                if self._places:
+                    self._choose(message)
+            connection = self._connection
+            if connection is not None:
+                if connection.mutex.ended:  # failed, with its requests
+                    connection = self._connection = self._join(connection.place)
+                if connection.full:
+                    self._held = message
+                    self._wait_for_room(connection)
+                    return None
+            self._held = None
+            self._submit(message)
         return None
 
-    def _choose(self, message: bytes) -> bool:
-        """Set the shared connection of a request. Return whether it has room; if not, keep the
-        message until it has."""
-        if self._held is not None:
-            self._held = None
-            return True
+    def _choose(self, message: bytes) -> None:
+        """Set the shared connection of a request."""
         place, upstream = self.place(message), self.service.upstream
         if place is None and upstream is not None:
             place = upstream.name
-        connection = self._connection = None if place is None else self._join(place)
-        if connection is not None and connection.full:
-            self._held = message
-        return self._held is None
+        self._connection = None if place is None else self._join(place)
 
     def _submit(self, message: bytes) -> None:
         """Submit a request to its shared connection, or keep the verdict on it in `_delayed`."""
@@ -228,7 +225,7 @@ class Splitter(SplitterHooks):
         request.restored = rewritten is not None
         request.attempts = self.attempts
         self._requests[request] = connection
-        self.count("requests")
+        self.service.counts["requests"] += 1
         connection.submit(request)
 
     def _refuse_damaged(self, damaged: Damaged) -> None:
@@ -275,7 +272,8 @@ class Splitter(SplitterHooks):
         """Send the part to the client."""
         request, part = arrived
         data = self.restore(request.message, part.data) if request.restored else part.data
-        return self._send(data) or (self._answered(request) if part.last else None)
+        target = self._send(data)
+        return self._answered(request) if target is None and part.last else target
 
     @TALKING.on(OrphanArrived, to=(CLOSED,))
     def orphan_arrived(self, arrived: OrphanArrived) -> State | None:
