@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -14,8 +14,10 @@ from vcproxy.api import (
     HttpProxy,
     Message,
     NetVConnection,
+    Part,
     Program,
     Session,
+    Splitter,
     State,
 )
 from vcproxy.engine.event import Event
@@ -105,6 +107,49 @@ def test_a_filter_counts_for_its_listener() -> None:
         proxy.run()
         assert proxy.metric("requests", target="/a") == 2
         assert {each.listener for each in proxy.engine.instruments.values()} == {"shop"}
+
+
+class Counted(Splitter):
+    """Counts in a method of the class: a reply belongs to no single client."""
+
+    replied = Counter("parts", "Parts.", labels=("kind",))
+    open_parts = Gauge("open_parts", "Parts that are not the last.")
+    sizes = Histogram("part_bytes", "Sizes of parts.", buckets=(10,))
+
+    @classmethod
+    def split(cls, reply: bytes, options: object) -> Iterator[Part]:
+        cls.replied.add(kind="reply")
+        cls.open_parts.add(-1)
+        cls.sizes.observe(len(reply))
+        yield Part(None, reply)
+
+
+def test_a_class_method_counts_for_the_listener_whose_code_is_running() -> None:
+    with SimulatedProxy(Counted, name="shop") as proxy:
+        client = proxy.client()
+        client.send(b"a\n")
+        proxy.server().send(b"answer\n")
+        proxy.elapse(1)
+        assert client.received == b"answer\n"
+        assert proxy.metric("parts", kind="reply") == 1
+        assert proxy.metric("open_parts") == -1
+        assert proxy.metric("part_bytes") == [1, 0, 6]
+        assert {each.listener for each in proxy.engine.instruments.values()} == {"shop"}
+
+
+def test_an_attribute_that_hides_one_of_a_base_class_is_a_mistake() -> None:
+    with pytest.raises(TypeError, match=r"metric parts: .*\.parts hides Machine\.parts: rename"):
+
+        class Hiding(Splitter):
+            parts = Counter("parts", "Parts.")  # type: ignore[assignment]
+
+    class Changed(Orders):
+        orders = Counter("orders", "Orders accepted, as before.", labels=("kind",))
+
+
+def test_counting_where_no_listener_has_code_is_a_mistake() -> None:
+    with pytest.raises(RuntimeError, match="metric parts: no code of a listener is running"):
+        Counted.replied.add(kind="reply")
 
 
 def test_labels_with_text_of_clients_do_not_fill_the_memory() -> None:

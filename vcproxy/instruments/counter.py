@@ -42,6 +42,10 @@ class Counter(Instrument[CounterValues]):
     kind: ClassVar[str] = "counter"
     values = CounterValues
 
+    def add(self, amount: float = 1, /, **labels: object) -> None:
+        """Count in a class method, as `split` of a Splitter. See CounterValues."""
+        self.running.add(amount, **labels)
+
     def __init__(
         self,
         name: str,

@@ -41,3 +41,7 @@ class Gauge(Instrument[GaugeValues]):
 
     kind: ClassVar[str] = "gauge"
     values = GaugeValues
+
+    def add(self, amount: float = 1, /, **labels: object) -> None:
+        """Add in a class method, as `split` of a Splitter. See GaugeValues."""
+        self.running.add(amount, **labels)

@@ -85,6 +85,10 @@ class Histogram(Instrument[HistogramValues]):
     kind: ClassVar[str] = "histogram"
     values = HistogramValues
 
+    def observe(self, value: float, /, **labels: object) -> None:
+        """Count a value in a class method, as `split` of a Splitter. See HistogramValues."""
+        self.running.observe(value, **labels)
+
     def __init__(
         self,
         name: str,

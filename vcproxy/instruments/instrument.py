@@ -17,9 +17,11 @@ import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar, overload
 
+from vcproxy.engine.continuation import ClassDeclaration
 from vcproxy.engine.mutex import current
 
 if TYPE_CHECKING:
+    from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.event_dispatcher import EventDispatcher
 
 MOST_SERIES: Final = 1000
@@ -100,7 +102,7 @@ class InstrumentValues:
         return TypeError(f"metric {self.instrument.name} has the labels {wanted}; given: {given}")
 
 
-class Instrument(Generic[V]):
+class Instrument(ClassDeclaration, Generic[V]):
     """The base of Counter, Gauge and Histogram.
 
     Args:
@@ -146,6 +148,16 @@ class Instrument(Generic[V]):
         self.shape: Hashable = (name, self.kind, self.labels)
         """What two declarations of one metric have in common."""
 
+    def class_made(self, cls: type[Continuation]) -> None:
+        """Raise TypeError if it hides what a base class of the plugin needs."""
+        (name, *_) = [name for name, value in vars(cls).items() if value is self]
+        for base in cls.__mro__[1:]:
+            if name in vars(base) and not isinstance(vars(base)[name], Instrument):
+                raise TypeError(
+                    f"metric {self.name}: {cls.__qualname__}.{name} hides {base.__qualname__}."
+                    f"{name}: rename the attribute"
+                )
+
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...
     @overload
@@ -167,6 +179,18 @@ class Instrument(Generic[V]):
         if service is not None:
             return self.of(engine, service.name)
         return self.of(engine, getattr(instance, "listener", ""))
+
+    @property
+    def running(self) -> V:
+        """The values for the listener whose code is running: for class methods, which have no
+        object. Raises RuntimeError where that is none's."""
+        engine = current.engine
+        service = None if engine is None else getattr(engine.running, "service", None)
+        if engine is None or service is None:
+            raise RuntimeError(
+                f"metric {self.name}: no code of a listener is running: count it through an object"
+            )
+        return self.of(engine, service.name)
 
     def of(self, engine: EventDispatcher, listener: str) -> V:
         """Return the values of an engine for a listener."""

@@ -73,8 +73,8 @@ class SharedConnection(Machine):
     """Sends all requests to one server, and to each requester its parts of the replies."""
 
     __slots__ = (
-        "_attempts", "_connecting", "_connection", "_notified", "_pending", "_service", "_silence",
-        "_succession", "_timer", "_upstream", "requesters", "rules",
+        "_attempts", "_connecting", "_connection", "_notified", "_pending", "_silence",
+        "_succession", "_timer", "_upstream", "requesters", "rules", "service",
     )  # fmt: skip
 
     ALIVE = State()
@@ -86,7 +86,7 @@ class SharedConnection(Machine):
     def __init__(self, engine: Engine, service: Service, place: str, rules: SplitRules) -> None:
         """`place`: the name of the upstream. Raises LookupError if the service has no such one."""
         super().__init__(engine, Mutex(), name=f"{service.name} shared connection")
-        self._service = service
+        self.service = service
         self._upstream = upstream_of(service, place)
         self._succession = Succession(self, service, place)
         self.rules = rules
@@ -229,7 +229,7 @@ class SharedConnection(Machine):
     @CONNECTING.enter
     def connect(self) -> None:
         """Connect to a server of the upstream."""
-        self._attempts = ConnectAttempts((self._upstream,), timeout=self._service.connect_s)
+        self._attempts = ConnectAttempts((self._upstream,), timeout=self.service.connect_s)
         self._connecting = self._attempts.connect(self)
 
     @CONNECTING.on(Event.ERROR, to=(IDLE,))
@@ -303,12 +303,12 @@ class SharedConnection(Machine):
         assigned = self._pending.assign(parts, self.engine.now, self.requesters.receivers)
         self.engine.queue.extend(assigned.events)
         if assigned.damaged:
-            if not self._service.counts["damaged_replies"]:
+            if not self.service.counts["damaged_replies"]:
                 self._log(f"damaged reply: {assigned.damaged[0]}; further ones are only counted")
             self._count("damaged_replies", len(assigned.damaged))
             self._report(assigned.lost, "unanswered")
         unmatched += assigned.unmatched
-        if unmatched and not self._service.counts["orphan"]:
+        if unmatched and not self.service.counts["orphan"]:
             self._log("unmatched reply part; further ones are only counted")
         self._count("late", assigned.late)
         self._count("orphan", unmatched)
@@ -394,7 +394,7 @@ class SharedConnection(Machine):
 
     def _count(self, what: str, times: int = 1) -> None:
         if times:
-            self._service.counts[what] += times
+            self.service.counts[what] += times
 
     def _log(self, text: str) -> None:
         self.engine.log("info", f"{self.name}: {text}")
