@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.messages.test_validator import Orders
-from vcproxy.drivers.sim import DatagramPeer
+from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, seeds
 from vcproxy.engine.sources.datagrams import HostPort
 from vcproxy.framing.framing import UNFRAMED
 from vcproxy.testing.proxy import SimulatedProxy
@@ -148,3 +148,38 @@ def test_without_a_server_datagrams_are_dropped_and_the_next_one_tries_again() -
         assert len(proxy.sessions) == 2
         assert proxy.service.counts["unserved"] == 2
         assert not proxy.engine.vcs
+
+
+@pytest.mark.parametrize("datagrams", [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("seed", list(seeds(12)))
+def test_on_a_bad_network_only_valid_messages_arrive_and_whole(
+    seed: int, datagrams: tuple[bool, bool]
+) -> None:
+    at_clients, at_servers = datagrams
+    with SimulatedProxy(
+        Packets,
+        datagrams=at_clients,
+        server_datagrams=at_servers,
+        inactivity_s=30.0,
+        seed=seed,
+        faults=NetworkFaults.all(),
+    ) as proxy:
+        sent = [b"ok %d" % number if number % 3 else b"huh" for number in range(90)]
+        if at_clients:
+            client = proxy.datagram_client()
+            for data in sent:
+                client.send(data)
+        else:
+            peer = proxy.client()
+            peer.send(b"".join(data + b"\n" for data in sent))
+            peer.end()
+        proxy.run()
+        if at_servers:
+            received = proxy.datagram_server().received
+        else:
+            received = []
+            for server in proxy.peers():  # the last message may be cut by a fault
+                received += bytes(server.received).split(b"\n")[:-1]
+        assert set(received) <= {data for data in sent if data != b"huh"}
+        assert not proxy.engine.vcs
+        assert proxy.engine.memory.used == 0

@@ -126,6 +126,15 @@ def test_each_datagram_has_whole_messages() -> None:
         assert proxy.service.counts["damaged"] == 1
 
 
+def test_an_empty_datagram_does_not_stop_those_behind_it() -> None:
+    with SimulatedProxy(Answering, [], datagrams=True) as proxy:
+        client = proxy.datagram_client()
+        for data in (GOOD, b"", b"", GOOD, b"", GOOD):
+            client.send(data)
+        proxy.elapse(1)
+        assert client.received == [b"got " + GOOD + b"\n"] * 3
+
+
 def test_a_datagram_may_be_one_message() -> None:
     with SimulatedProxy(Whole, servers=(), datagrams=True, inactivity_s=9.0) as proxy:
         client = proxy.datagram_client()

@@ -231,6 +231,8 @@ class MessageReader(Machine):
                 self._vio.reenable()
             if datagrams:
                 self._messages = self._decoder.feed(data)[::-1]
+                while not self._messages and reader.avail:  # an empty datagram has no message
+                    self._messages = self._decoder.feed(reader.read_block())[::-1]
                 return self._messages.pop() if self._messages else None
             self._drop_delivered()
             self._raw += data
