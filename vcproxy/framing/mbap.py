@@ -6,14 +6,10 @@ Tested in tests/framing/test_kinds.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from struct import Struct
 
 from vcproxy.framing.decoding import FramingError, Measure
 from vcproxy.framing.framing import Framing
 from vcproxy.framing.measured import Measured
-
-HEAD = Struct(">HHH")
-"""Transaction id, protocol id, length of what follows."""
 
 LEAST, MOST = 2, 254
 """Length: a unit id and a function code; a unit id and the longest PDU, 253 bytes."""
@@ -25,18 +21,22 @@ class Mbap(Measured):
 
     def measure(self, data: bytes, at: int) -> Measure:
         """See Measured."""
-        size = len(data) - at
-        if size < 8:
+        size = len(data)
+        if size < at + 8:
             return 8
-        _, protocol, length = HEAD.unpack_from(data, at)
-        if protocol or length < LEAST:
+        length = data[at + 4] << 8 | data[at + 5]
+        if data[at + 2] or data[at + 3] or length < LEAST:
             return FramingError.INVALID
         if length > MOST:
             return FramingError.OVERSIZED
-        if size < length + 6:
-            return int(length + 6)
         end = at + 6 + length
-        return at, end, end
+        return (at, end, end) if end <= size else length + 6
+
+    def encode(self, message: bytes) -> bytes:
+        """See Measured. A right head is enough."""
+        if 8 <= len(message) <= 6 + MOST and message[2:6] == len(message[6:]).to_bytes(4, "big"):
+            return message
+        return Measured.encode(self, message)  # super() fails: slots made another class
 
 
 def mbap() -> Framing:

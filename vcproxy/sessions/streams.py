@@ -102,21 +102,22 @@ class InputStream:
 
         A damaged message is returned as Damaged, in its place: see `note_damaged`.
         """
-        turn = self._engine.turns
-        if turn != self._turn:
-            self._turn = turn
-            self._left = self._turn_limit
-        elif self._left <= 0 and self._turn_is_over:
-            self.vio.ready()
-            return None
-        self._left -= 1
+        reader = self._reader
+        buffer = reader.buffer
         if not self._messages:
-            reader = self._reader
-            buffer = reader.buffer
             if self._held_memory.size and not self._partial:
                 self._held_memory.hold(0)  # all messages have been taken
             if buffer.written == reader.position:
                 return None
+        turn = self._engine.turns
+        if turn != self._turn:
+            self._turn = turn
+            self._left = self._turn_limit
+        elif self._left <= 0:  # there is more to take, but not in this turn
+            self.vio.ready()
+            return None
+        self._left -= 1
+        if not self._messages:
             full = buffer.held >= buffer.water_mark
             decoder = self._decoder
             if buffer.message_oriented:
