@@ -115,6 +115,9 @@ GOALS = (
     # no turn longer than 5 ms, and the whole answer within 2 s
     Goal("show-conns", 5, peer="vcproxy-shown"),
     Goal("show-conns-answer", 2, peer="vcproxy-shown"),
+    Goal("modbus-poll", 0.5, "modbus-proxy", peer="vcproxy-modbus"),
+    Goal("modbus-latency", 1.2, "modbus-proxy", peer="vcproxy-modbus"),
+    Goal("modbus-dead", 0, peer="vcproxy-modbus-dead"),
     Goal("files", 3, "inotify-loop", peer="vcproxy-files"),
     Goal("files-memory", 2, peer="vcproxy-files"),
     Goal("bus-dispatch", 3, "json-loads", peer="vcproxy-dispatch"),

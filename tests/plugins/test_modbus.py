@@ -256,6 +256,59 @@ def test_wrong_options_are_refused(options: dict[str, Any], why: str) -> None:
         read_options(Modbus, options, Path())
 
 
+# -- cache -----------------------------------------------------------------------------------
+
+
+def test_equal_reads_within_the_window_cost_the_device_one() -> None:
+    with modbus({"cache": "1s"}, on_connect={"server": serve()}) as proxy:
+        clients = [proxy.client() for _ in range(10)]
+        for number, client in enumerate(clients):
+            client.send(mbap_frame(number, 1, read(4)))
+        proxy.elapse(0.5)
+        clients[0].send(mbap_frame(99, 1, read(4)) + mbap_frame(100, 2, read(4)))
+        proxy.elapse(0.1)
+        reply = registers(1, read(4))
+        for number, client in enumerate(clients):
+            assert received(client)[0] == (number, 1, reply), "each with its own id"
+        assert received(clients[0])[1:] == [(99, 1, reply), (100, 2, registers(2, read(4)))]
+        server = proxy.server()
+        assert [(unit, pdu) for _, unit, pdu in received(server)] == [(1, read(4)), (2, read(4))]
+        proxy.elapse(1)
+        clients[0].send(ASKED)
+        clients[1].send(mbap_frame(101, 1, read(4)))
+        proxy.elapse(0.1)
+        assert len(received(server)) == 4, "the window is over"
+
+
+def test_after_a_write_registers_are_read_again() -> None:
+    values = [7]
+
+    def reply(unit: int, pdu: bytes) -> bytes:
+        if pdu[0] == 6:
+            values[0] = pdu[4]
+            return pdu
+        return bytes((3, 2, 0, values[0]))
+
+    with modbus({"cache": "1m"}, on_connect={"server": serve(reply)}) as proxy:
+        client, other = proxy.client(), proxy.client()
+        for each in (client, other):
+            each.send(mbap_frame(1, 1, read(4)))
+        proxy.elapse(0.1)
+        other.send(mbap_frame(2, 1, write(4, 8)))
+        proxy.elapse(0.1)
+        client.send(mbap_frame(2, 1, read(4)))
+        proxy.elapse(0.1)
+        assert [pdu[-1] for _, _, pdu in received(client)] == [7, 8]
+
+
+def test_without_a_cache_each_request_is_sent() -> None:
+    with modbus(on_connect={"server": serve()}) as proxy:
+        for _ in range(3):
+            proxy.client().send(ASKED)
+        proxy.elapse(1)
+        assert len(received(proxy.server())) == 3
+
+
 # -- bad input of clients --------------------------------------------------------------------
 
 ASKED = mbap_frame(1, 1, read(4, 2))
