@@ -9,7 +9,7 @@ A device speaks Modbus/TCP, or RTU: over TCP, or on a serial line.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from vcproxy.api import (
     Counter,
@@ -40,13 +40,10 @@ EXCEPTIONS = {
 class Modbus(Splitter):
     """Checks requests, gives each an id of its own, and checks the replies."""
 
-    @dataclass(frozen=True)
-    class Options(ModbusOptions):
-        """Which devices there are, and which requests they get."""
-
+    Options = ModbusOptions
+    options: ModbusOptions
     needs_upstream = None
     framing = mbap()
-    options: Options
     exceptions = Counter("modbus_exceptions", "Exceptions that the proxy sent.", labels=("code",))
 
     def __init__(self, client: NetVConnection, service: Service) -> None:
