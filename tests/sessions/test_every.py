@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -13,10 +13,12 @@ from vcproxy.http.message.messages import Request
 from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.machine.every import every
+from vcproxy.machine.staged import Stage, StagedMessage, StageMachine
 from vcproxy.machine.state import State
 from vcproxy.sessions.message_reader import Message
 from vcproxy.sessions.program import Program
 from vcproxy.sessions.session import Session
+from vcproxy.sessions.staged_program import StagedProgram
 from vcproxy.testing.http import SimulatedHttp
 from vcproxy.testing.proxy import SimulatedProxy
 
@@ -128,6 +130,39 @@ def test_an_option_that_is_no_duration_is_a_mistake() -> None:
     why = "the option refresh is 'soon': it must be a Duration"
     with SimulatedProxy(Board, options=options) as proxy, pytest.raises(TypeError, match=why):
         proxy.elapse(1)
+
+
+class Bell(StageMachine):
+    """Sends itself a message every second."""
+
+    MAIN = Stage(initial=True)
+
+    @every("1s")
+    def ring(self) -> None:
+        self.send(self, "M0")
+
+    @MAIN.on("M0", "M1")
+    def rang(self, _: StagedMessage) -> None: ...
+
+
+class Belfry(StagedProgram):
+    """Has a bell, and sends it a message every three seconds."""
+
+    def make(self) -> Iterator[StageMachine]:
+        self.bell = Bell(self.queue)
+        yield self.bell
+
+    @every("3s")
+    def strike(self) -> None:
+        self.bell.send(self.bell, "M1")
+
+
+def test_what_staged_machines_send_is_delivered_at_once() -> None:
+    with SimulatedProxy(Belfry, servers=()) as proxy:
+        proxy.elapse(3.5)
+        assert proxy.printed == [
+            f"BELL-1 @ MAIN got '{tag}' from SELF" for tag in ("M0", "M0", "M1", "M0")
+        ]
 
 
 class Prices:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from vcproxy.api import ANY, TIMEOUT, Child, GivenUp, Letter, Peer, Process, State
+from vcproxy.api import ANY, TIMEOUT, Child, GivenUp, Letter, Peer, Process, State, every
 from vcproxy.supervise.lifecycle import Lifecycle, Step
 from vcproxy.testing import SimulatedMachines, check_machine
 
@@ -53,6 +53,32 @@ class FailingChild(Process):
     @MAIN.enter
     def entered(self) -> None:
         self.error("AHHHHH")
+
+
+class Beating(Process):
+    """Logs every 10 s, and fails at the third time."""
+
+    MAIN = State(initial=True)
+    beats = 0
+
+    @every("10s")
+    def beat(self) -> None:
+        self.beats += 1
+        self.log(f"{self.now:.0f} s: {self.state.name}")
+        if self.beats == 3:
+            raise ValueError("tired")
+
+
+def test_periodic_work_of_a_process_ends_with_it() -> None:
+    with SimulatedMachines({"Beating": Beating}) as machines:
+        machines.start("Beating")
+        with pytest.raises(ValueError, match="tired"):
+            machines.elapse(40)
+        machines.elapse(40)
+        assert [line.rpartition(": ")[2] for line in machines.log if "s: MAIN" in line] == [
+            "MAIN"
+        ] * 3
+        assert [status for _, status in machines.statuses] == [1]
 
 
 class Echo(Process):

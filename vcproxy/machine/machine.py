@@ -134,9 +134,10 @@ class Machine(Continuation):
             from vcproxy.machine.every import start_periodic  # few machines have periodic work
 
             options = getattr(self, "options", None)
-            start_periodic(self, self.name, type(self), options, self._call_periodic)
+            start_periodic(self, self.name, type(self), options, self.call_periodic)
 
-    def _call_periodic(self, method: str) -> None:
+    def call_periodic(self, method: str) -> None:
+        """Call a method that is declared with `every`."""
         self.remember((self._state, method, self.name))
         getattr(self, method)()
 

@@ -230,6 +230,11 @@ class StageMachine(Machine):
         self.queue.put(self.handle, tag, StagedMessage(None, data))
         self.queue.drain()
 
+    def call_periodic(self, method: str) -> None:
+        """See Machine; deliver all messages that the method has sent."""
+        super().call_periodic(method)
+        self.queue.drain()
+
     def receive(self, tag: str, message: StagedMessage) -> None:
         """Call the reflex of the current stage with a message. Raises Unhandled."""
         if self.queue.write is not None:

@@ -91,6 +91,10 @@ class Program(Continuation):
 
             MessageReceiver(self, self.service.name)
 
+    def call_periodic(self, method: str) -> None:
+        """Call a method that is declared with `every`. The mutex is held."""
+        getattr(self, method)()
+
     def stop(self) -> None:
         """Close all current and future connections, and all sources; ignore further events. The
         mutex is held."""

@@ -81,7 +81,7 @@ class Programs:
             from vcproxy.machine.every import start_periodic  # few programs have periodic work
 
             name, options = program.service.name, program.options
-            start_periodic(program, name, type(program), options, lambda m: getattr(program, m)())
+            start_periodic(program, name, type(program), options, program.call_periodic)
 
     def _note(self, name: str, mistake: BaseException) -> Exception:
         error = as_error(mistake)

@@ -51,6 +51,11 @@ class StagedProgram(Program, ABC):
 
             StagedMessages(self, self.service.name)
 
+    def call_periodic(self, method: str) -> None:
+        """See Program. What the method sends to machines is delivered when it returns."""
+        super().call_periodic(method)
+        self.queue.drain()
+
     def handle_event(self, key: Hashable, data: object) -> None:
         """Pass the event to the last machine."""
         if isinstance(data, Signal):

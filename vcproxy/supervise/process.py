@@ -256,6 +256,10 @@ class Process(Machine):
         except BaseException as mistake:
             self._failed(as_error(mistake, EFFECT), key)
 
+    def call_periodic(self, method: str) -> None:
+        """See Machine. An exception ends the process."""
+        self.attempt_call(super().call_periodic, method)
+
     def finished(self) -> None:
         """End: it is in a final state, or was abandoned."""
         self._life.end(None)
