@@ -12,6 +12,7 @@ from vcproxy.app.cli import main
 from vcproxy.config.errors import ConfigError, OptionsError
 from vcproxy.config.loader import load
 from vcproxy.config.options import read_options
+from vcproxy.config.secret import Secret
 from vcproxy.engine.address import Address
 from vcproxy.plugins.relay import RelayPlugin
 from vcproxy.relay.options import RelayFraming, RelayOptions, RelaySource, Target
@@ -67,8 +68,9 @@ def test_sources_are_addresses_or_tables() -> None:
     options = read(framing="lines", source=["tcp://a:1", login])
     assert options.source == (
         RelaySource(Address("tcp", "a", 1)),
-        RelaySource(Address("tcp", "b", 2), "LOGIN\r\n"),
+        RelaySource(Address("tcp", "b", 2), Secret("LOGIN\r\n")),
     )
+    assert "LOGIN" not in repr(options)
     assert read(source="tcp://a:1").source == options.source[:1]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from vcproxy.config.secret import Secret
 from vcproxy.drivers.sim import NetworkFaults, Peer
 from vcproxy.engine.address import Address
 from vcproxy.engine.iobuffer import MESSAGE_OVERHEAD
@@ -974,7 +975,8 @@ def test_a_partition_of_the_network_loses_nothing() -> None:
 
 
 def sources(*hosts: str, send: str = "") -> tuple[RelaySource, ...]:
-    return tuple(RelaySource(Address("tcp", host, 1), send) for host in hosts)
+    sent = Secret(send) if send else None
+    return tuple(RelaySource(Address("tcp", host, 1), sent) for host in hosts)
 
 
 def test_messages_of_several_sources_stay_whole() -> None:
@@ -1037,7 +1039,7 @@ def test_a_source_is_sent_its_login_before_it_is_read() -> None:
 
 
 def test_a_target_is_sent_its_login_before_the_messages() -> None:
-    with relay(**target(send="LOGIN\r\n")) as proxy:
+    with relay(**target(send=Secret("LOGIN\r\n"))) as proxy:
         one = proxy.target(ONE)
         proxy.produce(b"a\n")
         assert one.received == b"LOGIN\r\na\n"

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from vcproxy.config.secret import Secret
 from vcproxy.drivers.sim import NetworkFaults, Peer, seeds
 from vcproxy.engine.address import Address
 from vcproxy.engine.blocks import SLAB
@@ -43,7 +44,9 @@ def random_options(random: Random) -> RelayOptions:
     feeds = random.choice([0, 0, 1, 2])
     return RelayOptions(
         framing=random.choice(["lines", "json-lines"]),
-        source=tuple(RelaySource(feed, random.choice(["", "LOGIN\n"])) for feed in FEEDS[:feeds]),
+        source=tuple(
+            RelaySource(feed, random.choice([None, Secret("LOGIN\n")])) for feed in FEEDS[:feeds]
+        ),
         producers=random.choice(["exclusive", "interleave"]) if feeds else "exclusive",
         subscribers=(HERE,),
         targets=tuple(

@@ -20,6 +20,7 @@ from pydantic import (
 from vcproxy.config import nats
 from vcproxy.config.errors import KeyProblem, OptionsError
 from vcproxy.config.positions import KeyPath
+from vcproxy.config.secret import Secret
 from vcproxy.config.tables.upstream import UpstreamTls
 from vcproxy.config.values import Duration, Endpoint, Size, no_permissions
 from vcproxy.engine.address import LOCAL, STANDARD, Address
@@ -131,6 +132,10 @@ def _lost_while_blocked(source: Address) -> str:
     )
 
 
+def _bytes(send: Secret | None) -> bytes:
+    return b"" if send is None else send.reveal().encode()
+
+
 @dataclass(frozen=True)
 class RelaySource:
     """An address that the relay reads from. A string alone sets `address`."""
@@ -139,8 +144,14 @@ class RelaySource:
     """tcp://, tls://, unix:, serial:, nats://HOST/SUBJECT, or udp:// (a port of this host, or a
     group)."""
 
-    send: str = ""
-    """What is sent to it each time it is connected, for example a login; with its line end."""
+    send: Secret | None = None
+    """What is sent to it each time it is connected, for example a login; with its line end. It may
+    be { file = "login.txt" }. It is shown nowhere."""
+
+    @property
+    def opening(self) -> bytes:
+        """The bytes of `send`."""
+        return _bytes(self.send)
 
 
 @dataclass(frozen=True)
@@ -162,8 +173,13 @@ class Target:
     required: bool = False
     """With ends = "any_required": whether the relay ends when this sink is lost."""
 
-    send: str = ""
-    """What is sent to it before the messages, each time it is connected; with its line end."""
+    send: Secret | None = None
+    """What is sent to it before the messages, each time it is connected, as of a source."""
+
+    @property
+    def opening(self) -> bytes:
+        """The bytes of `send`."""
+        return _bytes(self.send)
 
 
 @dataclass(frozen=True)

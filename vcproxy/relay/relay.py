@@ -184,27 +184,23 @@ class Relay(Program):
 
     def start(self) -> None:
         """Connect to the source and the targets."""
-        service, options = self.service, self.options
-
-        def connection_to(address: Address, send: str, subscribe: bool) -> ReconnectingConnection:
-            connection = ReconnectingConnection(
-                self,
-                address,
-                name=f"{service.name} {address}",
-                tls=service.connect_tls,
-                subscribe=subscribe,
-                opening=send.encode(),
-                connect_s=service.connect_s,
-            )
-            connection.start()
-            return connection
-
-        for source in options.source:
-            link = connection_to(source.address, source.send, subscribe=True)
+        for source in self.options.source:
+            link = self._connected_to(source.address, source.opening, subscribe=True)
             self._producers.sources.append(link)
-        for target in options.targets:
-            link = connection_to(target.to, target.send, subscribe=False)
+        for target in self.options.targets:
+            link = self._connected_to(target.to, target.opening, subscribe=False)
             self._sinks.targets[link] = target
+
+    def _connected_to(
+        self, to: Address, opening: bytes, *, subscribe: bool
+    ) -> ReconnectingConnection:
+        name, tls, connect_s = self.service.name, self.service.connect_tls, self.service.connect_s
+        link = ReconnectingConnection(
+            self, to, name=f"{name} {to}", tls=tls, subscribe=subscribe, opening=opening,
+            connect_s=connect_s,
+        )  # fmt: skip
+        link.start()
+        return link
 
     def stop(self) -> None:
         """See Program."""
