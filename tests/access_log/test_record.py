@@ -290,6 +290,22 @@ def test_the_clients_of_a_splitter() -> None:
     assert [(each["upstream"], each["end"]) for each in records] == [("upstream", "--")]
 
 
+def test_the_requests_of_a_splitter_that_are_not_answered() -> None:
+    options = made(Split, key="id", timeout="1s", unanswered="sorry", answer="no id", keep=True)
+    with SimulatedProxy(Split, options=options) as proxy:
+        client = proxy.client()
+        client.send(b'{"id": 1}\n{"id": 2}\n{}\n{"id": 3}\n')
+        server = proxy.server()
+        proxy.elapse(0.5)
+        server.send(b'{"id": 2}\n')
+        proxy.elapse(1.0)
+        server.close()
+        client.end()
+        proxy.run()
+        (record,) = proxy.access_log
+    assert record["verdicts"] == {"reject": 1, "no_answer": 1, "connection_lost": 1}
+
+
 @pytest.mark.parametrize("side", ["client", "server"])
 def test_an_operator_ends_a_connection(side: str) -> None:
     with SimulatedProxy(Forward) as proxy:

@@ -7,6 +7,7 @@ on the connection, and answers with it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import reduce
 from operator import xor
 from typing import ClassVar
@@ -300,6 +301,63 @@ def test_a_request_sent_and_lost_may_have_been_seen_by_a_server_that_is_gone() -
         sim.network.unlisten(acceptor)
         world.servers[0].reset()
         sim.run(until=lambda: client.received == b"7 CONNECTION_LOST\n")
+
+
+REPLY = b"0 ONE...\n0 TWO\n"
+
+
+@pytest.mark.parametrize("sent", range(len(REPLY)))
+@pytest.mark.parametrize("how", ["reset", "close"])
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_a_device_that_resets_at_any_point(sent: int, how: str, attempts: int) -> None:
+    """Each request has one end, and no client gets a part that is cut off."""
+
+    class Trying(OneAtATime):
+        pass
+
+    Trying.attempts = attempts
+    with Simulation(1) as sim:
+        world = World(sim, Trying, silent)
+        first, second = world.client(b"7 one\n"), world.client(b"8 two\n")
+        sim.run(until=lambda: bool(world.at_server))
+        world.servers[0].send(REPLY[:sent])
+        sim.elapse(0.1)
+        getattr(world.servers[0], how)()
+        sim.run(until=lambda: len(world.servers) == 2 and bool(world.servers[1].received))
+        texts: list[bytes] = []
+        while len(lines_of(world.servers[1])) > len(texts):
+            number, _, text = lines_of(world.servers[1])[-1].partition(b" ")
+            texts.append(text)
+            world.servers[1].send(number + b" " + text.upper() + b"\n")
+            sim.elapse(0.1)
+        begun = sent >= len(b"0 ONE...\n")
+        again = attempts == 2 and not begun
+        end = b"7 ONE\n" if again else b"7 CONNECTION_LOST\n"
+        assert first.received == b"7 ONE...\n" * begun + end
+        assert second.received == b"8 TWO\n"
+        assert texts == ([b"one"] if again else []) + [b"two"]
+
+
+def test_a_device_that_resets_before_it_gets_anything() -> None:
+    """It may have seen the request, which was written."""
+    with Simulation(1) as sim:
+        world = World(sim, OneAtATime, silent)
+        client = world.client(b"7 one\n")
+        sim.run(until=lambda: bool(world.servers))
+        world.servers[0].reset()
+        sim.run(until=lambda: client.received == b"7 CONNECTION_LOST\n")
+
+
+def test_an_answer_to_another_id_is_of_nobody() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, Device, silent)
+        client, other = world.client(b"7 one\n"), world.client(b"7 two\n")
+        sim.run(until=lambda: len(lines_of(world.servers[0])) == 2 if world.servers else False)
+        world.servers[0].send(b"5 FIVE\n7 SEVEN\n1 TWO\n1 TWO\n")
+        sim.run(until=lambda: other.received == b"7 TWO\n")
+        sim.elapse(1.0)
+        assert (other.received, client.received) == (bytearray(b"7 TWO\n"), bytearray())
+        assert world.service.counts["orphan"] == 3
 
 
 # -- what nobody has asked for -----------------------------------------------------------------
@@ -676,6 +734,24 @@ def test_a_place_that_is_no_upstream_ends_the_client(sent: bytes, mistake: str) 
         client = routes.world.client(sent)
         sim.run(until=lambda: client.reset_seen)
         assert mistake in str(routes.world.mistakes[0])
+
+
+def test_after_a_reload_no_place_is_connected_before_all_old_connections_have_closed() -> None:
+    """The old configuration may name the same device as another upstream."""
+    with Simulation(1) as sim:
+        routes = Routes(sim, Routed)
+        world = routes.world
+        old = world.client(b"1 a dead\n")
+        sim.elapse(1.0)
+        world.service = replace(world.service, origin="new")
+        new = world.client(b"1 b1\n")
+        sim.elapse(1.0)
+        assert routes.servers["b"].peers == []
+        routes.servers["a"].peers[0].send(b"0 a\n")
+        sim.run(until=lambda: new.received == b"1 B1\n")
+        assert old.received == b"1 a\n"
+        assert old.ended
+        assert routes.servers["a"].peers[0].ended
 
 
 def test_a_message_without_a_place_may_be_rejected() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vcproxy.engine.scheduler import Action
 from vcproxy.messages.fair_queue import FairQueue
@@ -49,3 +51,25 @@ def test_a_request_may_leave() -> None:
     assert queue.take() is second
     queue.remove(second)
     assert not queue
+
+
+@given(st.lists(st.integers(-3, 4), max_size=60))
+def test_a_request_waits_for_one_of_each_other_requester_at_most(steps: list[int]) -> None:
+    """From when it is the first of its own. Below 0: the next one is taken."""
+    queue, requesters = FairQueue(), [requester() for _ in range(5)]
+    waiting: dict[Requester, list[SplitRequest]] = {each: [] for each in requesters}
+    passed = dict.fromkeys(requesters, 0)
+    for step in steps:
+        if step >= 0:
+            made = request(requesters[step])
+            waiting[made.requester].append(made)
+            queue.put(made)
+        elif queue:
+            taken = queue.take()
+            assert taken is waiting[taken.requester].pop(0)
+            passed[taken.requester] = 0
+            for each in requesters:
+                if each is not taken.requester and waiting[each]:
+                    passed[each] += 1
+                    assert passed[each] < len(requesters)
+    assert bool(queue) == any(waiting.values())

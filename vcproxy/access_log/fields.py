@@ -71,7 +71,13 @@ FIELDS: Final = (
     Field("time_connect", ALL, "milliseconds", "The time to connect, with TLS."),
     Field("time_first_byte", ALL, "milliseconds", "From the beginning to the server's first byte."),
     Field("time_total", ALL, "milliseconds", "From the beginning to the end."),
-    Field("verdicts", SESSIONS, "counts", "How many messages got which verdict of a validator."),
+    Field(
+        "verdicts",
+        SESSIONS,
+        "counts",
+        "How many messages got which verdict; of a splitter, how many requests were not answered, "
+        "by the reason.",
+    ),
     Field("dropped", SESSIONS, "integer", "Messages that the lag policy or a full queue dropped."),
     Field("end", ALL, "text", "How it ended, in two letters: what ended it, and in which phase."),
     Field("reason", ALL, "text", "Why it ended, in words, unless in order."),
