@@ -256,6 +256,20 @@ def test_options_of_every_kind(
     assert line.partition("listener.a.")[2].startswith(problem)
 
 
+def test_the_interval_of_a_method_is_an_option(folder: Path, complaints: Complain) -> None:
+    (folder / "mine.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from vcproxy.api import Program, every\n"
+        "@dataclass\nclass Pace:\n    often: str = 'daily'\n"
+        "class Mine(Program):\n    Options = Pace\n"
+        "    @every(option='often')\n    def work(self): ...\n"
+    )
+    (line,) = complaints('[[listener]]\nname = "a"\nplugin = "mine.py"\n')
+    assert line.endswith(
+        "mine.py:8: every: the option often is 'daily': it must be a Duration of 1ms or more, or 0s"
+    )
+
+
 def test_an_enum_is_written_by_its_value(folder: Path, accepted: Accept) -> None:
     (folder / "mine.py").write_text(OPTIONS.replace("KIND", "Model"))
     configuration = accepted('[[listener]]\nname = "a"\nplugin = "mine.py"\n')

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcproxy.engine.units import duration, rounded_size, show_duration, show_size, size
+from vcproxy.engine.units import duration, rounded_size, seconds, show_duration, show_size, size
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,13 @@ from vcproxy.engine.units import duration, rounded_size, show_duration, show_siz
 )
 def test_durations(text: str, seconds: float) -> None:
     assert duration(text) == seconds
+
+
+def test_seconds_may_be_a_number() -> None:
+    assert (seconds("250ms"), seconds(2), seconds(0.5)) == (0.25, 2.0, 0.5)
+    for wrong in (-1, float("nan")):
+        with pytest.raises(ValueError, match="a duration is not below 0"):
+            seconds(wrong)
 
 
 @pytest.mark.parametrize(("text", "count"), [("0B", 0), ("64KiB", 65536), ("1.5 MiB", 1572864)])

@@ -86,6 +86,7 @@ def _plugin(cls: type, options: object) -> Plugin:
         declare = getattr(cls, hook, None)
         return dict(declare(options)) if declare is not None else {}
 
+    _check_intervals(cls, options)
     try:
         needs_bind = getattr(cls, "needs_bind", None)
         upstreams = getattr(cls, "upstreams", None)
@@ -104,6 +105,19 @@ def _plugin(cls: type, options: object) -> Plugin:
         )
     except BaseException as error:  # raised by a hook of the plugin's author
         raise OptionsError(KeyProblem((), str(failed(error)))) from None
+
+
+def _check_intervals(cls: type, options: object) -> None:
+    """Raise OptionsError if the options lack the interval of a periodic method."""
+    if not getattr(cls, "periodic", False):
+        return
+    from vcproxy.machine.every import periodic_methods  # few plugins have periodic work
+
+    for _, declared in periodic_methods(cls):
+        try:
+            declared.interval_s(options)
+        except TypeError as mistake:
+            raise OptionsError(KeyProblem((), str(mistake))) from None
 
 
 def _values(kind: type[T], value: object, path: KeyPath) -> Iterator[tuple[KeyPath, T]]:

@@ -28,6 +28,19 @@ def duration(text: str) -> float:
     return round(_quantity(text, _SECONDS, "duration", "5s"), 9)
 
 
+def seconds(value: str | float) -> float:
+    """Return the seconds in a duration, or a number of seconds as it is: in code an interval may be
+    written as text, or come from an option, which is a number.
+
+    Raises ValueError: see `duration`; and for a number below 0.
+    """
+    if isinstance(value, str):
+        return duration(value)
+    if not value >= 0:
+        raise ValueError(f"{value} seconds: a duration is not below 0")
+    return float(value)
+
+
 def size(text: str) -> int:
     """Return the bytes in a size such as "64KiB".
 

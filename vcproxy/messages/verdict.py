@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
-from vcproxy.engine.units import duration
+from vcproxy.engine.units import seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,10 @@ class Defer:
     plain data (see `is_plain`), from which `then(subject, value)` makes the verdict; `subject` is
     the message, or the Transaction of an HTTP request. Without `then` it returns the verdict.
 
-    `deadline`: a duration, as "2s". If `fn` raises, takes longer, or returns anything else, the
-    message is not forwarded and the conversation is closed; an HTTP request is answered 500.
+    `deadline`: a duration, as "2s" or 2.0. If `fn` raises, takes longer, or returns anything else,
+    the message is not forwarded and the conversation is closed; an HTTP request is answered 500.
 
-    `shares`: a duration. Equal calls, of the same function with equal arguments, of all
+    `shares`: a duration, too. Equal calls, of the same function with equal arguments, of all
     conversations on the net thread run it once: one that is made while another has no result yet
     gets the same result, and so does one that is made within `shares` after it; with "0s" only the
     first. An error is not kept. None: it runs for each. `fn` is then a function of a module or of a
@@ -72,15 +72,15 @@ class Defer:
         self,
         fn: Callable[..., object],
         *args: object,
-        deadline: str,
+        deadline: str | float,
         then: Callable[[Any, Any], object] | None = None,
-        shares: str | None = None,
+        shares: str | float | None = None,
     ) -> None:
         self.fn = fn
         self.args = args
-        self.deadline_s = duration(deadline)
+        self.deadline_s = seconds(deadline)
         self.then = then
-        self.shares_s = None if shares is None else duration(shares)
+        self.shares_s = None if shares is None else seconds(shares)
 
     def __repr__(self) -> str:
         return f"Defer({getattr(self.fn, '__name__', self.fn)})"

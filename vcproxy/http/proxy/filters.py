@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from vcproxy.engine.units import duration
+from vcproxy.engine.units import seconds
 from vcproxy.engine.units import size as in_bytes
 from vcproxy.messages.verdict import Defer
 
@@ -29,13 +29,13 @@ Then: TypeAlias = "Callable[[Transaction, Any], PhaseResult]"
 
 
 class Wait:
-    """Delays the request by `time`, as "250ms", then continues the phase."""
+    """Delays the request by `time`, as "250ms" or 0.25, then continues the phase."""
 
     __slots__ = ("seconds",)
     then: ClassVar[Then | None] = None
 
-    def __init__(self, time: str) -> None:
-        self.seconds = duration(time)
+    def __init__(self, time: str | float) -> None:
+        self.seconds = seconds(time)
 
 
 class Subrequests:
@@ -48,10 +48,10 @@ class Subrequests:
     The body of each request is its `content`, so a copy of a received `tx.request` has no body.
     `upstream` is where they are sent; None: to the upstream of the transaction.
 
-    `shares`: a duration. Equal requests, of all clients on the net thread, are sent once, with the
-    forwarding fields of the first client: those that come before the response, or within `shares`
-    after it, get the same response; with "0s" only the first. One with a status of 500 or more is
-    not kept. None: they are sent for each client.
+    `timeout` and `shares` are durations, as "30s" or 30.0. With `shares`, equal requests of all
+    clients on the net thread are sent once, with the forwarding fields of the first client: those
+    that come before the response, or within `shares` after it, get the same response; with "0s"
+    only the first. One with a status of 500 or more is not kept. None: they are sent for each.
     """
 
     __slots__ = ("requests", "shares_s", "then", "timeout_s", "upstream")
@@ -62,14 +62,14 @@ class Subrequests:
         *,
         then: Then,
         upstream: Upstream | None = None,
-        timeout: str = "30s",
-        shares: str | None = None,
+        timeout: str | float = "30s",
+        shares: str | float | None = None,
     ) -> None:
         self.requests = tuple(requests)
         self.then = then
         self.upstream = upstream
-        self.timeout_s = duration(timeout)
-        self.shares_s = None if shares is None else duration(shares)
+        self.timeout_s = seconds(timeout)
+        self.shares_s = None if shares is None else seconds(shares)
 
 
 PhaseResult: TypeAlias = "Response | Defer | Wait | Subrequests | None"
