@@ -72,7 +72,8 @@ class Split(Splitter):
 
         silences: Annotated[int, Field(ge=1)] = 1
         """Requests in a row that time out, while the server sends nothing at all, before its
-        connection is closed. Without a `key` it is 1."""
+        connection is closed. It is 1 without a `key`, or with `in_flight` = 1 and no
+        `renumber`: a late answer could be taken for that of the next request."""
 
         unanswered: str = ""
         """The message for a client whose request is not answered. Empty: the client's connection is

@@ -537,6 +537,25 @@ def test_a_damaged_reply_to_the_only_request_in_flight_is_its_answer() -> None:
         assert world.service.counts["repeated"] == 1
 
 
+def test_one_at_a_time_a_late_answer_is_never_taken_for_that_of_an_equal_key() -> None:
+    """Although the device has sent something since the request was sent."""
+
+    class One(ByName):
+        in_flight = 1
+        queue_timeout_s = 20.0
+
+    with Simulation(1) as sim:
+        world = World(sim, One, silent)
+        client, other = world.client(wire(b"GET1")), world.client(wire(b"GET1"))
+        sim.run(until=lambda: bool(world.at_server))
+        world.servers[0].send(wire(b"NOISE"))
+        sim.run(until=lambda: client.received == wire(b"NO_ANSWER"))
+        sim.run(until=lambda: len(world.servers) == 2 and bool(world.servers[1].received))
+        assert sim.now == pytest.approx(5.0)
+        world.servers[1].send(wire(b"GET1"))
+        sim.run(until=lambda: other.received == wire(b"GET1"))
+
+
 def test_a_damaged_reply_to_one_of_several_requests_leaves_one_without_an_answer() -> None:
     with Simulation(1) as sim:
         world = World(sim, ByName, silent)

@@ -107,13 +107,13 @@ def test_with_renumber_clients_may_use_the_same_key() -> None:
 def test_one_request_at_a_time_within_its_times() -> None:
     options = {
         **KEYED, "in_flight": 1, "timeout": "5s", "queue_timeout": "7s", "unanswered": "sorry",
-        "silences": 2, "attempts": 2,
+        "silences": 2, "attempts": 2, "renumber": True,
     }  # fmt: skip
     with Simulation(1) as sim:
         world = world_of(sim, options, silent)
         clients = [world.client(b'{"id":%d}\n' % n) for n in range(3)]
         sim.elapse(6.9)
-        assert world.at_server == b'{"id":0}\n{"id":0}\n', "sent again after 5 s"
+        assert world.at_server == b'{"id": 0}\n{"id": 0}\n', "sent again after 5 s"
         sim.run(until=lambda: all(client.received == b"sorry\n" for client in clients))
         assert sim.now == pytest.approx(10.0)
         assert len(world.servers) == 1

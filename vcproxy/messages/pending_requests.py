@@ -1,7 +1,7 @@
 """PendingRequests: the requests of one server connection: those at the server, and those that wait.
 
-It chooses the next to be sent, matches the parts of replies with requests, and detects a server
-that does not answer. A value: it does no I/O.
+It chooses the next to be sent, matches parts of replies with requests, and detects a server that
+does not answer. A value: it does no I/O.
 
     unsent --take--> sent --the last part of the answer--> gone
        |               |---its client leaves, or it is too late--> abandoned: the answer is dropped
@@ -31,21 +31,19 @@ MAX_ABANDONED = 1000
 """Requests at the server that were abandoned and not answered yet. Clients that leave cause some; a
 working server answers them soon. With more, the connection is closed."""
 
-UNANSWERED = "the server leaves requests unanswered"
-NO_ORDER = "timed out: without keys, later answers could not be matched"
-
 
 class PendingRequests:
     """Requests not answered yet. One abandoned after it was sent stays until it is answered."""
 
     __slots__ = (
-        "_limit", "_orphans", "_shares_s", "abandoned", "by_key", "connected", "exclusive",
-        "fresh_ids", "sent", "shared", "unsent", "unsent_bytes", "waiting",
+        "_orphans", "_shares_s", "abandoned", "by_key", "connected", "exclusive", "fresh_ids",
+        "limit", "sent", "shared", "unsent", "unsent_bytes", "waiting",
     )  # fmt: skip
 
     def __init__(self, orphans: Orphans, limit: int = 0, shares_s: float = 0.0) -> None:
-        """`limit`: the most requests at the server; 0: none. See Splitter.in_flight, shares_s."""
-        self._limit = limit
+        """`limit` and `shares_s`: see Splitter.in_flight and shares_s."""
+        self.limit = limit
+        """The most requests at the server; 0: there is no limit."""
         self._shares_s = shares_s
         self._orphans: Orphans = orphans
         self.fresh_ids = FreshIds()
@@ -87,9 +85,9 @@ class PendingRequests:
         if exclusive.applies and exclusive.holds_back(request):
             self._hold(request)
             return False
-        if self._limit or not self.connected:
-            self._hold(request)
+        if self.limit or not self.connected:
             self.waiting.put(request)
+            self._hold(request)
             return False
         key = request.key
         queue = self.by_key.get(key)
@@ -113,7 +111,7 @@ class PendingRequests:
 
     def take(self, now: float) -> SplitRequest | None:
         """Return the next request to be sent, whose time begins. None: there is none now."""
-        waiting, limit = self.waiting, self._limit
+        waiting, limit = self.waiting, self.limit
         while waiting and not (limit and len(self.sent) >= limit):
             request = waiting.take()
             key = request.key
@@ -204,7 +202,7 @@ class PendingRequests:
         If it cannot be determined which one that is, a request will time out.
         """
         queue = self.by_key.get(None)
-        if queue is None and self._limit == 1 and self.sent:
+        if queue is None and self.limit == 1 and self.sent:
             queue = self.by_key[next(iter(self.sent)).key]
         if queue is None:
             assigned.unmatched += self.exclusive.applies
@@ -227,7 +225,7 @@ class PendingRequests:
         self._complete(request, queue)
 
     def _complete(self, request: SplitRequest, queue: deque[SplitRequest]) -> None:
-        """Remove an answered request, the first of its key. The next one may be sent."""
+        """Remove an answered request. The next one of its key may be sent."""
         self.sent.pop(request, None)
         copies = request.copies = request.copies - 1
         if self.shared is not None:
@@ -270,7 +268,7 @@ class PendingRequests:
         """Mark a request as abandoned, so that its answer is dropped.
 
         One that was never sent is removed. A sent one stays until the server answers it: see
-        `failure`.
+        Doubts.
         """
         request.abandoned = True
         if self.shared is not None:
@@ -323,20 +321,6 @@ class PendingRequests:
             return None if first is None else first.deadline
         return min(sent.deadline, unsent.deadline)
 
-    def failure(self, expired: Sequence[SplitRequest]) -> str:
-        """Return why replies can no longer be matched after these requests have expired; "": they
-        can."""
-        if any(each.sent and each.key is None for each in expired):
-            return NO_ORDER
-        return UNANSWERED if any(map(self._is_stuck, expired)) else ""
-
-    def _is_stuck(self, request: SplitRequest) -> bool:
-        """Return whether a request waits for another one of its key that is past its deadline."""
-        queue = None if request.sent else self.by_key.get(request.key)
-        if queue is None or request.key is None or queue[0] is request:
-            return False
-        return queue[0] not in self.sent and request in queue
-
     @property
     def is_clogged(self) -> bool:
         """Whether more than MAX_ABANDONED sent requests were abandoned and are not answered, or
@@ -350,13 +334,14 @@ class PendingRequests:
         """
         lost = Lost([], [])
         for request in expired:
-            if request.sent and not request.abandoned and request.may_repeat:
+            if request.abandoned:
+                del self.sent[request]
+            elif request.sent and request.may_repeat:
                 lost.repeated.append(request)
                 if not closes:
                     self._repeat(request, now)
-                continue
-            self.sent.pop(request, None)
-            if not request.abandoned:
+            else:
+                self.sent.pop(request, None)
                 why = Unanswered.NO_ANSWER if request.was_sent else Unanswered.NOT_SENT
                 lost.failed.extend(failures(request, why))
                 self.abandon(request)

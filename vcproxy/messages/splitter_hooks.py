@@ -48,7 +48,8 @@ class SplitterHooks(Session):
     silences: int = 1
     """Requests in a row that time out, while the server sends nothing at all, before its connection
     is closed. More for a gateway to several devices, where one that is switched off does not mean
-    that the connection has failed. Without keys, the first one closes it."""
+    that the connection has failed. Without keys, or one at a time and without `fresh_id`, the first
+    one closes it: its late answer could be taken for that of the next request."""
     shares_s: float = 0.0
     """Seconds for which an answer is given to requests with an equal `Keyed.shares`, too; 0: only
     to those that came before its last part."""
