@@ -43,11 +43,14 @@ connection: &bench
 
 
 @contextmanager
-def receiver(*given: object) -> Iterator["Popen[str]"]:
+def receiver(at: int, *given: object) -> Iterator["Popen[str]"]:
     """A receiver whose line is there: not every program looks for it again."""
-    with load("device", *given, module=LOAD) as device:
-        answer(device)
-        yield device
+    try:
+        with load("device", at, *given, module=LOAD) as device:
+            answer(device)
+            yield device
+    finally:
+        line_name(at).unlink(missing_ok=True)  # the load is killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +181,7 @@ def vcproxy(plugin: str, framing: str) -> Peer:
 # A broker of TCP clients, and the line as one of them: what one copies from the web.
 NCAT = f"""\
 ncat --listen --broker --max-conns 100 127.0.0.1 $listen &
-until socat -u {LINE},raw,echo=0 TCP:127.0.0.1:$listen; do sleep 0.1; done
-while true; do sleep 0.5; socat -u {LINE},raw,echo=0 TCP:127.0.0.1:$listen; done
+while true; do socat -u OPEN:{LINE},rdonly,raw,echo=0 TCP:127.0.0.1:$listen; sleep 0.1; done
 """
 
 NMEA_PEERS = {
