@@ -86,7 +86,7 @@ GOALS = (
     Goal("start", 150),
     Goal("start-http", 200, peer="vcproxy-http"),
     Goal("validate", 0.6, "streams-validate", peer="vcproxy-validate"),
-    Goal("split", 0.6, "streams-split", peer="vcproxy-split"),
+    Goal("split", 0.55, "streams-split", peer="vcproxy-split"),
     *(
         Goal(f"fan-{sinks}", limit, against, peer="vcproxy-relay")
         for sinks in (8, 100)

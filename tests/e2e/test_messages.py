@@ -6,6 +6,8 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import Starter
 from tests.e2e.running import Server, all_of, exactly, forward
 
@@ -45,9 +47,11 @@ def test_a_rejection_reaches_a_client_that_still_sends(proxy: Starter) -> None:
             assert all_of(client) == b"no\n"
 
 
-def test_two_clients_on_one_connection(proxy: Starter) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_two_clients_on_one_connection(proxy: Starter, threads: int) -> None:
     with Server() as server:
-        running = proxy(on_free_ports("split.toml", server.uri))
+        text = on_free_ports("split.toml", server.uri)
+        running = proxy(f"[proxy]\nnet_threads = {threads}\n\n{text}")
         with running.connect("shared") as first, running.connect("shared") as second:
             first.sendall(b'{"id": 1}\n')
             with server.next() as accepted:

@@ -39,7 +39,8 @@ class SplitterHooks(Session):
     """The most requests that are at the server at one time, 0: no limit; 1 for a device that takes
     one after the other. The others wait, and clients take turns."""
     timeout_s: float = 30.0
-    """Seconds that the server has for the whole answer, from when the request is sent."""
+    """Seconds that the server has for the whole answer, from when the request is sent. It is meant
+    to be the same for all requests: one with a shorter time may wait as long as earlier ones."""
     queue_timeout_s: float = 30.0
     """Seconds that a request may wait until it is sent."""
     attempts: int = 1
