@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from vcproxy.config.loader import load
 from vcproxy.config.values import Duration
 from vcproxy.engine.event import Event
 from vcproxy.http.message.messages import Request
@@ -19,6 +21,7 @@ from vcproxy.sessions.message_reader import Message
 from vcproxy.sessions.program import Program
 from vcproxy.sessions.session import Session
 from vcproxy.sessions.staged_program import StagedProgram
+from vcproxy.testing.configured import ConfiguredProxy
 from vcproxy.testing.http import SimulatedHttp
 from vcproxy.testing.proxy import SimulatedProxy
 
@@ -250,3 +253,46 @@ def test_mistakes_are_reported_at_the_declaration() -> None:
     declared(lambda: every("5s")(later), "later is a generator or async")  # type: ignore[type-var]
     declared(lambda: every("5s")(with_more), "without arguments")  # type: ignore[type-var]
     declared(lambda: every("5s")(print), "print is not a method")
+
+
+RELOADED = """
+from vcproxy.api import Event, Message, Session, State, every
+
+
+class Prices:
+    @every("10s")
+    def refresh(self):
+        pass
+
+
+class Shop(Session):
+    READING, CLOSED = State(initial=True), State(final=True)
+    READING.goes(Event.EOS, CLOSED)
+    needs_upstream = False
+
+    @READING.on(Message)
+    def asked(self, message):
+        self.service.share(Prices)
+"""
+
+
+def test_a_reload_ends_the_work_of_the_service_that_it_replaces(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(RELOADED)
+    file = tmp_path / "shop.toml"
+    file.write_text('[[listener]]\nname = "shop"\nbind = "tcp://proxy:1"\nplugin = "shop.py"\n')
+    with ConfiguredProxy(load(file)) as proxy:
+        one = proxy.client("shop")
+        one.send(b"a\n")
+        proxy.sim.elapse(1)
+        first = list(proxy.engine.sources.values())
+        proxy.reload(load(file))
+        two = proxy.client("shop")
+        two.send(b"a\n")
+        proxy.sim.elapse(30)
+        assert [each.name for each in proxy.engine.sources.values()] == ["shop refresh"] * 2
+        one.close()
+        proxy.sim.elapse(30)
+        assert first[0] not in proxy.engine.sources.values()
+        assert [each.name for each in proxy.engine.sources.values()] == ["shop refresh"]
+        two.close()
+        proxy.sim.elapse(1)

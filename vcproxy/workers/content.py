@@ -1,7 +1,7 @@
 """The content of a configuration, from the master to its workers.
 
 A worker that is started later must use what the master has read, not a file that was edited since
-and not reloaded. Tested in tests/e2e/test_workers.py.
+and not reloaded. Tested in tests/workers/test_content.py and tests/e2e/test_workers.py.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ import sys
 from pathlib import Path
 
 from vcproxy.config.loader import Configuration, Recorded, load
+from vcproxy.config.secret import Secret
+from vcproxy.config.secret_texts import with_secrets
 
 
 def packed(configuration: Configuration) -> int:
     """Return a descriptor of memory with the texts of a configuration and of its plugins.
 
-    Raises OSError.
+    Secrets that are in files are in the text of the configuration. Raises OSError.
     """
     sources = configuration.sources.items()
     fields = {
         "file": str(configuration.file),
-        "text": configuration.text,
+        "text": with_secrets(configuration, Secret.reveal, of_files=True),
         "sources": {name: base64.b64encode(source).decode() for name, source in sources},
         "path": sys.path,
     }
