@@ -116,6 +116,7 @@ GOALS = (
     Goal("show-conns", 5, peer="vcproxy-shown"),
     Goal("show-conns-answer", 2, peer="vcproxy-shown"),
     Goal("modbus-poll", 0.5, "modbus-proxy", peer="vcproxy-modbus"),
+    Goal("modbus-poll", 0.5, "modbus-proxy", peer="vcproxy-modbus-many"),
     Goal("modbus-latency", 1.2, "modbus-proxy", peer="vcproxy-modbus"),
     Goal("modbus-dead", 0, peer="vcproxy-modbus-dead"),
     Goal("files", 3, "inotify-loop", peer="vcproxy-files"),
