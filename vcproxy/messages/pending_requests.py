@@ -75,6 +75,11 @@ class PendingRequests:
         """How many requests are neither answered nor past their deadline."""
         return len(self.unsent) + len(self.sent)
 
+    @property
+    def at_limit(self) -> bool:
+        """Whether as many requests are at the server as may be."""
+        return 0 < self.limit <= len(self.sent)
+
     # -- sending -----------------------------------------------------------------------------
 
     def add(self, request: SplitRequest, now: float) -> bool:
@@ -112,7 +117,8 @@ class PendingRequests:
     def take(self, now: float) -> SplitRequest | None:
         """Return the next request to be sent, whose time begins. None: there is none now."""
         waiting, limit = self.waiting, self.limit
-        while waiting and not (limit and len(self.sent) >= limit):
+        queues = waiting.queues  # `while waiting` would be a call for each request
+        while queues and not (limit and len(self.sent) >= limit):
             request = waiting.take()
             key = request.key
             queue = self.by_key.get(key)

@@ -129,8 +129,6 @@ class SharedConnection(Machine):
         The requester gets PartArrived for each part of the answer, or RequestFailed. The requests
         of one turn are sent together, by one event.
         """
-        if not self._notified:
-            self._notify()
         pending = self._pending
         if pending.shared is not None or request.shares is not None:
             shared = pending.share(request, self.engine.now)
@@ -143,6 +141,10 @@ class SharedConnection(Machine):
             connection = self._connection
             assert connection is not None
             connection.queue(request.encoded)
+        elif pending.at_limit and self._timer is not None and self._timer.when <= request.deadline:
+            return  # what ends the first of those at the server sends this one
+        if not self._notified:
+            self._notify()
 
     @IDLE.on(SUBMITTED, PREDECESSOR_CLOSED, to=(CONNECTING,))
     @CONNECTING.on(SUBMITTED)
@@ -188,7 +190,7 @@ class SharedConnection(Machine):
         connection = self._connection
         if connection is not None:
             pending = self._pending
-            while pending.waiting and (request := pending.take(self.engine.now)) is not None:
+            while (request := pending.take(self.engine.now)) is not None:
                 connection.queue(request.encoded)
             connection.flush()
 
