@@ -14,6 +14,7 @@ from typing import NoReturn
 from . import (
     bus,
     calls,
+    framings,
     hl7,
     instructions,
     kills,
@@ -29,6 +30,7 @@ from . import (
 )
 from . import workloads as tunnels
 from .dispatching import Dispatching
+from .framings import FRAMING_PEERS
 from .hl7 import HL7_PEERS
 from .http import workloads as http
 from .http.peers import HTTP_PEERS
@@ -66,6 +68,7 @@ peers: {peers}
 The exit status is 1 if a measurement failed. A missed goal is reported, no more."""
 
 PEERS = TUNNEL_PEERS | HTTP_PEERS | SCRAPED_PEERS | HL7_PEERS | TS_PEERS | MODBUS_PEERS | NMEA_PEERS
+PEERS |= FRAMING_PEERS
 
 Key = tuple[str, str]
 """(workload, peer)"""
@@ -94,6 +97,7 @@ def groups(known: Iterable[str]) -> dict[str, list[str]]:
                 "mpegts",
                 "modbus",
                 "nmea",
+                "framing",
             )
         },
     }
@@ -109,6 +113,7 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
     every |= replayed.workloads(bulk_gib, seconds)
     every |= messages.workloads(seconds)
     every |= modbus.workloads(seconds)
+    every |= framings.workloads(seconds)
     every["machines-tree"] = SimulatedTree()
     every["bus-dispatch"] = Dispatching(seconds)
     every |= bus.workloads(seconds)

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from .bus import PAUSE_S
+from .framings import FRAMES
 from .peer import Peer
 from .workloads import Sample, Workload
 
@@ -130,6 +131,12 @@ GOALS = (
         Goal(work, 1.2, f"{path}-unlogged", peer=f"{path}-json")
         for work in ("access-log-http", "access-log-http-unlike")
         for path in ("direct", "ordinary")
+    ),
+    # the framings of the kit, by the size of the same message as a line
+    *(
+        Goal(f"framing-{kind}", 1.2, "framed-lines", peer=f"framed-{kind}")
+        for kind in FRAMES
+        if kind != "lines"
     ),
     Goal("metrics-http", 1.03, "metrics-off", peer="metrics-on"),
     Goal("metrics-turn", 5, peer="vcproxy-scraped"),  # ms

@@ -39,9 +39,10 @@ def test_the_check_of_the_catalogue_text(name: str) -> None:
     assert len(CHECKS[name].of(b"12")) == CHECKS[name].width
 
 
-@given(st.binary(max_size=70))
-def test_xor_is_that_of_all_bytes(data: bytes) -> None:
+@given(st.binary(max_size=70) | st.binary(min_size=250, max_size=3000))
+def test_xor_and_sum_are_those_of_all_bytes(data: bytes) -> None:
     assert CHECKS["xor"].of(data) == bytes([reduce(xor, data, 0)])
+    assert CHECKS["sum"].of(data) == bytes([sum(data) % 256])
 
 
 def test_an_unknown_check_is_an_error_with_the_names_there_are() -> None:

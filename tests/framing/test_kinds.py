@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vcproxy import api
 from vcproxy.framing.decoding import Damaged, FramingError
 from vcproxy.framing.frame_scanner import FrameScanner
-from vcproxy.framing.framing import Framing
+from vcproxy.framing.framing import Framing, reframe_with
 
 INVALID, OVERSIZED, TRUNCATED = (
     FramingError.INVALID,
@@ -248,6 +248,7 @@ def test_what_is_decoded_can_be_encoded(kind: Kind, data: st.DataObject) -> None
     messages = [each for each in decode(kind.framing, stream)[0] if isinstance(each, bytes)]
     wire = b"".join(map(kind.framing.encode, messages))
     assert decode(kind.framing, wire) == (messages, None)
+    assert b"".join(map(reframe_with(kind.framing, kind.framing), messages)) == wire
 
 
 @kinds

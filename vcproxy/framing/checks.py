@@ -10,8 +10,7 @@ import zlib
 from binascii import crc_hqx
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, reduce
-from operator import xor
+from functools import cache
 from types import MappingProxyType
 
 
@@ -89,27 +88,62 @@ def _crc32_little(data: bytes) -> bytes:
     return zlib.crc32(data).to_bytes(4, "little")
 
 
+UNROLLED = 256
+
+
+def _all_xored(data: bytes) -> int:
+    """Combine all bytes: the halves of one large number, then the halves of that half, and so on.
+
+    For a sentence of 66 bytes this takes a third of the time of a loop over its bytes.
+    """
+    number = int.from_bytes(data, "little")
+    if len(data) > UNROLLED:
+        shift = 4 << (len(data) - 1).bit_length()
+        while shift > 4 * UNROLLED:
+            number ^= number >> shift
+            shift >>= 1
+    number ^= number >> 1024
+    number ^= number >> 512
+    number ^= number >> 256
+    number ^= number >> 128
+    number ^= number >> 64
+    number &= 0xFFFFFFFFFFFFFFFF
+    number ^= number >> 32
+    number ^= number >> 16
+    return (number ^ number >> 8) & 0xFF
+
+
+def _all_added(data: bytes) -> int:
+    """Add all bytes: Adler-32 is 1 and their sum, modulo 65521, and in C; 256 are at most 65280."""
+    if len(data) <= UNROLLED:
+        return (zlib.adler32(data) - 1) & 0xFF
+    view = memoryview(data)
+    return sum(
+        zlib.adler32(view[at : at + UNROLLED]) - 1 & 0xFF for at in range(0, len(data), UNROLLED)
+    )
+
+
 def _xor(data: bytes) -> bytes:
-    return bytes((reduce(xor, data, 0),))
+    return bytes((_all_xored(data),))
 
 
 def _xor_hex(data: bytes) -> bytes:
     """As in NMEA 0183: two digits of upper case."""
-    return b"%02X" % reduce(xor, data, 0)
+    return b"%02X" % _all_xored(data)
 
 
 def _sum(data: bytes) -> bytes:
-    return bytes((sum(data) & 0xFF,))
+    return bytes((_all_added(data) & 0xFF,))
 
 
 def _sum_hex(data: bytes) -> bytes:
     """As in ASTM E1381: two digits of upper case."""
-    return b"%02X" % (sum(data) & 0xFF)
+    return b"%02X" % (_all_added(data) & 0xFF)
 
 
 def _lrc(data: bytes) -> bytes:
     """The two's complement of the sum: with it, all bytes add up to 0."""
-    return bytes((-sum(data) & 0xFF,))
+    return bytes((-_all_added(data) & 0xFF,))
 
 
 def _lrc_hex(data: bytes) -> bytes:
@@ -125,7 +159,7 @@ def _lrc_hex(data: bytes) -> bytes:
 
 def _fix_sum(data: bytes) -> bytes:
     """The CheckSum of FIX, field 10: the sum in three decimal digits."""
-    return b"%03d" % (sum(data) & 0xFF)
+    return b"%03d" % (_all_added(data) & 0xFF)
 
 
 CHECKS: Mapping[str, CheckSum] = MappingProxyType(

@@ -147,6 +147,11 @@ Check: TypeAlias = Callable[[bytes], "bytes | Damaged"]
 """Returns the message for the bytes between start and stop, or Damaged."""
 
 
+def unchanged(message: bytes) -> bytes:
+    """Return the message: `reframe` of framings in which a message is the whole frame."""
+    return message
+
+
 class LengthDecoder:
     """Splits a stream of messages that begin with their length, or with bytes that determine it.
 
@@ -203,20 +208,23 @@ class LengthDecoder:
             found = measure(data, 0)
         messages: list[bytes | Damaged] = []
         begin, size = 0, len(data)
+        check, whole = self._check, self._whole
         while True:
             if type(found) is tuple:
                 start, stop, at = found
-                if self._check is None and not self._whole:
+                if whole:
+                    messages.append(self._frame(data, start, stop, begin, at))
+                elif check is None:
                     messages.append(data[start:stop])
                 else:
-                    messages.append(self._finished(data, start, stop, begin, at))
+                    messages.append(check(data[start:stop]))
                 begin = at
             elif type(found) is int:
                 self._needed = found
                 break
             elif type(found) is Skip:
                 at += found.size
-                if not self._whole:
+                if not whole:
                     begin = at
             else:
                 self.fault = found  # type: ignore[assignment]
@@ -229,6 +237,11 @@ class LengthDecoder:
         held += data[begin:]
         return messages
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is held of an incomplete frame, and more frames can be found."""
+        return not self._held and self.fault is None
+
     def finish(self) -> None:
         """See Decoder."""
         if len(self._held) > self._skipped:
@@ -236,14 +249,10 @@ class LengthDecoder:
         self._held.clear()
         self._skipped = 0
 
-    def _finished(
-        self, data: bytes, start: int, stop: int, begin: int, end: int
-    ) -> bytes | Damaged:
-        """Return a measured message, checked, or its whole frame."""
+    def _frame(self, data: bytes, start: int, stop: int, begin: int, end: int) -> bytes | Damaged:
+        """Return the whole frame of a measured message, checked."""
         message: bytes | Damaged = data[start:stop]
         if self._check is not None:
             message = self._check(data[start:stop])
-        if not self._whole:
-            return message
         frame = data[begin:end]
         return Damaged(frame, message.why) if isinstance(message, Damaged) else frame

@@ -16,6 +16,7 @@ Any object with `decoder()` and `encode()` is a framing: see the protocol Framin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -188,6 +189,16 @@ class Unframed:
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
         return message
+
+
+def reframe_with(framing: Framing, received: Framing) -> Callable[[bytes], bytes]:
+    """Return a function that encodes messages which were received with the framing `received`.
+
+    If that is the same, it is `encode` without the check that a decoder has made already, where
+    that takes time: the attribute `reframe` of a framing. A changed message must not be passed.
+    """
+    encode: Callable[[bytes], bytes] = framing.encode
+    return getattr(framing, "reframe", encode) if framing is received else encode
 
 
 UNFRAMED: Framing = Unframed()

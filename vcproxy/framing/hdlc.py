@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vcproxy.framing.checks import check_sum
+from vcproxy.framing.checks import CheckSum, check_sum
 from vcproxy.framing.decoding import Damaged, Decoder
 from vcproxy.framing.escapes import unescape
 from vcproxy.framing.framing import LIMIT, Framing, byte_limit, check_size
@@ -22,46 +22,43 @@ VALUES = {byte: bytes((byte ^ 0x20,)) for byte in range(256)}
 class Hdlc:
     """See `hdlc`."""
 
-    check: str
+    sum: CheckSum | None
     limit: int
-
-    @property
-    def _width(self) -> int:
-        return check_sum(self.check).width if self.check else 0
-
-    @property
-    def _longest(self) -> int:
-        return 2 * (self.limit + self._width)
+    width: int
+    """Of the check."""
+    longest: int
+    """The longest frame, with an escape before each byte."""
 
     def decoder(self) -> Decoder:
         """See Framing."""
-        return PieceDecoder(FLAG, self._longest, self.read)
+        return PieceDecoder(FLAG, self.longest, self.read)
 
     def frame_decoder(self) -> Decoder:
         """Return a decoder that returns whole frames: see FrameScanner."""
-        return PieceDecoder(FLAG, self._longest, self.read, whole=True)
+        return PieceDecoder(FLAG, self.longest, self.read, whole=True)
 
     def read(self, piece: bytes) -> bytes | Damaged | None:
         """Return the content between two flags; None: there is none."""
         if not piece:
             return None
-        if len(piece) > self._longest:
+        if len(piece) > self.longest:
             return too_long(piece, self.limit)
         frame = unescape(piece, ESCAPE, VALUES)
         if frame is None:
             return Damaged(piece, "aborted by its sender")
-        width = self._width
-        if len(frame) < width:
-            return Damaged(frame, f"shorter than its check {self.check}")
-        content = frame[: len(frame) - width]
-        if width and check_sum(self.check).of(content) != frame[-width:]:
-            return Damaged(frame, f"its check {self.check} is wrong")
+        content = frame
+        if self.sum is not None:
+            content = frame[: -self.width]
+            if len(frame) < self.width:
+                return Damaged(frame, f"shorter than its check {self.sum.name}")
+            if self.sum.of(content) != frame[-self.width :]:
+                return Damaged(frame, f"its check {self.sum.name} is wrong")
         return too_long(content, self.limit) if len(content) > self.limit else content
 
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
         check_size(message, self.limit)
-        frame = message + check_sum(self.check).of(message) if self.check else message
+        frame = message if self.sum is None else message + self.sum.of(message)
         if not frame:
             raise ValueError("a frame of HDLC has at least one byte")
         return FLAG + frame.replace(ESCAPE, ESCAPED_ESCAPE).replace(FLAG, ESCAPED_FLAG) + FLAG
@@ -77,6 +74,6 @@ def hdlc(check: str = "crc16-x25", limit: str | int = LIMIT) -> Framing:
 
     Raises ValueError for an unknown check: see CHECKS.
     """
-    if check:
-        check_sum(check)
-    return Hdlc(check, byte_limit(limit))
+    most, kind = byte_limit(limit), check_sum(check) if check else None
+    width = kind.width if kind else 0
+    return Hdlc(kind, most, width, 2 * (most + width))

@@ -6,9 +6,10 @@ Tested in tests/framing/test_kinds.py.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from vcproxy.framing.decoding import Decoder, FramingError, LengthDecoder, Measure
+from vcproxy.framing.decoding import Decoder, FramingError, LengthDecoder, Measure, unchanged
 from vcproxy.framing.framing import LIMIT, Framing, byte_limit, check_size
 from vcproxy.framing.measured import Measured
 
@@ -69,6 +70,11 @@ class HeaderFields(Measured):
         if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > 15:
             return None
         return int(lengths[0])
+
+    @property
+    def reframe(self) -> Callable[[bytes], bytes]:
+        """See `reframe_with`."""
+        return unchanged if self.whole else self.encode
 
     def encode(self, message: bytes) -> bytes:
         """See Framing."""

@@ -5,9 +5,10 @@ Tested in tests/framing/test_kinds.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from vcproxy.framing.decoding import FramingError, Measure
+from vcproxy.framing.decoding import FramingError, Measure, unchanged
 from vcproxy.framing.framing import Framing
 from vcproxy.framing.measured import Measured
 
@@ -31,6 +32,11 @@ class Mbap(Measured):
             return FramingError.OVERSIZED
         end = at + 6 + length
         return (at, end, end) if end <= size else length + 6
+
+    @property
+    def reframe(self) -> Callable[[bytes], bytes]:
+        """See `reframe_with`."""
+        return unchanged
 
     def encode(self, message: bytes) -> bytes:
         """See Measured. A right head is enough."""

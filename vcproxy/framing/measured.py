@@ -17,6 +17,8 @@ Tested in tests/framing/test_kinds.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vcproxy.framing.decoding import (
     Check,
     Damaged,
@@ -24,6 +26,7 @@ from vcproxy.framing.decoding import (
     FramingError,
     LengthDecoder,
     Measure,
+    unchanged,
 )
 
 
@@ -63,6 +66,11 @@ class Measured:
     @property
     def _check(self) -> Check | None:
         return None if type(self).check is Measured.check else self.check
+
+    @property
+    def reframe(self) -> Callable[[bytes], bytes]:
+        """See `reframe_with`. Where `encode` is overridden, that is used."""
+        return unchanged if type(self).encode is Measured.encode else self.encode
 
     def encode(self, message: bytes) -> bytes:
         """See Framing: return the message, which is a whole frame.

@@ -47,6 +47,10 @@ class Nmea:
         why = _wrong(sentence[1:], self.unchecked)
         return Damaged(line, why) if why else line
 
+    def reframe(self, message: bytes) -> bytes:
+        """See `reframe_with`."""
+        return message + b"\r\n"
+
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
         found = None if b"\n" in message or message.endswith(b"\r") else self.read(message)

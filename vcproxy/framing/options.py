@@ -45,6 +45,7 @@ FramingName: TypeAlias = Literal[
     "nmea",
     "beast",
     "mpegts",
+    "modbus-rtu",
 ]
 """Every framing of messages. Where it is optional, there is also "none"."""
 
@@ -132,6 +133,7 @@ KINDS: dict[str, Kind] = {
     "nmea": Kind("nmea", optional=("unchecked",)),
     "beast": Kind("beast", limited=False),
     "mpegts": Kind("mpegts", limited=False),
+    "modbus-rtu": Kind("modbus_rtu", limited=False, sides=("request", "reply")),
 }
 """Every framing: the one table for validate, split, relay and mirror."""
 

@@ -40,6 +40,10 @@ class Resp:
         """Return a decoder that returns whole frames: here these are the messages."""
         return self.decoder()
 
+    def reframe(self, message: bytes) -> bytes:
+        """See `reframe_with`."""
+        return message
+
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
         found = _Reading(self.limit).measure(message, 0) if message else 1
@@ -62,40 +66,46 @@ class _Reading:
     def measure(self, data: bytes, at: int) -> Measure:
         """See Measurer."""
         passed, missing, limit, size = self._passed, self._missing, self._limit, len(data)
-        position = at + passed
+        position, find = at + passed, data.find
         while missing:
-            stop = data.find(b"\r\n", position + self._searched)
-            known = (size if stop < 0 else stop + 2) - at
-            if known + SHORTEST * (missing - 1) > limit:
-                return FramingError.OVERSIZED
+            stop = find(b"\r\n", position + self._searched)
             if stop < 0:
-                if position < size and data[position] not in _TYPES:
-                    return FramingError.INVALID
-                self._searched = max(size - position - 1, 0)
-                return self._wait(position - at, missing, known + 1)
+                return self._incomplete(data, at, position, missing)
             self._searched = 0
-            kind = data[position]
-            behind = stop + 2
+            kind, behind = data[position], stop + 2
             if kind not in LINES:
                 number = data[position + 1 : stop]
-                if number == b"-1" and kind in NULLABLE:
-                    pass
-                elif kind not in _TYPES or not number.isdigit() or len(number) > 15:
-                    return FramingError.INVALID
+                if not number.isdigit() or len(number) > 15:
+                    if number != b"-1" or kind not in NULLABLE:
+                        return FramingError.INVALID
+                elif kind in BLOBS:
+                    behind += int(number) + 2
+                    if behind > size or behind - at > limit:
+                        if behind - at + SHORTEST * (missing - 1) > limit:
+                            return FramingError.OVERSIZED
+                        return self._wait(position - at, missing, behind - at)
+                    if data[behind - 2] != 13 or data[behind - 1] != 10:
+                        return FramingError.INVALID
                 elif kind in ITEMS:
                     missing += int(number) * ITEMS[kind] + (kind == 0x7C)  # an attribute is none
                 else:
-                    behind += int(number) + 2
-                    if behind - at + SHORTEST * (missing - 1) > limit:
-                        return FramingError.OVERSIZED
-                    if behind > size:
-                        return self._wait(position - at, missing, behind - at)
-                    if data[behind - 2 : behind] != b"\r\n":
-                        return FramingError.INVALID
+                    return FramingError.INVALID
             position = behind
             missing -= 1
+            if position - at + SHORTEST * missing > limit:
+                return FramingError.OVERSIZED
         self._passed, self._missing = 0, 1
         return at, position, position
+
+    def _incomplete(self, data: bytes, at: int, position: int, missing: int) -> Measure:
+        """Measure a value whose first line is not complete."""
+        size = len(data)
+        if size - at + SHORTEST * (missing - 1) > self._limit:
+            return FramingError.OVERSIZED
+        if position < size and data[position] not in _TYPES:
+            return FramingError.INVALID
+        self._searched = max(size - position - 1, 0)
+        return self._wait(position - at, missing, size - at + 1)
 
     def _wait(self, passed: int, missing: int, needed: int) -> int:
         """Keep what has been passed, until there is more."""

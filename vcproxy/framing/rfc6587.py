@@ -51,6 +51,12 @@ class Rfc6587:
         why = _unfit(message)
         return Damaged(message, why) if why else message
 
+    def reframe(self, message: bytes) -> bytes:
+        """See `reframe_with`."""
+        if self.encoding == "newline":
+            return message + b"\n"
+        return b"%d %b" % (len(message), message)
+
     def encode(self, message: bytes) -> bytes:
         """See Framing."""
         check_size(message, self.limit)
@@ -101,13 +107,15 @@ class _Search:
         return FramingError.OVERSIZED if length > self._limit else length + 1
 
     def _counted(self, data: bytes, at: int) -> Measure:
-        head = data[at : at + self._digits + 1]
-        number, space, _ = head.partition(b" ")
-        if not number.isdigit() or number.startswith(b"0"):
+        most = at + self._digits + 1
+        space = data.find(b" ", at, most)
+        number = data[at : most if space < 0 else space]
+        if not number.isdigit() or data[at] == 0x30:
             return FramingError.INVALID
-        if not space:
-            return FramingError.OVERSIZED if len(head) > self._digits else len(head) + 1
-        start = at + len(number) + 1
+        if space < 0:
+            known = len(number)
+            return FramingError.OVERSIZED if known > self._digits else known + 1
+        start = space + 1
         end = start + int(number)
         if end - start > self._limit:
             return FramingError.OVERSIZED

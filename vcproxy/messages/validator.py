@@ -28,7 +28,7 @@ from vcproxy.engine.event import Event
 from vcproxy.engine.vconnection import Shutdown
 from vcproxy.engine.vio import VIO
 from vcproxy.framing.decoding import Damaged
-from vcproxy.framing.framing import UNFRAMED, Framing, lines
+from vcproxy.framing.framing import UNFRAMED, Framing, lines, reframe_with
 from vcproxy.machine.state import State
 from vcproxy.messages.replies import Replies
 from vcproxy.messages.verdict import Accept, Defer, Reject, Resend, Verdict, is_plain
@@ -68,9 +68,6 @@ class Validator(Session):
     replies: Framing | None = None
     """How the server's replies are framed, if answers of verdicts must not fall inside of one.
     With `forwarding` the client gets them framed like its messages, else as they were."""
-    datagram_framing: Framing | None = None
-    """How messages are framed in datagrams, on either side; None: as in streams. A datagram has
-    whole messages, or is damaged: see DatagramDecoder. UNFRAMED: it is one message."""
     one_way: bool = False
     """Whether the server sends nothing back. Then what it sends is dropped, and a session whose
     client has ended is over when all its messages are forwarded."""
@@ -80,7 +77,7 @@ class Validator(Session):
     framed like the messages to the server unless `replies` is set."""
 
     __slots__ = ("_deferred", "_delayed", "_forwarded", "_held", "_logged_damage", "_messages",
-                 "_outgoing", "_replies", "_stall_timer")  # fmt: skip
+                 "_outgoing", "_reframe", "_replies", "_stall_timer")  # fmt: skip
 
     TALKING = State()
     READING = State(parent=TALKING, initial=True)
@@ -97,6 +94,7 @@ class Validator(Session):
         self._messages = InputStream(self, client, self.framing_at(client, self.framing))
         self._forwarded: OutputStream | None = None  # the output to the server
         self._outgoing = UNFRAMED  # of messages to the server, once it is connected
+        self._reframe = reframe_with(UNFRAMED, UNFRAMED)  # the same, of unchanged messages
         self._replies: Replies | None = None  # from the server
         self._logged_damage = False
         self._held = b""  # the message that is deferred, or waits for the server
@@ -215,15 +213,16 @@ class Validator(Session):
 
     def _accept(self, message: bytes, verdict: Accept) -> State | None:
         self.count("accepted")
-        forwarded = message if verdict.rewritten is None else verdict.rewritten
+        rewritten = verdict.rewritten
         if verdict.wait:
             self.answers.send(verdict.wait)
         if self._forwarded is None:
-            self._held = forwarded
+            self._held = message if rewritten is None else rewritten
             return self.CONNECTING
         if self._replies is not None:
             self._replies.pending += 1
-        self._forwarded.send(self._outgoing.encode(forwarded) or EMPTY)
+        wire = self._reframe(message) if rewritten is None else self._outgoing.encode(rewritten)
+        self._forwarded.send(wire or EMPTY)
         return None
 
     @property
@@ -267,6 +266,7 @@ class Validator(Session):
     def connected(self, server: NetVConnection) -> State:
         """Send the message that waited for the server, and read its replies."""
         outgoing = self._outgoing = self.framing_at(server, self.forwarding or self.framing)
+        self._reframe = reframe_with(outgoing, self._messages.framing)
         forwarded = self._forwarded = OutputStream(self, server)
         forwarded.send(outgoing.encode(self._held) or EMPTY)
         self._held = b""

@@ -8,6 +8,7 @@ from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.event import Event
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.framing.decoding import Damaged, FramingError
+from vcproxy.framing.framing import reframe_with
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 from vcproxy.sessions.streams import InputStream, note_damaged
@@ -171,7 +172,7 @@ class Producer(Machine):
         incoming, editor = self._incoming, self._editor
         editor.producer = self.vc
         edit = editor.edit
-        encode = incoming.framing.encode
+        encode, reframe = incoming.framing.encode, reframe_with(incoming.framing, incoming.framing)
         messages: list[bytes] = []
         more = True
         try:
@@ -186,7 +187,8 @@ class Producer(Machine):
                 self.started = True
                 edited = edit(message)
                 if edited is not None:
-                    messages.append(encode(edited) or EMPTY)
+                    wire = reframe(edited) if edited is message else encode(edited)
+                    messages.append(wire or EMPTY)
             messages = editor.pack(messages)
         except BaseException as mistake:  # raised by the author's edit() or pack()
             error = as_error(mistake)
