@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from vcproxy.api import Defer, FilePath, Filter, Response, Transaction
+from vcproxy.api import Defer, Duration, FilePath, Filter, Response, Transaction
 
 
 def owner_of(database: Path, token: str) -> str | None:
@@ -33,6 +33,8 @@ class Auth(Filter):
     class Options:
         database: FilePath
         """It has a table `tokens` with the columns `token` and `owner`."""
+        known_for: Duration = 0.0
+        """How long the owner of a token is not looked up again: so long a revoked one is valid."""
 
     options: Options
 
@@ -40,7 +42,8 @@ class Auth(Filter):
         scheme, _, token = tx.request.fields.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return self.decide(tx, None)
-        return Defer(owner_of, self.options.database, token, deadline="2s", then=self.decide)
+        at, known_for = self.options.database, self.options.known_for
+        return Defer(owner_of, at, token, deadline="2s", then=self.decide, shares=known_for)
 
     def decide(self, tx: Transaction, owner: str | None) -> Response | None:
         if owner is None:

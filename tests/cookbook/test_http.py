@@ -63,6 +63,17 @@ def test_auth_sends_the_owner_to_the_server(
         assert [each.fields["X-User"] for each in proxy.received()] == [owner][: bool(owner)]
 
 
+def test_auth_asks_the_database_once_for_a_while(tokens: str) -> None:
+    with http_recipe("http_auth", {"database": tokens, "known_for": "1m"}) as proxy:
+        request = Request("GET", "/", {"Authorization": "Bearer sesame"}, host="shop.example")
+        assert proxy.send(request).status == 200
+        with closing(sqlite3.connect(tokens)) as db, db:
+            db.execute("DELETE FROM tokens")
+        assert proxy.send(request).status == 200
+        proxy.elapse(60)
+        assert proxy.send(request).status == 401
+
+
 @pytest.mark.parametrize("trouble", ["late", "broken"])
 def test_auth_fails_closed(tokens: str, trouble: str) -> None:
     database, seconds = (tokens, 3.0) if trouble == "late" else ("nowhere.sqlite", 0.0)
