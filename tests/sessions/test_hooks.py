@@ -213,16 +213,20 @@ def cases() -> Iterator[Case]:
     yield Case(Program, *program, scheme="udp")
     for framing, data in FRAMINGS.items():
         options = f'framing = "{framing}"\n{NEEDED.get(framing, "")}'
-        yield Case(Relay, *program, "edit", "bind_option", options=options, sent=data)
+        hooks = ("edit", "pack", "admit", "bind_option")
+        yield Case(Relay, *program, *hooks, options=options, sent=data)
         for producers in ("interleave", "replace"):
             more = f'{options}\nproducers = "{producers}"'
-            yield Case(Relay, "edit", options=more, sent=data)
+            yield Case(Relay, "edit", "pack", options=more, sent=data)
         source = f'{options}\nsource = "tcp://{FEED}"'
-        yield Case(Relay, "edit", "needs_bind", options=source, source="tcp", sent=data)
+        yield Case(Relay, "edit", "pack", "needs_bind", options=source, source="tcp", sent=data)
     source = f'source = "udp://{FEED}"'
     yield Case(Relay, "edit", "status", "needs_bind", options=source, source="udp")
+    yield Case(Relay, "pack", options=source, source="udp")
+    yield Case(Relay, "admit")
     never = 'overrides edit(), which is never called: framing = "none" has no messages'
     yield Case(Relay, "edit", refused=never)
+    yield Case(Relay, "pack", refused=never.replace("edit", "pack"))
     yield Case(Relay, "edit", options=f'source = "tcp://{FEED}"', source="tcp", refused=never)
     for phases, options, data in (
         (ROUTED, "", POST),

@@ -96,7 +96,7 @@ class Relay(Program):
         """See Program."""
         if options.framing != BYTES:
             return {}
-        return {"edit": f'framing = "{BYTES}" has no messages: set framing'}
+        return dict.fromkeys(("edit", "pack"), f'framing = "{BYTES}" has no messages: set framing')
 
     @classmethod
     def notes(cls, options: RelayOptions) -> Mapping[str, str]:
@@ -121,7 +121,9 @@ class Relay(Program):
         """Return the framing of a Producer; None: the tunnel reads producers itself."""
         if options.streams:
             return options.message_framing
-        copies = type(self).edit is not Relay.edit or len(options.source) > 1
+        own = type(self)
+        edits = own.edit is not Relay.edit or own.pack is not Relay.pack
+        copies = edits or len(options.source) > 1
         return UNFRAMED if copies and options.framing == DATAGRAMS else None
 
     # -- for authors -------------------------------------------------------------------------
@@ -130,8 +132,8 @@ class Relay(Program):
         """Return what is sent to the sinks for a message; None: nothing. To be overridden.
 
         It is called for each message of a stream with a framing, and for each datagram. With
-        framing = "none" there are no messages, and `-t` refuses a class that overrides it. If it
-        raises, that producer is closed.
+        framing = "none" there are no messages, and `-t` refuses a class that overrides it, or
+        `pack`. If it raises, that producer is closed.
         """
         return message
 
