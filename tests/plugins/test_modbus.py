@@ -7,13 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
 from vcproxy.drivers.sim import Peer
 from vcproxy.framing.modbus_rtu import rtu_frame
 from vcproxy.plugins.modbus import Modbus
-from vcproxy.protocols.modbus import ModbusError, mbap_frame
+from vcproxy.protocols.modbus import (
+    ModbusError,
+    ModbusRequest,
+    mbap_frame,
+    parse_modbus_request,
+)
 from vcproxy.testing.proxy import SimulatedProxy
 
 RTU = {"protocol": "rtu"}
@@ -571,3 +578,76 @@ def test_garbage_between_replies_of_a_line_is_dropped() -> None:
         server.send(good)
         proxy.elapse(0.1)
         assert received(client) == [ANSWERED, ANSWERED]
+
+
+# -- any bytes -------------------------------------------------------------------------------
+
+VALID = [
+    read(4, 2),
+    read(9, function=4),
+    write(5, 6),
+    b"\x10\0\4\0\1\2\0\7",
+    b"\7",
+    b"\x2b\x0e\1\0",
+]
+
+
+def mangled(valid: list[bytes]) -> st.SearchStrategy[bytes]:
+    """Streams of frames that are right, cut, changed in a byte, or nothing of the kind."""
+    right = st.sampled_from(valid)
+    cut = right.flatmap(lambda data: st.integers(0, len(data)).map(lambda end: data[:end]))
+    changed = st.tuples(right, st.integers(0, 300), st.integers(0, 255)).map(
+        lambda given: (
+            given[0][: given[1] % len(given[0])]
+            + bytes((given[2],))
+            + given[0][given[1] % len(given[0]) + 1 :]
+        )
+    )
+    return st.lists(st.one_of(right, cut, changed, st.binary(max_size=9)), max_size=6).map(b"".join)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sent=mangled([mbap_frame(7, unit, pdu) for unit in (1, 2) for pdu in VALID]))
+@pytest.mark.parametrize("protocol", ["tcp", "rtu"])
+def test_a_device_gets_valid_requests_that_are_allowed_whatever_is_sent(
+    protocol: str, sent: bytes
+) -> None:
+    rules = {**FAST, "protocol": protocol, "allow": [{"units": "1", "addresses": "0-9"}]}
+    with modbus(rules) as proxy:
+        client = proxy.client()
+        client.send(sent)
+        client.end()
+        proxy.run()
+        for peer in proxy.peers():
+            data = bytes(peer.received)
+            if protocol == "tcp":
+                asked = [(unit, pdu) for _, unit, pdu in frames(data)]
+            else:
+                asked = [(data[0], data[1:-2])] if data else []  # opened again after each
+                assert not data or data == rtu_frame(*asked[0])
+            for unit, pdu in asked:
+                request = parse_modbus_request(pdu)
+                assert unit == 1
+                assert isinstance(request, ModbusRequest)
+                assert {*request.reads, *request.writes} <= set(range(10))
+
+
+@settings(max_examples=60, deadline=None)
+@given(sent=mangled([mbap_frame(number, 1, registers(1, read(4, 2))) for number in range(3)]))
+def test_a_client_gets_valid_replies_to_its_requests_whatever_a_device_sends(sent: bytes) -> None:
+    with modbus({**FAST, "in_flight": 0, "timeout": "100ms"}) as proxy:
+        client, other = proxy.client(), proxy.client()
+        client.send(mbap_frame(70, 1, read(4, 2)) + mbap_frame(71, 1, read(4)))
+        other.send(mbap_frame(80, 1, write(4, 2)))
+        server = proxy.server()
+        proxy.elapse(0.01)
+        server.send(sent)
+        proxy.elapse(1)
+        right = {70: read(4, 2), 71: read(4), 80: write(4, 2)}
+        for peer, numbers in ((client, [70, 71]), (other, [80])):
+            assert sorted(number for number, _, _ in received(peer)) == numbers
+            for number, unit, pdu in received(peer):
+                request = parse_modbus_request(right[number])
+                assert unit == 1
+                assert isinstance(request, ModbusRequest)
+                assert request.answered_by(pdu)

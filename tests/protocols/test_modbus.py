@@ -201,7 +201,7 @@ WRONG = {
     "23 reads too much": ("17 0000 007E 0000 0001 02 0001", ModbusError.ILLEGAL_VALUE),
     "23 writes too much": ("17 0000 0001 FFFF 0002 04 00010001", ModbusError.ILLEGAL_ADDRESS),
     "a byte count of 23 that lies": ("17 0000 0001 0000 0002 02 0001", ModbusError.ILLEGAL_VALUE),
-    "MEI type 13": ("2B 0D 01 00", ModbusError.ILLEGAL_VALUE),
+    "MEI type 13": ("2B 0D 01 00", ModbusError.ILLEGAL_FUNCTION),
     "a function of one maker": ("5A 00 01", ModbusError.ILLEGAL_FUNCTION),
     "an exception": ("83 02", ModbusError.ILLEGAL_FUNCTION),
 }

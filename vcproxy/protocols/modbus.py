@@ -195,8 +195,10 @@ def _file(least: int, most: int) -> _Check:
 
 
 def _device_identification(pdu: bytes) -> Checked:
-    """Function 43 with MEI type 14 (section 6.21)."""
-    if len(pdu) != 4 or pdu[1] != 14:
+    """Function 43 with MEI type 14 (section 6.21); the layout of other types is not defined."""
+    if len(pdu) > 1 and pdu[1] != 14:
+        return ModbusError.ILLEGAL_FUNCTION
+    if len(pdu) != 4:
         return ModbusError.ILLEGAL_VALUE
     return ModbusRequest(pdu, NOTHING, NOTHING, pdu[:3], 0)
 
