@@ -34,6 +34,9 @@ class Unchanged:
     def pack(self, messages: list[bytes]) -> list[bytes]:
         return messages
 
+    def log_peer(self, level: str, peer: str, what: str) -> None:
+        pass
+
 
 class Owner(Continuation):
     """Owns a tunnel and one producer, and records what both report."""

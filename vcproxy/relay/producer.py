@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.log_function import Level
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vio import VIO
     from vcproxy.framing.framing import Framing
@@ -42,6 +43,9 @@ class Editor(Protocol):
 
     def pack(self, messages: list[bytes]) -> list[bytes]:
         """Return what is published for encoded messages that were read at once."""
+
+    def log_peer(self, level: Level, peer: str, what: str) -> None:
+        """Log what has happened to a connection."""
 
 
 class Producer(Machine):
@@ -205,7 +209,7 @@ class Producer(Machine):
         if not self._damaged_before:
             self._damaged_before = True
             why = f"a damaged message is dropped: {damaged.why}; further ones are only counted"
-            self.engine.log("warning", f"{self.name}: {why}")
+            self._editor.log_peer("warning", self.name, why)
         self._editor.counts["damaged"] += 1
         note_damaged(self.vc, damaged)
 

@@ -80,10 +80,8 @@ class Relay(Program):
     @classmethod
     def binds(cls, options: RelayOptions) -> Mapping[str, Sequence[Address]]:
         """See Program."""
-        return {
-            "subscribers": options.subscribers,
-            "http_subscribers": options.http_subscribers,
-        }
+        http = {"http_subscribers": options.http_subscribers} if options.http_subscribers else {}
+        return {"subscribers": options.subscribers, **http}
 
     @classmethod
     def connects(cls, options: RelayOptions) -> Mapping[str, Sequence[Address]]:
