@@ -22,6 +22,7 @@ from vcproxy.framing.nmea import nmea
 from vcproxy.messages.keyed import Keyed
 from vcproxy.messages.split_rules import Orphans, Part
 from vcproxy.messages.splitter import Splitter
+from vcproxy.messages.succession import shared_connections
 from vcproxy.messages.unanswered import Unanswered
 from vcproxy.messages.verdict import Resend
 from vcproxy.upstream.server import Server
@@ -247,8 +248,9 @@ class Twice(Device):
     attempts = 2
 
 
+@pytest.mark.parametrize("answered", [False, True])
 @pytest.mark.parametrize("limit", [0, 1])
-def test_a_request_on_a_lost_connection_is_sent_again(limit: int) -> None:
+def test_a_request_on_a_lost_connection_is_sent_again(limit: int, answered: bool) -> None:
     class Limited(Twice):
         in_flight = limit
 
@@ -260,6 +262,12 @@ def test_a_request_on_a_lost_connection_is_sent_again(limit: int) -> None:
         sim.run(until=lambda: len(world.servers) == 2 and bool(world.servers[1].received))
         assert world.servers[1].received == b"0 one\n"
         assert client.received == b""
+        if answered:
+            world.servers[1].send(b"0 ONE\n")
+            sim.run(until=lambda: client.received == b"7 ONE\n")
+            [shared] = shared_connections(world.service.persistent)
+            assert shared.counts().abandoned == 0
+            return
         world.servers[1].reset()
         sim.run(until=lambda: client.received == b"7 CONNECTION_LOST\n")
         assert world.service.counts["repeated"] == 1
@@ -386,7 +394,7 @@ def test_messages_that_no_request_waits_for_go_to_all_clients() -> None:
         world = World(sim, Notifying, silent)
         asking, other = world.client(b"7 one\n"), world.client()
         sim.run(until=lambda: bool(world.at_server))
-        world.servers[0].send(b"news 1\n0 ONE\nnews 2\nnews secret\n")
+        world.servers[0].send(b"news 1\n0 ONE\n0 ONE\nnews 2\nnews secret\n")
         sim.run(until=lambda: len(lines_of(asking)) == 3 and len(lines_of(other)) == 2)
         assert asking.received == b"news 1\n7 ONE\nnews 2\n", "in the order of the server"
         assert other.received == b"news 1\nnews 2\n"
