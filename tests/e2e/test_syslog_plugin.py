@@ -124,6 +124,27 @@ def test_what_logger_sends_arrives_with_the_address_of_its_sender(
     relay.running.stop()
 
 
+def test_a_program_of_this_host_logs_at_a_unix_socket(
+    collector: Collector, tools: Tools, proxy: Starter, tmp_path: Path
+) -> None:
+    path = tmp_path / "log.sock"
+    running = proxy(f"""
+[[listener]]
+name = "in"
+bind = "unixgram:{path}"
+plugin = "syslog"
+upstream = "logs"
+options = {{ idle = "1s" }}
+
+[upstream.logs]
+servers = ["tcp://127.0.0.1:{collector.ports["tcp"]}"]
+""")
+    tools.run("logger", "-u", str(path), "--socket-errors=on", "-t", "su", "failed")
+    [(_, name, text)] = collector.wait(1)
+    assert (name, text) == ("su", " failed")
+    running.stop()
+
+
 def until_it_arrives(port: int, arrived: Callable[[], bool]) -> None:
     """Send a message as datagrams until it arrives: it is lost while nothing listens."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
