@@ -10,12 +10,13 @@ import pytest
 from vcproxy.drivers.sim import Simulation
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.mutex import Mutex
+from vcproxy.framing.framing import lines
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 from vcproxy.messages.doubts import AMBIGUOUS, UNANSWERED, Doubts
 from vcproxy.messages.pending_requests import MAX_ABANDONED, PendingRequests
 from vcproxy.messages.split_request import PartArrived, Requester, RequestFailed, SplitRequest
-from vcproxy.messages.split_rules import Orphans, Part
+from vcproxy.messages.split_rules import Orphans, Part, SplitRules
 from vcproxy.messages.unanswered import Unanswered
 
 
@@ -40,7 +41,8 @@ def request(requester: Requester, key: Hashable = None, submitted_at: float = 0.
 
 
 def pending_requests(orphans: Orphans = "drop", limit: int = 0) -> PendingRequests:
-    pending = PendingRequests(orphans, limit)
+    rules = SplitRules(lines(), lambda reply: [Part(None, reply)], orphans, in_flight=limit)
+    pending = PendingRequests(rules)
     pending.connected = True
     return pending
 

@@ -564,6 +564,26 @@ def test_a_reply_with_a_wrong_crc_is_not_forwarded_and_the_next_is_found() -> No
         assert received(client) == [(1, 1, SILENT), ANSWERED]
 
 
+def test_noise_before_a_reply_of_a_line_does_not_shift_the_replies() -> None:
+    """Were the request sent again at once, the reply to its copy would be taken for the next."""
+    with modbus(RTU) as proxy:
+        first, second = proxy.client(), proxy.client()
+        first.send(mbap_frame(1, 1, read(0)))
+        server = proxy.server()
+        proxy.elapse(0.1)
+        server.send(b"\xff\xff\xff")
+        proxy.elapse(0.1)
+        server.send(rtu_frame(1, registers(1, read(0))))
+        proxy.elapse(0.1)
+        assert received(first) == [(1, 1, registers(1, read(0)))]
+        second.send(mbap_frame(2, 1, read(50)))
+        proxy.elapse(0.1)
+        assert server.received == rtu_frame(1, read(0)) + rtu_frame(1, read(50))
+        server.send(rtu_frame(1, registers(1, read(50))))
+        proxy.elapse(0.1)
+        assert received(second) == [(2, 1, registers(1, read(50)))]
+
+
 def test_garbage_between_replies_of_a_line_is_dropped() -> None:
     good = rtu_frame(1, registers(1, read(4, 2)))
     with modbus(FAST | RTU) as proxy:

@@ -50,7 +50,11 @@ Order: TypeAlias = Literal["big", "little"]
 
 
 class Framing(Protocol):
-    """How messages are encoded in a stream."""
+    """How messages are encoded in a stream.
+
+    A framing of lines that pick up noise has the attribute `noisy`, which is true: what is Damaged
+    may be bytes between two messages, and not one of them. See Splitter.in_flight.
+    """
 
     def decoder(self) -> Decoder:
         """Return a decoder for a new stream."""

@@ -6,6 +6,7 @@ Tested in tests/framing/test_kinds.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from vcproxy.framing.checks import CheckSum, check_sum
 from vcproxy.framing.decoding import Damaged, Decoder
@@ -22,6 +23,8 @@ VALUES = {byte: bytes((byte ^ 0x20,)) for byte in range(256)}
 class Hdlc:
     """See `hdlc`."""
 
+    noisy: ClassVar[bool] = True
+    """See Framing: noise before the flag of a frame is a piece of its own."""
     sum: CheckSum | None
     limit: int
     width: int

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from vcproxy.framing.checks import check_sum
 from vcproxy.framing.decoding import Damaged, Decoded, Decoder, FramingError
@@ -33,6 +33,8 @@ _crc = check_sum("crc16-modbus").of
 class ModbusRtu:
     """See `modbus_rtu`."""
 
+    noisy: ClassVar[bool] = True
+    """See Framing."""
     side: Literal["request", "reply"]
 
     def decoder(self) -> Decoder:

@@ -21,7 +21,7 @@ from vcproxy.messages.fair_queue import FairQueue
 from vcproxy.messages.fresh_ids import FreshIds
 from vcproxy.messages.outcomes import Assigned, Lost, failures
 from vcproxy.messages.split_request import OrphanArrived, PartArrived, Requester, SplitRequest
-from vcproxy.messages.split_rules import DAMAGED, Orphans, Part
+from vcproxy.messages.split_rules import DAMAGED, Orphans, Part, SplitRules
 from vcproxy.messages.unanswered import Unanswered
 
 if TYPE_CHECKING:
@@ -36,16 +36,16 @@ class PendingRequests:
     """Requests not answered yet. One abandoned after it was sent stays until it is answered."""
 
     __slots__ = (
-        "_orphans", "_shares_s", "abandoned", "by_key", "connected", "exclusive", "fresh_ids",
-        "limit", "sent", "shared", "unsent", "unsent_bytes", "waiting",
+        "_ignores_noise", "_orphans", "_shares_s", "abandoned", "by_key", "connected", "exclusive",
+        "fresh_ids", "limit", "sent", "shared", "unsent", "unsent_bytes", "waiting",
     )  # fmt: skip
 
-    def __init__(self, orphans: Orphans, limit: int = 0, shares_s: float = 0.0) -> None:
-        """`limit` and `shares_s`: see Splitter.in_flight and shares_s."""
-        self.limit = limit
+    def __init__(self, rules: SplitRules) -> None:
+        self.limit = rules.in_flight
         """The most requests at the server; 0: there is no limit."""
-        self._shares_s = shares_s
-        self._orphans: Orphans = orphans
+        self._ignores_noise = self.limit == 1 and rules.noisy
+        self._shares_s = rules.shares_s
+        self._orphans: Orphans = rules.orphans
         self.fresh_ids = FreshIds()
         """The ids of all these requests."""
         self.shared: SharedAnswers | None = None
@@ -205,12 +205,14 @@ class PendingRequests:
     def _damage(self, assigned: Assigned, now: float) -> None:
         """A reply is damaged: the request that it answers fails, or is sent again.
 
-        If it cannot be determined which one that is, a request will time out.
+        If it cannot be determined which one that is, a request will time out. After noise the
+        reply is still to come: if the request were sent again, it would get two, and the next
+        request the second one.
         """
         queue = self.by_key.get(None)
         if queue is None and self.limit == 1 and self.sent:
             queue = self.by_key[next(iter(self.sent)).key]
-        if queue is None:
+        if queue is None or self._ignores_noise:
             assigned.unmatched += self.exclusive.applies
             return
         request = queue[0]

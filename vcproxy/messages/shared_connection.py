@@ -92,7 +92,7 @@ class SharedConnection(Machine):
         self.rules = rules
         self.requesters = Requesters(engine, rules.orphans)
         """A requester joins itself; RequesterLeft removes it."""
-        self._pending = PendingRequests(rules.orphans, rules.in_flight, rules.shares_s)
+        self._pending = PendingRequests(rules)
         self._doubts = Doubts(rules.silences)
         self._notified = False  # SUBMITTED is queued
         self._timer: Action | None = None

@@ -54,3 +54,8 @@ class SplitRules:
     """How many requests in a row the server may leave unanswered. See Splitter.silences."""
     shares_s: float = 0.0
     """Seconds for which an answer is shared. See Splitter.shares_s."""
+
+    @property
+    def noisy(self) -> bool:
+        """Whether a damaged reply may be noise, and the reply still to come: see Framing."""
+        return getattr(self.framing, "noisy", False)

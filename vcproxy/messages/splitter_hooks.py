@@ -37,7 +37,8 @@ class SplitterHooks(Session):
     """What happens to a part that no request waits for."""
     in_flight: int = 0
     """The most requests that are at the server at one time, 0: no limit; 1 for a device that takes
-    one after the other. The others wait, and clients take turns."""
+    one after the other. The others wait, and clients take turns. A damaged reply ends the request
+    at once, unless the framing is `noisy`: see Framing."""
     timeout_s: float = 30.0
     """Seconds that the server has for the whole answer, from when the request is sent. It is meant
     to be the same for all requests: one with a shorter time may wait as long as earlier ones."""
