@@ -114,6 +114,20 @@ def test_pyais_reads_from_the_relay_as_from_a_receiver(proxy: Starter) -> None:
         assert [next(ships).decode().mmsi for _ in range(2)] == [351759000, 477553000]
 
 
+def test_a_multicast_group_is_a_source(proxy: Starter) -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    running = proxy(relay(f'"udp://{GROUP}:{port}?interface=127.0.0.1"', bind=False))
+    running.wait_for("producer connected")
+    with subscriber(running) as consumer, socket.socket(type=socket.SOCK_DGRAM) as receiver:
+        receiver.setsockopt(
+            socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1")
+        )
+        receiver.sendto(wire(STATIC), (GROUP, port))
+        receiver.sendto(SHIPS[0], (GROUP, port))
+        sent = wire([*STATIC, *SHIPS])
+        assert exactly(consumer, len(sent)) == sent
+
+
 def test_a_multicast_group_gets_a_sentence_in_each_datagram(proxy: Starter) -> None:
     port = free_port(socket.SOCK_DGRAM)
     to = f"udp://{GROUP}:{port}?interface=127.0.0.1&ttl=0"
