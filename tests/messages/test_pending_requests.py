@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vcproxy.drivers.sim import Simulation
 from vcproxy.engine.engine import Engine
@@ -14,9 +16,10 @@ from vcproxy.framing.framing import lines
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
 from vcproxy.messages.doubts import AMBIGUOUS, UNANSWERED, Doubts
+from vcproxy.messages.outcomes import Lost
 from vcproxy.messages.pending_requests import MAX_ABANDONED, PendingRequests
 from vcproxy.messages.split_request import PartArrived, Requester, RequestFailed, SplitRequest
-from vcproxy.messages.split_rules import Orphans, Part, SplitRules
+from vcproxy.messages.split_rules import DAMAGED, Orphans, Part, SplitRules
 from vcproxy.messages.unanswered import Unanswered
 
 
@@ -230,3 +233,113 @@ def test_the_limit_of_abandoned_requests(requesters: list[Requester]) -> None:
     assert not pending.is_clogged
     pending.abandon(requests[0])
     assert pending.is_clogged
+
+
+class Rules:
+    """Random steps of requests, and what must hold after each."""
+
+    def __init__(self, requesters: list[Requester], limit: int, keys: int, attempts: int) -> None:
+        self.pending = pending_requests(limit=limit)
+        self.requesters = requesters
+        self.limit, self.keys, self.attempts = limit, keys, attempts
+        self.now = 0.0
+        self.alive: dict[SplitRequest, None] = {}
+        """Requests whose requester waits for an end."""
+        self.answers: list[Hashable] = []
+        """Keys of what the server has received and not answered."""
+
+    def step(self, what: int, which: int) -> None:
+        pending = self.pending
+        if what == 0:
+            self.add(which)
+        elif what == 1:
+            self.answers += [each.key for each in rest(pending, self.now)]
+        elif what == 2 and self.answers:
+            self.answer(Part(self.answers.pop(which % len(self.answers)), b"", last=True))
+        elif what == 3:
+            self.answer(Part(which % self.keys, b"", last=bool(which % 2)))
+        elif what == 4 and self.alive:
+            leaving = list(self.alive)[which % len(self.alive)]
+            pending.leave(leaving)
+            del self.alive[leaving]
+        elif what == 5:
+            self.now += 2.0
+            self.end(pending.overdue(pending.expired(self.now), self.now, closes=False))
+        elif what == 6:
+            self.answers.clear()
+            self.end(pending.lost(self.now, Unanswered.CONNECTION_LOST))
+            pending.connected = True
+        elif what == 7:
+            self.answer(Part(DAMAGED, b"noise"))
+
+    def add(self, which: int) -> None:
+        ids = self.pending.fresh_ids
+        key: Hashable = which % self.keys
+        made = request(self.requesters[which % 3], key, self.now)
+        if which % 3 == 0 and not ids.full:
+            made.fresh_id = ids.next(4)
+            made.key = "id", made.fresh_id
+        made.attempts = self.attempts
+        self.alive[made] = None
+        if self.pending.add(made, self.now):
+            self.answers.append(made.key)
+
+    def answer(self, part: Part) -> None:
+        assigned = self.pending.assign([part], self.now)
+        for _, kind, arrived in assigned.events:
+            if kind is PartArrived:
+                assert isinstance(arrived, PartArrived)
+                assert arrived.request in self.alive, "each has one end"
+                assert arrived.request.key == part.key
+                if part.last:
+                    del self.alive[arrived.request]
+        self.end(assigned.lost)
+
+    def end(self, lost: Lost) -> None:
+        for failed in lost.failed:
+            del self.alive[failed.request]
+        assert all(each in self.alive for each in lost.repeated)
+
+    def check(self) -> None:
+        pending = self.pending
+        assert pending.unsent_bytes == sum(len(each.encoded) for each in pending.unsent)
+        assert not pending.limit or len(pending.sent) <= pending.limit
+        known = {each for queue in pending.by_key.values() for each in queue}
+        assert all(queue for queue in pending.by_key.values())
+        assert pending.abandoned == sum(each.abandoned for each in known)
+        assert all(each.copies or not each.abandoned for each in known)
+        assert set(pending.sent) <= known
+        known |= set(pending.unsent)
+        assert set(self.alive) <= known
+        assert {each for each in known if not each.abandoned} == set(self.alive)
+        assert {each for each in pending.unsent if each.sent} == set()
+        used = {each.fresh_id for each in known} - {None}
+        assert pending.fresh_ids.used == used
+        for queue in pending.by_key.values():
+            for blocked in list(queue)[1:]:
+                assert blocked.key is None or blocked in pending.unsent
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    st.lists(st.tuples(st.integers(0, 7), st.integers(0, 29)), min_size=20, max_size=60),
+    st.sampled_from([0, 1, 2]),
+    st.sampled_from([1, 3]),
+    st.sampled_from([1, 3]),
+)
+def test_each_request_has_one_end_and_nothing_is_left_of_it(
+    steps: list[tuple[int, int]], limit: int, keys: int, attempts: int
+) -> None:
+    with Simulation(1) as sim:
+        engine = sim.driver().engine
+        rules = Rules([requester(engine) for _ in range(3)], limit, keys, attempts)
+    for what, which in steps:
+        rules.step(what, which)
+        rules.check()
+    for each in list(rules.alive):
+        rules.pending.leave(each)
+        del rules.alive[each]
+    rules.check()
+    rules.end(rules.pending.lost(rules.now, Unanswered.CONNECTION_LOST))
+    assert not rules.pending.open
+    assert (rules.pending.by_key, rules.pending.abandoned) == ({}, 0)

@@ -11,10 +11,11 @@ from collections.abc import Iterable
 class FreshIds:
     """Ids from 0 on, each used again as late as possible: the number after the last one, first."""
 
-    __slots__ = ("_next", "_used", "size")
+    __slots__ = ("_next", "size", "used")
 
     def __init__(self) -> None:
-        self._used: set[int] = set()
+        self.used: set[int] = set()
+        """The ids in use. Read-only for others."""
         self._next = 0
         self.size = 0
         """The smallest that was asked for; 0: none was."""
@@ -22,13 +23,13 @@ class FreshIds:
     @property
     def full(self) -> bool:
         """Whether there is no id left."""
-        return len(self._used) >= self.size > 0
+        return len(self.used) >= self.size > 0
 
     def next(self, size: int) -> int:
         """Return an id below `size` that is not used. It is used after `use` only. Raises
         ValueError if there is none, which `full` has announced."""
         self.size = min(self.size or size, size)
-        used = self._used
+        used = self.used
         for tried in range(self._next, self._next + size):
             if tried % size not in used:
                 self._next = tried % size + 1
@@ -37,13 +38,13 @@ class FreshIds:
 
     def use(self, number: int) -> None:
         """Mark an id as used."""
-        self._used.add(number)
+        self.used.add(number)
 
     def free(self, number: int | None) -> None:
         """Mark an id as not used; None: there is none."""
         if number is not None:
-            self._used.discard(number)
+            self.used.discard(number)
 
     def keep(self, numbers: Iterable[int | None]) -> None:
         """Mark all other ids as not used."""
-        self._used.intersection_update(numbers)
+        self.used.intersection_update(numbers)
