@@ -51,8 +51,8 @@ class Mllp(api.Splitter):
         attempts: Annotated[int, Field(ge=1)] = 1
         """How often a message is sent while it is not answered. With more than 1 a receiver may get
         a message twice: it must compare MSH-10."""
-        limit: api.Size = 1 << 20
-        """The longest message and answer."""
+        limit: Annotated[api.Size, Field(ge=16 << 10)] = 1 << 20
+        """The longest message and answer. An answer of the proxy has less than 16 KiB."""
 
     options: Options
     refused = api.Counter("hl7_refused", "Messages that the proxy has answered.", labels=("code",))

@@ -35,7 +35,8 @@ class Syslog(api.Validator):
 
         encoding: Literal["octet-counting", "newline"] = "octet-counting"
         """How messages are sent to servers at tcp:// and tls:// (RFC 6587). With "newline", a
-        newline inside a message becomes #012, as in rsyslog. At udp:// each is a datagram."""
+        newline inside a message becomes #012 and a NUL #000, as in rsyslog: at either of them
+        servers end a message. At udp:// each is a datagram."""
 
         sender: Literal["fill", "replace", "origin", "keep"] = "fill"
         """Where the sender's address is added. "fill": as the host of messages without one, as
@@ -86,7 +87,7 @@ class Syslog(api.Validator):
             return self._drop("rate", "its sender exceeds the rate")
         message = message.rstrip(b"\r\n\0")  # SysLogHandler of Python ends messages with NUL
         if options.encoding == "newline":
-            message = message.replace(b"\n", b"#012")
+            message = message.replace(b"\n", b"#012").replace(b"\0", b"#000")
         parsed = api.SyslogMessage.parse(message)
         if isinstance(parsed, api.SyslogFault):
             return self._drop(parsed.name.lower(), parsed.value)

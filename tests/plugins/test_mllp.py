@@ -185,6 +185,35 @@ def test_what_is_no_hl7_is_answered_without_a_control_id(sent: bytes) -> None:
         assert proxy.connections() == 0
 
 
+@pytest.mark.parametrize("end", [b"\r", b"\n", b"\r\n"])
+def test_a_second_message_in_a_block_is_not_forwarded(end: bytes) -> None:
+    """Receivers that split batches would take it for a message, which was not verified."""
+    with simulated(on_connect=ACKNOWLEDGING) as proxy:
+        client = proxy.client()
+        client.send(block(message() + end + message("2", "MDM^T02")))
+        proxy.elapse(0.1)
+        assert answers(client) == [("AE", "1")]
+        assert b"another MSH follows" in client.received
+        assert proxy.connections() == 0
+
+
+@pytest.mark.parametrize("size", [5_000, 7_900, 8_200, 16_300])
+@pytest.mark.parametrize("number", [3, 9, 10, 11, 12, 18])
+def test_an_answer_to_a_message_with_a_long_field_is_within_the_limit(
+    number: int, size: int
+) -> None:
+    fields = [b"MSH", b"^~\\&", *[b""] * 6, b"BAD^A01", b"1", b"P", b"2.1", *[b""] * 6]
+    fields[number - 1] += b"1" * size
+    with simulated({"limit": "16KiB"} | CONF) as proxy:
+        client = proxy.client()
+        client.send(block(b"|".join(fields)))
+        proxy.elapse(0.1)
+        [(code, _)] = answers(client)
+        assert code == "AR"
+        assert len(client.received) < 16 << 10
+        assert not client.ended
+
+
 def test_half_a_message_and_a_whole_one_in_one_block_are_not_forwarded() -> None:
     with simulated(on_connect=ACKNOWLEDGING) as proxy:
         client = proxy.client()
@@ -219,9 +248,9 @@ def test_after_garbage_between_messages_a_client_is_not_read(garbage: bytes) -> 
 
 
 def test_an_over_long_message_is_not_forwarded() -> None:
-    with simulated({"limit": "1KiB"}, on_connect=ACKNOWLEDGING) as proxy:
+    with simulated({"limit": "16KiB"}, on_connect=ACKNOWLEDGING) as proxy:
         client = proxy.client()
-        client.send(block(message()) + block(message("2") + bytes(2000)))
+        client.send(block(message()) + block(message("2") + bytes(20_000)))
         proxy.elapse(0.1)
         assert answers(client) == [("AA", "1")]
         assert client.ended
@@ -331,11 +360,11 @@ def test_a_receiver_that_disconnects_before_its_answer(end: str, begun: bytes) -
         b"\x0bMSH|^~\\&|" + ack("1"),  # half an answer, and a whole one
         b"hello" + ack("1"),
         ack("2") + b"\x1c\r" + ack("1"),
-        block(b"MSH|^~\\&|" + b"x" * 2000),
+        block(b"MSH|^~\\&|" + b"x" * 20_000),
     ],
 )
 def test_an_answer_that_cannot_be_read_reaches_no_client(reply: bytes) -> None:
-    with simulated({"limit": "1KiB"}) as proxy:
+    with simulated({"limit": "16KiB"}) as proxy:
         client = proxy.client()
         client.send(block(message()))
         server = proxy.server()
@@ -392,6 +421,7 @@ def test_a_sender_that_waits_for_no_answer_gets_none() -> None:
         {"routes": [{"upstream": "lab"}]},
         {"in_flight": -1},
         {"attempts": 0},
+        {"limit": "15KiB"},
         {"framing": "lines"},
     ],
 )

@@ -153,6 +153,13 @@ def test_a_newline_inside_a_message_does_not_make_two_of_it() -> None:
     assert sent_on(Options(), forged) == counted(forged)
 
 
+def test_a_nul_inside_a_message_does_not_make_two_of_it() -> None:
+    """syslog-ng's network() takes it for the end of a message."""
+    forged = OLD + b"text\0<0>Oct 11 22:14:15 victim kernel: panic"
+    assert sent_on(Options(encoding="newline"), forged) == forged.replace(b"\0", b"#000") + b"\n"
+    assert sent_on(Options(), forged) == counted(forged)
+
+
 @pytest.mark.parametrize(
     ("rest", "count"),
     [

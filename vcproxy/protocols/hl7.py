@@ -49,6 +49,10 @@ are verified before all else (HL7 2.x, chapter 2, "Acknowledgments: original mod
 FIELDS = 18
 """The last field of MSH that is looked at. The rest is not split."""
 
+LONGEST = 8 << 10
+"""Bytes of the longest MSH: several times those of 2.9 with full fields that people use. What an
+answer repeats of it is bounded by this."""
+
 CODES = frozenset({b"AA", b"AE", b"AR", b"CA", b"CE", b"CR"})
 
 CONTROL = re.compile(rb"[\x00-\x1f]")
@@ -118,6 +122,8 @@ class Hl7Header:
             raise ValueError("the message does not begin with MSH")
         end = message.find(b"\r")
         segment = message[: end if end >= 0 else len(message)]
+        if len(segment) > LONGEST:
+            raise ValueError("MSH is longer than 8 KiB")
         separator = segment[3:4]
         fields = segment.split(separator, FIELDS) if separator else [segment]
         separators = separator + (fields[1] if len(fields) > 1 else b"")
@@ -141,7 +147,12 @@ class Hl7Header:
             header = cls.parse(message)
         except ValueError as why:
             return cls.unreadable(), Hl7Fault("AR", 0, 100, str(why))
-        return header, header.fault(accepted)
+        fault = header.fault(accepted)
+        if fault is None and (b"\rMSH" in message or b"\nMSH" in message):
+            # Receivers that split batches would take it for a message, which was not verified. Some
+            # let LF end segments, too.
+            fault = Hl7Fault("AE", 0, 100, "another MSH follows: a block has one message")
+        return header, fault
 
     @classmethod
     def unreadable(cls) -> Hl7Header:
@@ -255,4 +266,4 @@ class Hl7Header:
     def _has_error_segments(self) -> bool:
         major, _, minor = self.components(12)[0].partition(b".")
         minor = minor.partition(b".")[0]
-        return major == b"2" and minor.isdigit() and int(minor) >= 5
+        return major == b"2" and minor.isdigit() and (len(minor) > 1 or minor >= b"5")
