@@ -116,6 +116,46 @@ def ignoring(proxy: ConfiguredProxy, process: SimProcess) -> None:
     process.on_signal = lambda number: None
 
 
+def admits(secret: bytes) -> list[bytes]:
+    """Two messages of HL7 over MLLP, whose control ID has the secret."""
+    head = b"MSH|^~\\&|LAB|NORTH|EHR|SOUTH|||ADT^A01|%d-%b|P|2.5.1\r"
+    return [b"\x0b%b\x1c\r" % (head % (number, secret)) for number in range(2)]
+
+
+def receiver(proxy: ConfiguredProxy, peer: Peer) -> None:
+    """A receiver of HL7 that acknowledges each message."""
+    ack = b"\x0bMSH|^~\\&|EHR|SOUTH|LAB|NORTH|||ACK|1|P|2.5.1\rMSA|AA|%b\r\x1c\r"
+
+    def on_data(data: bytes) -> None:
+        for control_id in re.findall(rb"ADT\^A01\|([^|]*)", data):
+            proxy.sim.clock.after(0.02, partial(peer.send, ack % control_id))
+
+    peer.on_data = on_data
+    peer.on_end = peer.end
+
+
+def writes(secret: bytes) -> list[bytes]:
+    """Two requests of Modbus that write the secret to 6 registers, and read them (function 23)."""
+    pdu = b"\x17\0\0\0\6\0\0\0\6\x0c" + secret.ljust(12)
+    return [b"\0%c\0\0\0%c\1%b" % (number, 1 + len(pdu), pdu) for number in range(2)]
+
+
+def device(proxy: ConfiguredProxy, peer: Peer) -> None:
+    """A device of Modbus whose registers are what was written last."""
+
+    def on_data(data: bytes) -> None:
+        reply = data[:4] + b"\0\x0f\1\x17\x0c" + data[17:29]
+        proxy.sim.clock.after(0.02, partial(peer.send, reply))
+
+    peer.on_data = on_data
+    peer.on_end = peer.end
+
+
+def packets(secret: bytes) -> list[bytes]:
+    """Packets of an MPEG transport stream, whose payload is the secret."""
+    return [b"\x47\1\0%c" % (0x10 | n) + secret.ljust(184) for n in range(4)]
+
+
 SUPERVISED = """
 [[listener]]
 name = "in"
@@ -224,6 +264,12 @@ def listener(plugin: str, upstream: str = "tcp://one:1", options: str = "") -> s
     return text
 
 
+RELAYS = ("relay", "nmea", "mpegts")
+"""The plugins whose clients receive what others send."""
+
+WITHOUT_ANSWERS = (*RELAYS, "page", "echo_server", "syslog")
+"""The plugins whose clients are not sent what they have sent."""
+
 KEYS = 'tls = { certificate = "proxy.pem", key = "proxy.key" }'
 
 RUNS = {
@@ -272,6 +318,26 @@ RUNS = {
         listener("mirror", options='mirrors = ["tcp://m1:1", "tcp://m2:1"]'),
         servers={"one": lines, "m1": lines, "m2": lines},
     ),
+    "mllp": Run(
+        listener("mllp"), messages=admits, servers={"one": receiver}, tested=False, alone=False
+    ),
+    "modbus": Run(
+        listener("modbus"), messages=writes, servers={"one": device}, tested=False, alone=False
+    ),
+    "mpegts": Run(
+        listener("mpegts", "", 'subscribers = "tcp://proxy:2"'),
+        messages=packets,
+        tested=False,
+        others=("in.subscribers", "in.subscribers"),
+        alone=False,
+    ),
+    "nmea": Run(
+        listener("nmea", "", 'unchecked = true, subscribers = "tcp://proxy:2"'),
+        messages=lambda secret: [b"$GPTXT,hello\r\n", b"$GPTXT,the %b\r\n" % secret],
+        tested=False,
+        others=("in.subscribers", "in.subscribers"),
+        alone=False,
+    ),
     "page": Run(listener("page", ""), messages=gets),
     "relay": Run(
         listener("relay", "", 'framing = "lines", subscribers = "tcp://proxy:2"'),
@@ -282,6 +348,11 @@ RUNS = {
     "split": Run(listener("split"), servers={"one": lines}, tested=False, alone=False),
     "supervise": Run(
         SUPERVISED, programs={"/bin/sh": short, "/bin/cat": ignoring}, tested=False, clients=False
+    ),
+    "syslog": Run(
+        listener("syslog", options='encoding = "newline", sender = "replace"'),
+        messages=lambda secret: [b"<13>hello\n", b"<11>the %b\n" % secret],
+        servers={"one": lines},
     ),
     "validate": Run(
         listener("validate", options='pattern = "the.*", answer = "no", keep = true'),
@@ -365,7 +436,7 @@ def nothing_differs(log: Path, plugin: str) -> None:
 
 
 def test_the_clients_were_served(recorded: Recorded) -> None:
-    if recorded.run.clients and recorded.plugin not in ("relay", "page", "echo_server"):
+    if recorded.run.clients and recorded.plugin not in WITHOUT_ANSWERS:
         for received, secret in zip(recorded.received, SECRETS, strict=True):
             assert secret in received
 
@@ -385,7 +456,7 @@ def test_a_cut_contains_one_client_only(recorded: Recorded, tmp_path: Path) -> N
         out = tmp_path / f"{number}.log"
         assert vcproxy("log", "cut", recorded.log, "--conversation", number, "-o", out) == 0
         content = out.read_bytes()
-        if recorded.plugin != "relay":  # here a client receives what others send
+        if recorded.plugin not in RELAYS:
             assert sum(secret in content for secret in SECRETS) == 1, number
         if recorded.run.alone:
             nothing_differs(out, recorded.plugin)
