@@ -260,6 +260,30 @@ def test_datagrams(desk: Path, what_if: Callable[..., str]) -> None:
     assert "at byte 0: b'ONETWO' becomes b'onetwo'" in what_if("echo")
 
 
+def test_datagrams_that_become_messages_of_a_stream(
+    desk: Path, what_if: Callable[..., str]
+) -> None:
+    text = """
+[[listener]]
+name = "front"
+bind = ["unixgram:log.sock", "udp://proxy:1"]
+plugin = "syslog"
+upstream = "back"
+
+[upstream.back]
+servers = ["tcp://server:1"]
+"""
+    with recorded(desk, text) as proxy:
+        received = proxy.sim.server(SERVER)
+        client = proxy.sim.datagram_client(Address.parse("udp://proxy:1"))
+        for message in (b"<13>one", b"no syslog", b"<13>two"):
+            client.send(message)
+            proxy.sim.elapse(1.0)
+    assert received.peers[0].received.count(b"<13>") == 2
+    assert what_if("syslog").startswith("0: ")
+    assert "<13>one" in what_if("validate")  # which adds no address
+
+
 def test_calls_with_the_same_text_return_the_recorded_results(
     desk: Path, what_if: Callable[..., str]
 ) -> None:

@@ -147,9 +147,12 @@ class WhatIfHost(OfflineHost):
         """Return the address that a client connects to, or None if there is no such listener."""
         addresses = self._addresses.get(self._names.get(client.listener, ""), [])
         kind = (client.message_oriented, client.secure)
-        return next(
-            (each for each in addresses if (each.message_oriented, each.secure) == kind), None
-        )
+        udp = ":" in client.address  # the colons of a path are escaped
+        for each in addresses:
+            right = not each.message_oriented or (each.scheme == "udp") is udp
+            if right and (each.message_oriented, each.secure) == kind:
+                return each
+        return None
 
     def listen(self, address: Address, listener: Listener) -> Address:
         """See Host."""
