@@ -15,13 +15,15 @@ def rtp(
     number: int,
     payload: bytes = b"payload",
     *,
+    sender: int = 1,
     sources: int = 0,
     extension: int | None = None,
     padding: int = 0,
 ) -> bytes:
     """Return an RTP packet: with contributing sources, a header extension, padding."""
     first = 0x80 | (padding > 0) << 5 | (extension is not None) << 4 | sources
-    head = bytes([first, 33]) + (number & 0xFFFF).to_bytes(2) + bytes(8) + sources * bytes(4)
+    head = bytes([first, 33]) + (number & 0xFFFF).to_bytes(2) + bytes(4) + sender.to_bytes(4)
+    head += sources * bytes(4)
     if extension is not None:
         head += bytes(2) + extension.to_bytes(2) + 4 * extension * b"x"
     return head + payload + (bytes(padding - 1) + bytes([padding]) if padding else b"")
@@ -69,6 +71,12 @@ def test_a_sender_may_start_again(back: int, taken: bool) -> None:
     receiver = RtpReceiver()
     receiver.payload(rtp(4999))
     assert (receiver.payload(rtp(5000 - back)) is not None) is taken
+
+
+def test_another_sender_has_numbers_of_its_own() -> None:
+    receiver = RtpReceiver()
+    for sender in (7, 8, 7):
+        assert [receiver.payload(rtp(n, sender=sender)) for n in (9, 8)] == [b"payload", None]
 
 
 @given(st.lists(st.integers(0, 90), unique=True))

@@ -14,12 +14,16 @@ MOST_LATE = 100
 
 
 class RtpReceiver:
-    """Takes the packets of one sender (RFC 3550, 5.1). It keeps none, so it does not sort them."""
+    """Takes the packets of one sender after the other (RFC 3550, 5.1). It keeps none, so it does
+    not sort them."""
 
-    __slots__ = ("_next",)
+    __slots__ = ("_next", "_sender")
 
     def __init__(self) -> None:
-        self._next: int | None = None
+        self._sender = b""
+        """The synchronization source (SSRC) of the last packet."""
+        self._next = 0
+        """The number that follows that of its last packet."""
 
     def payload(self, packet: bytes) -> bytes | None:
         """Return the payload of a packet, without header, extension and padding.
@@ -36,8 +40,8 @@ class RtpReceiver:
             end -= packet[-1]
         if start >= end:
             return b""
-        number = int.from_bytes(packet[2:4])
-        if self._next is not None and 0 < (self._next - number) & 0xFFFF <= MOST_LATE:
+        number, sender = int.from_bytes(packet[2:4]), packet[8:12]
+        if sender == self._sender and 0 < (self._next - number) & 0xFFFF <= MOST_LATE:
             return None
-        self._next = number + 1
+        self._next, self._sender = number + 1, sender
         return packet[start:end]
