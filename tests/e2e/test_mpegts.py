@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -40,8 +43,10 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Group:
     """A relay of a multicast group on this computer, and how to send to the group."""
 
-    def __init__(self, proxy: Starter, options: str = "") -> None:
+    def __init__(self, proxy: Starter, options: str = "", source: str = "") -> None:
         self.port = free_port(socket.SOCK_DGRAM)
+        source = source or f"udp://239.1.1.1:{self.port}?interface=127.0.0.1"
+        self.rtp = False
         self.running: Running = proxy(f"""
 [metrics]
 bind = "tcp://127.0.0.1:0"
@@ -51,19 +56,20 @@ name = "feed"
 plugin = "mpegts"
 
 [listener.options]
-source = "udp://239.1.1.1:{self.port}?interface=127.0.0.1"
+source = "{source}"
 subscribers = "tcp://127.0.0.1:0"
 http_subscribers = "tcp://127.0.0.1:0"
 {options}
 """)
-        self.running.wait_for("feed udp://239.1.1.1:.*: producer connected")
+        self.running.wait_for(r"feed (udp://239\.1\.1\.1|unixgram):.*: producer connected")
 
     @property
     def url(self) -> str:
         return "http://" + self.running.uri("feed.http_subscribers").partition("//")[2]
 
-    def send(self, tools: Tools, film: Path, *options: str) -> None:
+    def send(self, tools: Tools, film: Path) -> None:
         """Send a film to the group with multicat, at its own speed."""
+        options = [] if self.rtp else ["-U"]
         tools.run("multicat", *options, str(film), f"239.1.1.1:{self.port}@127.0.0.1")
 
     def count(self, event: str) -> float:
@@ -94,11 +100,21 @@ def without_padding(data: bytes) -> bytes:
     return b"".join(packet for packet in packets(data) if pid(packet) != NULL_PID)
 
 
-def has_film(client: Subscriber, film: Path) -> None:
-    """Wait until a client has received the film, and nothing else."""
-    size = film.stat().st_size
-    eventually(lambda: len(client.received) >= size, f"{size} bytes received")
-    assert without_padding(client.received) == film.read_bytes()
+def send_until(tools: Tools, group: Group, film: Path, arrived: Callable[[], bool]) -> None:
+    """Send a film again until it has arrived: the kernel may drop datagrams, also on loopback, when
+    other programs keep it busy."""
+    deadline = time.monotonic() + 2 * PATIENCE_S
+    while not arrived():
+        assert time.monotonic() < deadline, f"the film did not arrive:\n{group.running.log}"
+        group.send(tools, film)
+        with suppress(AssertionError):
+            eventually(arrived, "the film has arrived")
+
+
+def holds(data: bytes, film: bytes) -> bool:
+    """Whether whole packets with the film in one piece were received."""
+    whole = len(data) // SIZE * SIZE
+    return film in without_padding(data[:whole])
 
 
 @pytest.mark.parametrize("rtp", [False, True])
@@ -114,10 +130,10 @@ def test_all_kinds_of_clients_get_the_film_of_a_group(
         Subscriber(group.running, tools, tmp_path / "curl", "curl", "-sN", group.url),
         socat(group.running, tools, tmp_path / "socat"),
     ]
-    group.send(tools, film, *([] if rtp else ["-U"]))
-    for client in clients:
-        has_film(client, film)
-    eventually(lambda: without_padding(copy.read_bytes()) == film.read_bytes(), "the copy is whole")
+    group.rtp = rtp
+    sent = film.read_bytes()
+    files = [tmp_path / "curl", tmp_path / "socat", copy]
+    send_until(tools, group, film, lambda: all(holds(file.read_bytes(), sent) for file in files))
     group.stop()
     for client in clients:
         client.has_ended()
@@ -128,32 +144,30 @@ def test_only_wanted_pids_arrive_and_are_played(
 ) -> None:
     group = Group(proxy, f"pids = {[*TABLES, AUDIO]}")
     client = Subscriber(group.running, tools, tmp_path / "curl", "curl", "-sN", group.url)
-    group.send(tools, film, "-U")
-    group.send(tools, film, "-U")
     wanted = b"".join(
-        packet for packet in packets(2 * film.read_bytes()) if pid(packet) in (*TABLES, AUDIO)
+        packet for packet in packets(film.read_bytes()) if pid(packet) in (*TABLES, AUDIO)
     )
-    client.has_received(wanted)
+    send_until(tools, group, film, lambda: client.received.count(wanted) >= 2)
+    assert {pid(packet) for packet in packets(client.received)} == {*TABLES, AUDIO}
     shown = tools.run("ffprobe", "-v", "error", "-show_streams", "-i", str(tmp_path / "curl"))
     assert b"codec_name=mp2" in shown
     assert group.count("discontinuities") > 0, "the film began again"
 
 
-def test_packets_that_the_network_lost_are_counted(
+def test_packets_that_were_lost_before_are_counted(
     proxy: Starter, tools: Tools, tmp_path: Path, film: Path
 ) -> None:
-    group = Group(proxy)
+    """Over a Unix socket: it loses no datagram itself."""
+    group = Group(proxy, source=f"unixgram:{tmp_path}/feed")
     client = socat(group.running, tools, tmp_path / "socat")
     sent = packets(film.read_bytes())
     lost = next(n for n, packet in enumerate(sent) if n > 20 and pid(packet) == VIDEO)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.bind(("127.0.0.1", 0))
-        sender.connect(("239.1.1.1", group.port))
-        for number, packet in enumerate(sent):
-            if number != lost:
-                sender.send(packet)
-        sender.send(b"no transport stream")
     del sent[lost]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.connect(f"{tmp_path}/feed")
+        for packet in sent:
+            sender.send(packet)
+        sender.send(b"no transport stream")
     client.has_received(b"".join(sent))
     eventually(lambda: group.count("damaged") == 1, "the last datagram is dropped")
     assert group.count("missing_packets") == group.count("discontinuities") == 1
@@ -170,7 +184,8 @@ def test_ffmpeg_sends_rtp_and_plays_from_http(
         "-f", "rawvideo", str(seen),
     )  # fmt: skip
     group.running.wait_for("feed.http_subscribers .*: sink connected")
-    for _ in range(2):  # a player examines some seconds before it begins
+    deadline = time.monotonic() + 2 * PATIENCE_S
+    while player.poll() is None and time.monotonic() < deadline:  # it examines some seconds first
         tools.run(
             "ffmpeg", "-v", "error", "-stream_loop", "2", "-i", str(film), "-c", "copy",
             "-f", "rtp_mpegts", f"rtp://239.1.1.1:{group.port}?localaddr=127.0.0.1",
@@ -201,10 +216,12 @@ targets = "udp://127.0.0.1:{there}"
         where = "tcp:" + running.uri("feed").partition("//")[2]
         tools.run("socat", "-u", f"open:{film}", where)
         client.has_received(film.read_bytes())
-        received = [receiver.recv(65536)]
-        while sum(map(len, received)) < film.stat().st_size:
-            received.append(receiver.recv(65536))
-        assert b"".join(received) == film.read_bytes()
+        received = [receiver.recv(65536)]  # the kernel may have dropped others
+        receiver.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                received.append(receiver.recv(65536))
+        assert all(datagram in film.read_bytes() for datagram in received)
         assert {len(datagram) % SIZE for datagram in received} == {0}
         assert max(map(len, received)) == 7 * SIZE
         tools.run("ffmpeg", "-v", "error", "-i", str(film), "-c", "copy", "-f", "mpegts",
