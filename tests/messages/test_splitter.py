@@ -117,6 +117,20 @@ def test_equal_keys_of_two_sources_are_not_confused() -> None:
         assert first.received == b"1 FIRST\n"
 
 
+def test_an_answer_sent_twice_is_not_given_to_the_next_request_with_the_key() -> None:
+    """Also if both arrive at once, before that request is sent."""
+    with Simulation(1) as sim:
+        world = World(sim, ByKey, silent)
+        first, second = world.client(b"1 first\n"), world.client(b"1 second\n")
+        sim.run(until=lambda: world.at_server == b"1 first\n")
+        world.servers[0].send(b"1 FIRST\n1 FIRST\n")
+        sim.run(until=lambda: world.at_server == b"1 first\n1 second\n")
+        world.servers[0].send(b"1 SECOND\n")
+        sim.run(until=lambda: second.received == b"1 SECOND\n")
+        assert first.received == b"1 FIRST\n"
+        assert world.service.counts["orphan"] == 1
+
+
 def test_without_a_request_no_server_is_connected() -> None:
     with Simulation(1) as sim:
         world = World(sim, ByKey, shout)

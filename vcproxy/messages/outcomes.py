@@ -5,7 +5,7 @@ Tested in tests/messages/test_pending_requests.py.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import NamedTuple
 
 from vcproxy.messages.split_request import Requester, RequestFailed, SplitRequest
@@ -30,9 +30,11 @@ def failures(request: SplitRequest, why: Unanswered) -> list[RequestFailed]:
 class Assigned:
     """The result of `assign`: how the parts were matched."""
 
-    __slots__ = ("damaged", "events", "late", "lost", "unmatched")
+    __slots__ = ("damaged", "events", "late", "lost", "receivers", "unmatched")
 
-    def __init__(self) -> None:
+    def __init__(self, receivers: Callable[[], Iterable[Requester]]) -> None:
+        self.receivers = receivers
+        """Returns the requesters that get parts without a key that no request waits for."""
         self.events: list[tuple[Requester, Hashable, object]] = []
         """The events for requesters, in the form of the engine's queue."""
         self.late = 0

@@ -163,22 +163,15 @@ class PendingRequests:
         for. Without keys, if there are more answers than requests, no part is assigned: it cannot
         be determined which parts are answers. See ExclusiveUse.
         """
-        assigned = Assigned()
+        assigned = Assigned(receivers)
         excess = self._excess(parts)
         if excess:
             assigned.unmatched = excess
             return assigned
         for part in parts:
             queue = self.by_key.get(part.key)
-            if queue is None and part.key is DAMAGED:
-                assigned.damaged.append(part.data.decode())
-                self._damage(assigned, now)
-                continue
-            if queue is None:
-                assigned.unmatched += 1
-                if part.key is None:  # else it answers a request that has gone: of one client
-                    arrived = OrphanArrived(part)
-                    assigned.events += [(each, OrphanArrived, arrived) for each in receivers()]
+            if queue is None or not queue[0].copies:  # an answer again: the next one is not sent
+                self._note_orphan(part, assigned, now)
                 continue
             request = queue[0]
             if request.abandoned:
@@ -194,6 +187,16 @@ class PendingRequests:
             if part.last:
                 self._complete(request, queue)
         return assigned
+
+    def _note_orphan(self, part: Part, assigned: Assigned, now: float) -> None:
+        if part.key is DAMAGED:
+            assigned.damaged.append(part.data.decode())
+            self._damage(assigned, now)
+            return
+        assigned.unmatched += 1
+        if part.key is None:  # else it answers a request that has gone: of one client
+            arrived = OrphanArrived(part)
+            assigned.events += [(each, OrphanArrived, arrived) for each in assigned.receivers()]
 
     def _excess(self, parts: Sequence[Part]) -> int:
         """Return by how many the answers exceed the requests; 0 if requests have keys."""
