@@ -157,12 +157,14 @@ class Timed(Filter):
 
     def request_head(self, tx: Transaction) -> None:
         self.log(f"{tx} at {self.now:.1f} s, {self.wall % 60} past the minute", "warning")
+        tx.log("asked", "debug")
 
 
 def test_a_filter_has_a_clock_and_a_log() -> None:
     with SimulatedHttp(Timed()) as proxy:
         proxy.sim.elapse(2.5)
-        proxy.send(Request("GET", "/a", host="shop"))
+        proxy.send(Request("GET", "/a", host="shop"), client_ip="192.0.2.7")
+        assert "debug: proxy 192.0.2.7: asked" in proxy.log
         assert "warning: proxy: <GET shop/a> at 2.5 s, 2 past the minute" in proxy.log
 
 

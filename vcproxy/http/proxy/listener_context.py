@@ -39,6 +39,7 @@ class ListenerContext:
         "_clients",
         "_engine",
         "_mark",
+        "_name",
         "_options",
         "_shared_subrequests",
         "_upstreams",
@@ -60,6 +61,7 @@ class ListenerContext:
         # A mark for each listener: one listener may forward to another without being a loop.
         self._mark = f"{crc32(f'{token} {service.name}'.encode()):08x}" if token else ""
         self._engine = engine
+        self._name = service.name
         self._upstreams = service.upstreams
         self.counts = RequestCounts(engine, service.name)
         """The responses and the times of the requests; reloads keep them."""
@@ -142,7 +144,13 @@ class ListenerContext:
                 trusted=options.trusts(address),
             )
             known = TransactionContext(
-                self._engine, address, secure, self._upstreams, self.mirror, fields
+                self._engine,
+                address,
+                secure,
+                self._upstreams,
+                self.mirror,
+                fields,
+                listener=self._name,
             )
             if len(self._clients) >= MAX_CLIENTS:
                 self._clients.clear()

@@ -12,6 +12,7 @@ from vcproxy.access_log.author_fields import author_fields
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
+    from vcproxy.engine.log_function import Level
     from vcproxy.http.message.client_fields import ClientFields
     from vcproxy.http.message.messages import Request, Response
     from vcproxy.http.proxy.failure import Failure
@@ -33,6 +34,8 @@ class TransactionContext(NamedTuple):
     fields: ClientFields
     """The fields that are added to the client's requests."""
     proxied: ProxyHeader | None = None
+    listener: str = ""
+    """The name of the listener."""
 
 
 class Transaction:
@@ -88,6 +91,12 @@ class Transaction:
         """Fields for its record in the access log, by name: whatever JSON can show, at best texts
         and numbers. Without an access log, what is set here has no effect."""
         return author_fields(self.record)
+
+    def log(self, text: object, level: Level = "info") -> None:
+        """Log a line that begins with the names of the listener and the client. `level`: see
+        Session."""
+        context = self._context
+        context.engine.log(level, f"{context.listener} {self.client}: {text}")
 
     @property
     def engine(self) -> Engine:
