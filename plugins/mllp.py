@@ -44,9 +44,9 @@ class Mllp(api.Splitter):
         """Which messages go to another upstream than the listener's: the first that matches."""
         in_flight: Annotated[int, Field(ge=0)] = 1
         """How many messages a receiver may have that it has not answered; 0: no limit."""
-        timeout: api.Duration = 30.0
+        timeout: Annotated[api.Duration, Field(gt=0)] = 30.0
         """How long a receiver may take to answer; then the sender gets AE."""
-        queue_timeout: api.Duration = 30.0
+        queue_timeout: Annotated[api.Duration, Field(gt=0)] = 30.0
         """How long a message waits for its turn, and for a connection; then the sender gets AR."""
         attempts: Annotated[int, Field(ge=1)] = 1
         """How often a message is sent while it is not answered. With more than 1 a receiver may get

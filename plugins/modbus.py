@@ -11,108 +11,102 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vcproxy.api import (
-    Counter,
-    Keyed,
-    ModbusError,
-    ModbusOptions,
-    NetVConnection,
-    Part,
-    Resend,
-    Service,
-    SplitRules,
-    Splitter,
-    Unanswered,
-    mbap,
-    mbap_frame,
-    modbus_rtu,
-    parse_modbus_request,
-    rtu_frame,
-)
+from vcproxy import api
 
 EXCEPTIONS = {
-    Unanswered.NOT_SENT: ModbusError.BUSY,
-    Unanswered.NO_SERVER: ModbusError.NO_PATH,
+    api.Unanswered.NOT_SENT: api.ModbusError.BUSY,
+    api.Unanswered.NO_SERVER: api.ModbusError.NO_PATH,
 }
 """The exceptions for requests that are not answered. For other reasons: NO_RESPONSE."""
 
 
-class Modbus(Splitter):
+class Modbus(api.Splitter):
     """Checks requests, gives each an id of its own, and checks the replies."""
 
-    Options = ModbusOptions
-    options: ModbusOptions
+    Options = api.ModbusOptions
+    options: api.ModbusOptions
     needs_upstream = None
-    framing = mbap()
-    exceptions = Counter("modbus_exceptions", "Exceptions that the proxy sent.", labels=("code",))
+    framing = api.mbap()
+    exceptions = api.Counter(
+        "modbus_exceptions", "Exceptions that the proxy sent.", labels=("code",)
+    )
 
-    def __init__(self, client: NetVConnection, service: Service) -> None:
+    def __init__(self, client: api.NetVConnection, service: api.Service) -> None:
         super().__init__(client, service)
         self.timeout_s = self.options.timeout
         self.queue_timeout_s = self.options.queue_timeout
+        upstream = service.upstream
+        self._routes = self.options.routes(None if upstream is None else upstream.name)
 
     @classmethod
-    def split_rules(cls, options: ModbusOptions, place: str) -> SplitRules:
+    def upstreams(cls, options: api.ModbusOptions) -> dict[tuple[str | int, ...], str | None]:
+        """See Session: without devices there must be an upstream."""
+        return {} if options.devices else {("devices",): None}
+
+    @classmethod
+    def split_rules(cls, options: api.ModbusOptions, place: str) -> api.SplitRules:
         """See Splitter: an RTU line has framings of its own, no ids, and takes one request."""
         rules = replace(super().split_rules(options, place), shares_s=options.cache)
         if options.protocol_at(place) == "tcp":
             # Three silences in a row: one may be of a unit that is switched off. A line is opened
             # again after the first: a late reply has no id.
             return replace(rules, in_flight=options.in_flight, silences=3)
-        requests, replies = modbus_rtu("request"), modbus_rtu("reply")
+        requests, replies = api.modbus_rtu("request"), api.modbus_rtu("reply")
         return replace(rules, framing=replies, forwarding=requests, split=rtu_parts, in_flight=1)
 
     @classmethod
-    def split(cls, reply: bytes, options: ModbusOptions) -> tuple[Part]:
+    def split(cls, reply: bytes, options: api.ModbusOptions) -> tuple[api.Part]:
         """See Splitter: the key is the id that the request was given."""
-        return (Part(int.from_bytes(reply[:2], "big"), reply),)
+        return (api.Part(int.from_bytes(reply[:2], "big"), reply),)
 
     def place(self, request: bytes) -> str | None:
         """See Splitter: the unit id decides."""
-        return self.options.routes[request[6]].upstream
+        return self._routes[request[6]].upstream
 
-    def key(self, request: bytes) -> Keyed | Resend:
+    def key(self, request: bytes) -> api.Keyed | api.Resend:
         """Return the request as it is sent, or the exception that answers it."""
-        upstream, unit, is_rtu = self.options.routes[request[6]]
-        if upstream is None and self.service.upstream is None:
-            return self._refused(request, ModbusError.NO_PATH)
+        upstream, unit, is_rtu = self._routes[request[6]]
+        if upstream is None:
+            return self._refused(request, api.ModbusError.NO_PATH)
         if is_rtu and unit == 0:  # all devices of the line, of which none answers
-            return self._refused(request, ModbusError.NO_PATH)
+            return self._refused(request, api.ModbusError.NO_PATH)
         checked = self.options.checked(request[6], request[7:])
-        if isinstance(checked, ModbusError):
+        if isinstance(checked, api.ModbusError):
             return self._refused(request, checked)
         pdu, changes = checked.pdu, checked.changes
         self.attempts = 1 if changes else self.options.attempts
         shares = None if changes or not self.options.cache else (unit, pdu)
         if is_rtu:
-            return Keyed((unit, pdu[0]), rtu_frame(unit, pdu), shares)
+            return api.Keyed((unit, pdu[0]), api.rtu_frame(unit, pdu), shares)
         number = self.fresh_id(1 << 16)
-        return Keyed(number, mbap_frame(number, unit, pdu), shares)
+        return api.Keyed(number, api.mbap_frame(number, unit, pdu), shares)
 
     def restore(self, request: bytes, part: bytes) -> bytes:
         """Return the reply with the ids of the request, or exception 11 if it is not its reply."""
-        _, unit, is_rtu = self.options.routes[request[6]]
+        _, unit, is_rtu = self._routes[request[6]]
         answering, pdu = (part[0], part[1:-2]) if is_rtu else (part[6], part[7:])
-        asked = parse_modbus_request(request[7:])
-        if answering != unit or isinstance(asked, ModbusError) or not asked.answered_by(pdu):
+        asked = api.parse_modbus_request(request[7:])
+        if answering != unit or isinstance(asked, api.ModbusError) or not asked.answered_by(pdu):
             if not self.service.counts["wrong_replies"]:
                 self.log(f"{part.hex()} is not the reply to {request.hex()}; more are only counted")
             self.count("wrong_replies")
-            return self._exception(request, ModbusError.NO_RESPONSE)
+            return self._exception(request, api.ModbusError.NO_RESPONSE)
         return request[:4] + (len(pdu) + 1).to_bytes(2, "big") + request[6:7] + pdu
 
-    def unanswered(self, request: bytes, why: Unanswered) -> bytes:
+    def unanswered(self, request: bytes, why: api.Unanswered) -> bytes:
         """Return the exception for the reason."""
-        return self._exception(request, EXCEPTIONS.get(why, ModbusError.NO_RESPONSE))
+        return self._exception(request, EXCEPTIONS.get(why, api.ModbusError.NO_RESPONSE))
 
-    def _refused(self, request: bytes, error: ModbusError) -> Resend:
-        return Resend(self._exception(request, error))
+    def _refused(self, request: bytes, error: api.ModbusError) -> api.Resend:
+        return api.Resend(self._exception(request, error))
 
-    def _exception(self, request: bytes, error: ModbusError) -> bytes:
+    def _exception(self, request: bytes, error: api.ModbusError) -> bytes:
         self.exceptions.add(code=str(int(error)))
-        return mbap_frame(int.from_bytes(request[:2], "big"), request[6], error.reply(request[7]))
+        return api.mbap_frame(
+            int.from_bytes(request[:2], "big"), request[6], error.reply(request[7])
+        )
 
 
-def rtu_parts(reply: bytes) -> tuple[Part]:
+def rtu_parts(reply: bytes) -> tuple[api.Part]:
     """Return the part of a reply of an RTU line: the key is its unit and its function."""
-    return (Part((reply[0], reply[1] & 0x7F), reply),)
+    return (api.Part((reply[0], reply[1] & 0x7F), reply),)

@@ -15,7 +15,7 @@ READ_AND_WRITE = b"\x17\0\x0a\0\1\0\x28\0\1\2\0\7"  # register 10 is read, 40 is
 def test_the_first_device_that_lists_a_unit_counts() -> None:
     one = ModbusDevice(Numbers.parse("1-5"), "one", "rtu")
     two = ModbusDevice(Numbers.parse("4-9"), "two", unit=1)
-    routes = ModbusOptions(devices=(one, two)).routes
+    routes = ModbusOptions(devices=(one, two)).routes(None)
     assert len(routes) == 256
     assert routes[4] == ModbusRoute("one", 4, is_rtu=True)
     assert routes[6] == ModbusRoute("two", 1, is_rtu=False)

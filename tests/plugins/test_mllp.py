@@ -422,6 +422,8 @@ def test_a_sender_that_waits_for_no_answer_gets_none() -> None:
         {"in_flight": -1},
         {"attempts": 0},
         {"limit": "15KiB"},
+        {"timeout": "0s"},
+        {"queue_timeout": "0s"},
         {"framing": "lines"},
     ],
 )

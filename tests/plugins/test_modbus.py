@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vcproxy.config.errors import OptionsError
+from vcproxy.config.numbers import Numbers
 from vcproxy.config.options import read_options
 from vcproxy.drivers.sim import Peer
 from vcproxy.framing.modbus_rtu import rtu_frame
+from vcproxy.messages.modbus_options import ModbusDevice, ModbusOptions
 from vcproxy.plugins.modbus import Modbus
 from vcproxy.protocols.modbus import (
     ModbusError,
@@ -177,6 +179,27 @@ def test_units_are_routed_and_renumbered() -> None:
             assert proxy.connections(server) == 1
 
 
+@pytest.mark.parametrize("units", ["1-9", "21"])
+def test_all_units_of_an_upstream_speak_the_protocol_of_its_devices(units: str) -> None:
+    """Also those that no device lists, where it is the listener's upstream."""
+    options = {"devices": [{"units": units, "upstream": "upstream", "protocol": "rtu"}]}
+    with modbus(options, on_connect={"server": line()}) as proxy:
+        client = proxy.client()
+        client.send(mbap_frame(1, 5, read(3)) + mbap_frame(2, 77, read(3)))
+        proxy.elapse(1)
+        assert received(client) == [
+            (1, 5, registers(5, read(3))),
+            (2, 77, registers(77, read(3))),
+        ]
+
+
+def test_without_devices_there_must_be_an_upstream() -> None:
+    """Otherwise each request would get exception 10."""
+    assert Modbus.upstreams(ModbusOptions()) == {("devices",): None}
+    device = ModbusDevice(Numbers.parse("1"), "plc")
+    assert not Modbus.upstreams(ModbusOptions(devices=(device,)))
+
+
 def test_a_unit_without_a_device_is_answered_with_exception_10() -> None:
     with modbus(
         ROUTED, servers=(), upstreams={"line": ["line"], "inverter": ["inverter"]}
@@ -242,7 +265,7 @@ def test_only_what_is_allowed_is_forwarded(
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"devices": [{"units": "300", "upstream": "a"}]}, "a unit id is 0 to 255"),
+        ({"devices": [{"units": "300", "upstream": "a"}]}, "a unit id is 0-255"),
         ({"devices": [{"units": "x", "upstream": "a"}]}, '"x" is no number'),
         ({"devices": [{"units": "1", "upstream": "a", "protocol": "ascii"}]}, "protocol"),
         ({"allow": [{"adresses": "1"}]}, "adresses"),
@@ -256,6 +279,11 @@ def test_only_what_is_allowed_is_forwarded(
             'upstream "a" has two protocols',
         ),
         ({"attempts": 0}, "attempts"),
+        ({"timeout": "0s"}, "timeout"),
+        ({"queue_timeout": "0s"}, "queue_timeout"),
+        ({"allow": [{"units": "1, 256"}]}, "a unit id is 0-255"),
+        ({"allow": [{"functions": "0"}]}, "a function code is 1-127"),
+        ({"allow": [{"addresses": "65536"}]}, "an address is 0-65535"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], why: str) -> None:

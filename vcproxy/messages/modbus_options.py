@@ -18,6 +18,8 @@ from vcproxy.protocols.modbus import ModbusError, ModbusRequest, parse_modbus_re
 
 Protocol: TypeAlias = Literal["tcp", "rtu"]
 UNITS = Numbers.parse("0-255")
+FUNCTIONS = Numbers.parse("1-127")
+ADDRESSES = Numbers.parse("0-65535")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class ModbusDevice:
 
     def __post_init__(self) -> None:
         if not UNITS.include_all(self.units):
-            raise ValueError(f'units "{self.units}": a unit id is 0 to 255')
+            raise ValueError(f'units "{self.units}": a unit id is {UNITS}')
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,15 @@ class ModbusRule:
     addresses: NumberRanges | None = None
     """Addresses as they are sent, from 0: those of holding register 40001 are 0. A request must
     read and write none but these. Functions without addresses match."""
+
+    def __post_init__(self) -> None:
+        for name, given, possible, what in (
+            ("units", self.units, UNITS, "a unit id"),
+            ("functions", self.functions, FUNCTIONS, "a function code"),
+            ("addresses", self.addresses, ADDRESSES, "an address"),
+        ):
+            if given is not None and not possible.include_all(given):
+                raise ValueError(f'{name} "{given}": {what} is {possible}')
 
     def allows_function(self, unit: int, function: int) -> bool:
         """Return whether the function is allowed, at some addresses."""
@@ -74,7 +85,7 @@ class ModbusRoute(NamedTuple):
     """Where the requests for a unit go."""
 
     upstream: str | None
-    """None: the listener's."""
+    """None: there is none."""
     unit: int
     """The unit id that the device gets."""
     is_rtu: bool
@@ -103,11 +114,11 @@ class ModbusOptions:
     in_flight: Annotated[int, Field(ge=0)] = 1
     """How many requests a device has at one time; 0: no limit. With RTU always 1."""
 
-    timeout: Duration = 1.0
+    timeout: Annotated[Duration, Field(gt=0)] = 1.0
     """How long a device may take for its reply, from when it was sent the request. Then the client
     gets exception 11."""
 
-    queue_timeout: Duration = 5.0
+    queue_timeout: Annotated[Duration, Field(gt=0)] = 5.0
     """How long a request may wait until it is sent. Then the client gets exception 6."""
 
     attempts: Annotated[int, Field(ge=1)] = 2
@@ -129,10 +140,21 @@ class ModbusOptions:
         spoken = {device.upstream: device.protocol for device in self.devices}
         return spoken.get(upstream, self.protocol)
 
+    def routes(self, upstream: str | None) -> tuple[ModbusRoute, ...]:
+        """Return the way of each unit id, 0 to 255, at a listener with this upstream. The first
+        device that lists a unit counts."""
+        routes = self._routes.get(upstream)
+        if routes is None:
+            routes = self._routes[upstream] = self._routes_of(upstream)
+        return routes
+
     @cached_property
-    def routes(self) -> tuple[ModbusRoute, ...]:
-        """The way of each unit id, 0 to 255. The first device that lists a unit counts."""
-        routes = [ModbusRoute(None, unit, self.protocol == "rtu") for unit in range(256)]
+    def _routes(self) -> dict[str | None, tuple[ModbusRoute, ...]]:
+        return {}
+
+    def _routes_of(self, upstream: str | None) -> tuple[ModbusRoute, ...]:
+        is_rtu = upstream is not None and self.protocol_at(upstream) == "rtu"
+        routes = [ModbusRoute(upstream, unit, is_rtu) for unit in range(256)]
         for device in reversed(self.devices):
             for unit in device.units:
                 sent = unit if device.unit is None else device.unit
