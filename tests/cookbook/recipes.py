@@ -32,6 +32,25 @@ def http_recipe(name: str, table: dict[str, Any] | None = None, **keywords: Any)
     return SimulatedHttp(found(options), **keywords)
 
 
+def configured(recipe: str, server: str, *binds: str, table: str = "") -> str:
+    """Return a configuration whose listener "in" runs a recipe in front of a server.
+
+    `table`: further lines of the listener's table.
+    """
+    addresses = ", ".join(f'"{each}"' for each in binds or ("tcp://127.0.0.1:0",))
+    return f"""
+[[listener]]
+name = "in"
+bind = [{addresses}]
+plugin = "{COOKBOOK / recipe}.py"
+upstream = "out"
+{table}
+
+[upstream.out]
+servers = ["{server}"]
+"""
+
+
 def docstring(file: Path) -> str:
     """Return the docstring of a recipe."""
     text = ast.get_docstring(ast.parse(file.read_text()))

@@ -10,26 +10,10 @@ import dns.query
 import dns.rcode
 import pytest
 
-from tests.cookbook.recipes import COOKBOOK
+from tests.cookbook.recipes import configured
 from tests.e2e.conftest import Starter, Tools
 from tests.e2e.postgresql import PROGRAMS, postgresql_server
 from tests.e2e.running import PATIENCE_S, free_port, refusing
-
-
-def listener(recipe: str, server: str, *binds: str, options: str = "") -> str:
-    """Return a configuration whose listener "in" runs a recipe in front of a server."""
-    addresses = ", ".join(f'"{each}"' for each in binds or ("tcp://127.0.0.1:0",))
-    return f"""
-[[listener]]
-name = "in"
-bind = [{addresses}]
-plugin = "{COOKBOOK / recipe}.py"
-upstream = "out"
-{options}
-
-[upstream.out]
-servers = ["{server}"]
-"""
 
 
 @pytest.mark.parametrize("version", ["-2", "-3"])
@@ -37,7 +21,7 @@ def test_redis_commands(proxy: Starter, tools: Tools, version: str) -> None:
     redis = refusing()
     tools.serve(redis, "redis-server", "--port", redis.rpartition(":")[2], "--save", "")
     running = proxy(
-        listener("redis_commands", redis, options='options.allowed = ["GET", "PING", "HELLO"]')
+        configured("redis_commands", redis, table='options.allowed = ["GET", "PING", "HELLO"]')
     )
     cli = ("redis-cli", version, "-p", str(running.port("in")))
     commands = b"PING\nSET a 1\nget a\nFLUSHALL\nPING\n"
@@ -60,8 +44,8 @@ def test_dns_names(proxy: Starter, tools: Tools, query: object) -> None:
     )
     ours = free_port()
     binds = (f"udp://127.0.0.1:{ours}", f"tcp://127.0.0.1:{ours}")
-    options = 'options.hidden = ["ads.example"]\ntimeouts.inactivity = "1s"'
-    proxy(listener("dns_names", server, *binds, options=options))
+    table = 'options.hidden = ["ads.example"]\ntimeouts.inactivity = "1s"'
+    proxy(configured("dns_names", server, *binds, table=table))
     answers = {}
     for name in ("www.example", "ads.example", "x.ADS.example", "ads.example.www.example"):
         question = dns.message.make_query(name, "A")
@@ -79,7 +63,7 @@ def test_dns_names(proxy: Starter, tools: Tools, query: object) -> None:
 @pytest.mark.parametrize("tls", ["disable", "prefer"])
 def test_postgresql_audit(proxy: Starter, tls: str) -> None:
     with postgresql_server() as server:
-        running = proxy(listener("postgresql_audit", f"tcp://{server}"))
+        running = proxy(configured("postgresql_audit", f"tcp://{server}"))
         statements = "CREATE TABLE t (n int); INSERT INTO t VALUES (1);"
         psql = str(PROGRAMS[-1] / "psql")
         place = ("-h", "127.0.0.1", "-p", str(running.port("in")), "-U", "owner")
