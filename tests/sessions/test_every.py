@@ -12,11 +12,16 @@ from vcproxy.config.loader import load
 from vcproxy.config.values import Duration
 from vcproxy.engine.event import Event
 from vcproxy.http.message.messages import Request
+from vcproxy.http.proxy.connection import HttpProxy
 from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.machine.every import every
 from vcproxy.machine.staged import Stage, StagedMessage, StageMachine
 from vcproxy.machine.state import State
+from vcproxy.messages.splitter import Splitter
+from vcproxy.messages.validator import Validator
+from vcproxy.mirror.mirroring import Mirroring
+from vcproxy.sessions.forwarder import Forwarder
 from vcproxy.sessions.message_reader import Message
 from vcproxy.sessions.program import Program
 from vcproxy.sessions.session import Session
@@ -96,6 +101,25 @@ def test_missed_calls_are_made_once_and_the_grid_stays() -> None:
         proxy.sim.suspend(4.5)
         proxy.elapse(8)
         assert client.received == b"6.5\n8.0\n"  # all timers were postponed by a second
+
+
+@pytest.mark.parametrize("base", [Forwarder, Validator, Splitter, HttpProxy, Mirroring])
+def test_every_base_class_of_sessions_has_it(base: type[Session]) -> None:
+    class Beats(base):  # type: ignore[misc, valid-type]
+        @every("2s")
+        def beat(self) -> None:
+            self.log(f"{self.now:.1f} s", "debug")
+
+    with SimulatedProxy(Beats) as proxy:
+        client = proxy.client()
+        proxy.elapse(5)
+        assert [line.rpartition(": ")[2] for line in proxy.log] == ["2.0 s", "4.0 s"]
+        client.close()
+        proxy.elapse(1)
+        for server in proxy.peers():
+            server.close()
+        proxy.elapse(1)
+        assert not proxy.engine.sources
 
 
 @dataclass(frozen=True)
