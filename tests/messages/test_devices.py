@@ -781,6 +781,43 @@ def test_after_a_reload_no_place_is_connected_before_all_old_connections_have_cl
         assert routes.servers["a"].peers[0].ended
 
 
+def test_after_a_reload_an_old_client_does_not_take_a_place_from_a_new_one() -> None:
+    with Simulation(1) as sim:
+        routes = Routes(sim, Routed)
+        world = routes.world
+        old = world.client(b"1 a dead\n")
+        sim.elapse(1.0)
+        before, world.service = world.service, replace(world.service, origin="new")
+        before.draining = True
+        new = world.client(b"1 b1\n")
+        sim.elapse(0.5)
+        old.send(b"2 b2\n3 a\n")
+        routes.servers["a"].peers[0].send(b"0 a\n")
+        sim.run(until=lambda: old.ended and new.received == b"1 B1\n")
+        assert old.received == b"1 a\n"
+        new.send(b"4 b4\n")
+        sim.run(until=lambda: new.received == b"1 B1\n4 B4\n")
+        assert routes.received("b") == b"0 b1\n1 b4\n"
+        assert len(routes.servers["b"].peers) == 1
+
+
+def test_after_a_reload_without_changes_an_old_client_may_go_anywhere() -> None:
+    with Simulation(1) as sim:
+        routes = Routes(sim, Routed)
+        world = routes.world
+        old = world.client(b"1 a1\n")
+        sim.run(until=lambda: old.received == b"1 A1\n")
+        before, world.service = world.service, replace(world.service)
+        before.draining = True
+        new = world.client(b"1 a1\n")
+        sim.run(until=lambda: new.received == b"1 A1\n")
+        old.send(b"2 b2\n")
+        sim.run(until=lambda: old.received == b"1 A1\n2 B2\n")
+        new.send(b"2 b2\n")
+        sim.run(until=lambda: new.received == b"1 A1\n2 B2\n")
+        assert [len(routes.servers[name].peers) for name in "ab"] == [1, 1]
+
+
 def test_a_message_without_a_place_may_be_rejected() -> None:
     with Simulation(1) as sim:
         routes = Routes(sim, Routed)

@@ -203,7 +203,8 @@ def run(seed: int, random: Random, faults: NetworkFaults) -> list[Client]:
         if random.random() < 0.3:
 
             def reload() -> None:
-                world.service = replace(world.service, origin=object())
+                before, world.service = world.service, replace(world.service, origin=object())
+                before.draining = True
                 for client in clients:
                     client.retired = True
                 clients.extend(Client(world, random, number) for number in range(10, 13))

@@ -126,8 +126,7 @@ class SharedConnection(Machine):
     def submit(self, request: SplitRequest) -> None:
         """Accept a request of a requester on the same engine.
 
-        The requester gets PartArrived for each part of the answer, or RequestFailed. The requests
-        of one turn are sent together, by one event.
+        The requester gets PartArrived for each part of the answer, or RequestFailed.
         """
         pending = self._pending
         if pending.shared is not None or request.shares is not None:
@@ -168,8 +167,7 @@ class SharedConnection(Machine):
         self._timer = self.engine.schedule_at(deadline, self, DEADLINE, None)
 
     def _give_up(self) -> State | None:
-        """Close the connection if too many requests at it are abandoned; or if requesters wait and
-        its current user is finished or has left."""
+        """Close the connection if abandoned requests clog it, or its next user waits for it."""
         exclusive, in_use = self._pending.exclusive, self._pending.by_key
         if self._pending.is_clogged:
             return self._drop(UNANSWERED)

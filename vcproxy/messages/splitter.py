@@ -33,7 +33,7 @@ from vcproxy.messages.split_request import (
     WaitingForRoom,
 )
 from vcproxy.messages.splitter_hooks import SplitterHooks
-from vcproxy.messages.succession import latest
+from vcproxy.messages.succession import is_replaced, latest
 from vcproxy.messages.verdict import Reject, Resend
 from vcproxy.messages.verdict_notes import note_verdict
 from vcproxy.sessions.streams import InputStream, OutputStream
@@ -71,7 +71,7 @@ class Splitter(SplitterHooks):
         "_held",
         "_logged_damage",
         "_messages",
-        "_requests",
+        "_requests", "_retiring",
         "_subscribed",
         "_waits_for_room",
         "ticket",
@@ -92,6 +92,7 @@ class Splitter(SplitterHooks):
         self._requests: dict[SplitRequest, SharedConnection] = {}
         self._held: bytes | None = None  # a request that waits for room where it is submitted
         self._logged_damage = False
+        self._retiring = False  # ConnectionRetired follows
         self._delayed: Reject | Resend | None = None  # sent after all requests are answered
         self._waits_for_room = False  # RoomAvailable was requested
         self._connection: SharedConnection | None = None  # that of the latest request
@@ -134,15 +135,21 @@ class Splitter(SplitterHooks):
         if self.service.upstream is not None:
             self._connection = self._join(self.service.upstream.name)
 
-    def _join(self, place: str) -> SharedConnection:
+    def _join(self, place: str) -> SharedConnection | None:
         """Join the listener's shared connection to an upstream, and return it; create it if there
-        is none. Raises LookupError if the listener has no such upstream."""
+        is none. None: the client is to be closed, because there is a new configuration, whose
+        connections must not wait for those of this one. Raises LookupError if the listener has no
+        such upstream."""
         service = self.service
         connection = self._connections.get(place)
         if connection is not None and not connection.mutex.ended:
             return connection
         connection = latest(service, place)
         if connection is None or not connection.serves(service):
+            if is_replaced(service):
+                self._retiring = True
+                self.engine.deliver_soon(self.ticket, ConnectionRetired, ConnectionRetired())
+                return None
             rules = self.split_rules(service.options, place)
             connection = SharedConnection(self.engine, service, place, rules)
             connection.start()
@@ -178,13 +185,14 @@ class Splitter(SplitterHooks):
                 if self._places:
                     self._choose(message)
             connection = self._connection
-            if connection is not None:
-                if connection.mutex.ended:  # failed, with its requests
-                    connection = self._connection = self._join(connection.place)
-                if connection.full:
-                    self._held = message
-                    self._wait_for_room(connection)
-                    return None
+            if connection is not None and connection.mutex.ended:  # failed, with its requests
+                connection = self._connection = self._join(connection.place)
+            if self._retiring:
+                return None
+            if connection is not None and connection.full:
+                self._held = message
+                self._wait_for_room(connection)
+                return None
             self._held = None
             self._submit(message)
         return None

@@ -80,6 +80,12 @@ def shared_connections(persistent: Mapping[object, object]) -> list[SharedConnec
     return found
 
 
+def is_replaced(service: Service) -> bool:
+    """Return whether there are connections of a newer configuration, with other settings."""
+    others = shared_connections(service.persistent)
+    return service.draining and any(not (each.closed or each.serves(service)) for each in others)
+
+
 def upstream_of(service: Service, name: str) -> Upstream:
     """Return an upstream of a listener. Raises LookupError for another name."""
     if service.upstream is not None and service.upstream.name == name:
