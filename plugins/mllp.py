@@ -3,14 +3,11 @@ share one connection to each receiver. Where no receiver answers, the proxy does
 
     [listener.options]
     accept = { MSH-9 = ["ADT", "ORU^R01"], MSH-12 = ["2.5.1"] }
-
-    [[listener.options.routes]]
-    where = { MSH-9 = ["ORU"] }
-    upstream = "laboratory"
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -66,6 +63,8 @@ class Mllp(api.Splitter):
         self.attempts = options.attempts
         self._header = api.Hl7Header.unreadable()
         self._fault: api.Hl7Fault | None = None
+        # When the last answers were logged: ten in a minute at most, as a client may send floods.
+        self._logged = deque([-60.0] * 10, 10)
         super().__init__(client, service)
 
     @classmethod
@@ -112,7 +111,9 @@ class Mllp(api.Splitter):
         """Return the answer to the message of `_header`; b"" if it asks for none."""
         self.count("refused")
         self.refused.add(code=fault.code)
-        name = self._header.control_id[:40].decode("ascii", "replace")
-        self.log(f'message "{name}" answered {fault.code}: {fault.text}', "warning")
+        if self.now - self._logged[0] >= 60.0:
+            self._logged.append(self.now)
+            name = self._header.control_id[:40].decode("ascii", "replace")
+            self.log(f'message "{name}" answered {fault.code}: {fault.text}', "warning")
         control_id = b"%d-%d" % (self.wall, self.service.counts["refused"])
         return self._header.acknowledgement(fault.code, control_id, self.wall, fault) or b""

@@ -214,6 +214,17 @@ def test_an_answer_to_a_message_with_a_long_field_is_within_the_limit(
         assert not client.ended
 
 
+def test_a_flood_of_bad_messages_does_not_flood_the_log() -> None:
+    with simulated() as proxy:
+        client = proxy.client()
+        for second in range(120):
+            client.send(block(b"MSH|%d" % second) * 10)
+            proxy.elapse(1)
+        assert client.received.count(b"MSA|AR") == 1200
+        assert proxy.metric("hl7_refused", code="AR") == 1200
+        assert len(proxy.log) == 20
+
+
 def test_half_a_message_and_a_whole_one_in_one_block_are_not_forwarded() -> None:
     with simulated(on_connect=ACKNOWLEDGING) as proxy:
         client = proxy.client()
