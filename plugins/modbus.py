@@ -98,7 +98,7 @@ class Modbus(api.Splitter):
         return self._exception(request, EXCEPTIONS.get(why, api.ModbusError.NO_RESPONSE))
 
     def _refused(self, request: bytes, error: api.ModbusError) -> api.Resend:
-        return api.Resend(self._exception(request, error))
+        return api.Resend(self._exception(request, error), f"exception {error:d}, not forwarded")
 
     def _exception(self, request: bytes, error: api.ModbusError) -> bytes:
         self.exceptions.add(code=str(int(error)))
