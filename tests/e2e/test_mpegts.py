@@ -23,6 +23,10 @@ VIDEO, AUDIO, TABLES = 256, 257, (0, 17, 4096)
 """The PIDs that ffmpeg uses."""
 
 
+TARGET = "feed udp://127.0.0.1:.*: sink connected"
+"""A line of the log. A Subscriber waits for the next such line, which must be its own."""
+
+
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A film of one second in 60 KB, with the times of its packets beside it for multicat.
@@ -126,6 +130,7 @@ def test_all_kinds_of_clients_get_the_film_of_a_group(
     copy = tmp_path / "multicat.ts"
     tools.start("multicat", "-u", "-U", f"@127.0.0.1:{there}", str(copy))
     eventually(lambda: bound(there), "multicat has bound its port")
+    group.running.wait_for(TARGET)
     clients = [
         Subscriber(group.running, tools, tmp_path / "curl", "curl", "-sN", group.url),
         socat(group.running, tools, tmp_path / "socat"),
@@ -212,6 +217,7 @@ targets = "udp://127.0.0.1:{there}"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", there))
         receiver.settimeout(PATIENCE_S)
+        running.wait_for(TARGET)
         client = socat(running, tools, tmp_path / "socat")
         where = "tcp:" + running.uri("feed").partition("//")[2]
         tools.run("socat", "-u", f"open:{film}", where)
