@@ -18,6 +18,7 @@ from typing import TypeGuard
 
 import vcproxy
 from vcproxy.config.errors import did_you_mean
+from vcproxy.config.private_names import redefined
 from vcproxy.config.values import plugin_place
 
 BUNDLED = Path(vcproxy.__file__).parent / "plugins"
@@ -80,6 +81,11 @@ class PluginLoader:
         if not _has_a_phase(found):
             raise PluginError(
                 f"{found.__name__} in {place} does nothing: define request_head() or another phase"
+            )
+        if taken := redefined(found):
+            raise PluginError(
+                f"{found.__name__} in {place} sets {taken[0]}, which {taken[1].__name__} uses "
+                "itself: choose another name"
             )
         return found
 
