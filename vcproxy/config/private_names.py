@@ -5,7 +5,7 @@ Tested in tests/config/test_private_names.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from types import CodeType, FunctionType
 
 OURS, AUTHORS = "vcproxy.", "vcproxy.plugins."
@@ -46,7 +46,7 @@ def _defined(author: type) -> Iterator[str]:
     yield from (slots,) if isinstance(slots, str) else slots
 
 
-def _stored(author: type, names: set[str] | frozenset[str]) -> Iterator[str]:
+def _stored(author: type, names: Set[str]) -> Iterator[str]:
     """Yield which of these names functions of a class set, on any object."""
     for _, function in _functions(author):
         if not names.isdisjoint(function.__code__.co_names):
