@@ -7,9 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcproxy.framing import framing as framings
+from vcproxy.framing.between import between
 from vcproxy.framing.decoding import Decoder, DelimiterDecoder, FramingError
 from vcproxy.framing.frame_scanner import FrameScanner
 from vcproxy.framing.framing import Framing
+from vcproxy.framing.nmea import nmea
+from vcproxy.framing.rfc6587 import rfc6587
+from vcproxy.framing.stomp import stomp
 
 FRAMINGS = {
     "lines": framings.lines(20),
@@ -69,3 +73,25 @@ def test_a_framing_that_encodes_differently_than_it_decodes_is_a_fault() -> None
     assert scanner.feed(b"ONE\ntwo\n") == [b"ONE\n"]
     assert scanner.stopped == FramingError.INVALID.value
     assert scanner.take_rest() == b"two\n"
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [framings.json_lines(), nmea(), stomp(), rfc6587(), between(b"<", b">", "blank")],
+    ids=str,
+)
+def test_blank_lines_are_not_held_without_a_limit(framing: Framing) -> None:
+    scanner = FrameScanner(framing)
+    for _ in range(100):
+        if not scanner.stopped:
+            assert scanner.feed(b"\n" * 1000) == []
+    assert scanner.stopped == FramingError.OVERSIZED.value
+    assert len(scanner.take_rest()) < 70_000
+
+
+def test_what_is_skipped_belongs_to_the_next_frame_however_it_is_cut() -> None:
+    scanner = FrameScanner(between(b"<", b">", "blank"))
+    pieces = [b" ", b"\n", b" <a", b"> ", b" <b>", b"<c>\n"]
+    frames = [frame for piece in pieces for frame in scanner.feed(piece)]
+    assert frames == [b" \n <a>", b"  <b>", b"<c>"]
+    assert scanner.take_rest() == b"\n"

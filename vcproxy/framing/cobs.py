@@ -39,6 +39,8 @@ class Cobs:
         if not piece:
             return None
         size = len(piece)
+        if piece[0] == size and size <= self.limit:
+            return piece[1:]  # one block
         if size > self._longest:
             return too_long(piece, self.limit)
         blocks, at = [], 0

@@ -126,6 +126,10 @@ class DelimiterDecoder:
         self._held.clear()
 
 
+MOST_BETWEEN = 64 << 10
+"""Limit of bytes between two messages, where they are held for the frame of the second one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Skip:
     """A result of `measure`: bytes that stand between two messages, and belong to none."""
@@ -226,6 +230,9 @@ class LengthDecoder:
                 at += found.size
                 if not whole:
                     begin = at
+                elif at - begin > MOST_BETWEEN:
+                    self.fault = FramingError.OVERSIZED
+                    return messages
             else:
                 self.fault = found  # type: ignore[assignment]
                 return messages

@@ -15,7 +15,8 @@ from vcproxy.framing.measured import Measured
 
 HEAD = re.compile(rb"8=[^\x01]{1,16}\x019=([0-9]{1,9})\x01")
 LONGEST_HEAD = 31
-TRAILER = re.compile(rb"\x0110=[0-9]{3}\x01")
+SOH = 1
+_sum = CHECKS["fix-sum"].of
 TRAILER_SIZE = 7
 """Without the end of the field before it."""
 
@@ -38,16 +39,18 @@ class Fix(Measured):
             return FramingError.OVERSIZED
         if end > len(data):
             return end - at
-        if TRAILER.match(data, end - TRAILER_SIZE - 1) is None:
+        if data[end - TRAILER_SIZE - 1 : end - 4] != b"\x0110=" or data[end - 1] != SOH:
             return FramingError.INVALID
         return at, end, end
 
     def check(self, message: bytes) -> bytes | Damaged:
         """Check field 10, CheckSum."""
-        given, right = message[-4:-1], CHECKS["fix-sum"].of(message[:-TRAILER_SIZE])
+        given, right = message[-4:-1], _sum(message[:-TRAILER_SIZE])
         if given == right:
             return message
-        return Damaged(message, f"CheckSum is {given.decode()}, and must be {right.decode()}")
+        return Damaged(
+            message, f"CheckSum is {given.decode('latin-1')}, and must be {right.decode()}"
+        )
 
 
 def fix(limit: str | int = LIMIT) -> Framing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from vcproxy.framing.decoding import Damaged, FramingError
+from vcproxy.framing.decoding import MOST_BETWEEN, Damaged, FramingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +63,8 @@ class FrameScanner:
         del rest[:begin]
         if not self.stopped and self._decoder.fault is not None:
             self.stopped = self._decoder.fault.value
+        elif len(rest) > MOST_BETWEEN and rest.isspace():
+            self.stopped = FramingError.OVERSIZED.value
         return frames
 
     def take_rest(self) -> bytes:

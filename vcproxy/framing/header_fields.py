@@ -27,6 +27,8 @@ class HeaderFields(Measured):
     length_field: str
     whole: bool
     limit: int
+    alone: re.Pattern[bytes]
+    """A head that has the length only."""
 
     def decoder(self) -> Decoder:
         """See Framing."""
@@ -38,6 +40,9 @@ class HeaderFields(Measured):
 
     def measure(self, data: bytes, at: int) -> Measure:
         """See Measured."""
+        alone = self.alone.match(data, at)
+        if alone is not None:
+            return self._found(data, at, alone.end(), int(alone[1]))
         stop = data.find(b"\r\n\r\n", at, at + HEAD_LIMIT)
         if stop < 0:
             known = len(data) - at
@@ -45,7 +50,9 @@ class HeaderFields(Measured):
         length = self._length(data[at:stop])
         if length is None:
             return FramingError.INVALID
-        start = stop + 4
+        return self._found(data, at, stop + 4, length)
+
+    def _found(self, data: bytes, at: int, start: int, length: int) -> Measure:
         end = start + length
         first = at if self.whole else start
         if end - first > self.limit:
@@ -100,4 +107,5 @@ def header_fields(
     """
     if not FIELD.fullmatch(length_field.encode() + b":"):
         raise ValueError(f'length_field = "{length_field}": this cannot be the name of a field')
-    return HeaderFields(length_field, whole, byte_limit(limit))
+    alone = re.compile(rb"(?i:%b): *([0-9]{1,15})\r\n\r\n" % re.escape(length_field.encode()))
+    return HeaderFields(length_field, whole, byte_limit(limit), alone)

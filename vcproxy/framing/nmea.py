@@ -13,6 +13,11 @@ from vcproxy.framing.decoding import Damaged, Decoder
 from vcproxy.framing.framing import LIMIT, Framing, byte_limit
 from vcproxy.framing.pieces import PieceDecoder, too_long
 
+STARTS = b"$!"
+"""What a sentence begins with: of instruments, of AIS."""
+
+_xor_hex = CHECKS["xor-hex"].of
+
 
 @dataclass(frozen=True, slots=True)
 class Nmea:
@@ -35,6 +40,10 @@ class Nmea:
         line = line.removesuffix(b"\r")
         if not line:
             return None
+        # Most sentences by the shortest way; anything else below.
+        usual = line[0] in STARTS and line[-3:-2] == b"*" and len(line) <= self.limit
+        if usual and _xor_hex(line[1:-3]) == line[-2:]:
+            return line
         if len(line) > self.limit:
             return too_long(line, self.limit)
         sentence = line
@@ -66,7 +75,7 @@ def _wrong(text: bytes, unchecked: bool) -> str:
     content, star, given = text.rpartition(b"*")
     if not star:
         return "" if unchecked else "it has no checksum"
-    right = CHECKS["xor-hex"].of(content)
+    right = _xor_hex(content)
     if given.upper() == right:
         return ""
     return f"its checksum is {given[:8].decode('latin-1')!r}, and must be {right.decode()!r}"

@@ -22,24 +22,47 @@ def too_long(piece: bytes, limit: int) -> Damaged:
 
 
 class PieceDecoder:
-    """Splits a stream at one byte, and reads what is between.
+    """Splits a stream at one byte, and reads what is between. Nothing between two is no message.
 
     Args:
         end: the byte.
         limit: of the bytes between two ends. Of more, `read` gets the first ones only, and one byte
             over the limit.
         read: see Read.
+        escape: if it is set, pieces without this byte, of `plain` bytes at most, are messages as
+            they are.
         whole: return frames as they arrived, instead of messages. More than `limit` bytes are then
             the fault OVERSIZED, since not all could be returned. See FrameScanner.
     """
 
-    __slots__ = ("_end", "_frame", "_held", "_limit", "_read", "_whole", "fault")
+    __slots__ = (
+        "_end",
+        "_escape",
+        "_frame",
+        "_held",
+        "_limit",
+        "_plain",
+        "_read",
+        "_whole",
+        "fault",
+    )
 
-    def __init__(self, end: bytes, limit: int, read: Read, *, whole: bool = False) -> None:
+    def __init__(
+        self,
+        end: bytes,
+        limit: int,
+        read: Read,
+        *,
+        escape: bytes = b"",
+        plain: int = 0,
+        whole: bool = False,
+    ) -> None:
         self.fault: FramingError | None = None
         self._end = end
         self._limit = limit
         self._read = read
+        self._escape = escape
+        self._plain = plain
         self._whole = whole
         self._held = bytearray()  # the beginning of a piece; if over the limit, one byte more
         self._frame = b""  # what stands before the next message, if frames are whole
@@ -62,12 +85,19 @@ class PieceDecoder:
         held += rest[: limit + 1]
         if self._whole:
             return self._frames(pieces)
+        if self._escape and self._are_plain(data, pieces):
+            return [piece for piece in pieces if piece]
         messages: list[bytes | Damaged] = []
-        for piece in pieces:
+        for piece in filter(None, pieces):
             message = self._read(piece if len(piece) <= limit else piece[: limit + 1])
             if message is not None:
                 messages.append(message)
         return messages
+
+    def _are_plain(self, data: bytes, pieces: list[bytes]) -> bool:
+        """Whether all pieces are messages as they are. The first may have begun before `data`."""
+        first, escape = pieces[0] if pieces else b"", self._escape
+        return escape not in data and escape not in first and len(data) + len(first) <= self._plain
 
     def finish(self) -> None:
         """See Decoder."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vcproxy.framing.decoding import Decoder, FramingError, LengthDecoder, Measure
+from vcproxy.framing.decoding import Decoded, Decoder, FramingError, LengthDecoder, Measure
 from vcproxy.framing.framing import LIMIT, Framing, byte_limit
 
 LINES = frozenset(b"+-:_#,(")
@@ -34,7 +34,7 @@ class Resp:
 
     def decoder(self) -> Decoder:
         """See Framing."""
-        return LengthDecoder(_Reading(self.limit).measure, in_place=True)
+        return RespDecoder(self.limit)
 
     def frame_decoder(self) -> Decoder:
         """Return a decoder that returns whole frames: here these are the messages."""
@@ -111,6 +111,60 @@ class _Reading:
         """Keep what has been passed, until there is more."""
         self._passed, self._missing = passed, missing
         return needed
+
+
+KNOWN = 256
+HEADS = tuple(b"$%d" % size for size in range(KNOWN))
+"""The first lines of short strings."""
+
+COUNTS = {b"*%d" % count: count for count in range(64)}
+"""The first lines of short arrays, and how many values they have."""
+
+
+class RespDecoder:
+    """A LengthDecoder, and a shorter way for pieces that have whole commands and nothing else."""
+
+    __slots__ = ("_decoder", "_limit", "fault")
+
+    def __init__(self, limit: int) -> None:
+        self.fault: FramingError | None = None
+        self._limit = limit
+        self._decoder = LengthDecoder(_Reading(limit).measure, in_place=True)
+
+    def feed(self, data: bytes) -> Decoded:
+        """See Decoder."""
+        if self._decoder.empty and data.startswith(b"*") and data.endswith(b"\r\n"):
+            commands = self._commands(data.split(b"\r\n"))
+            if commands is not None:
+                return commands
+        found = self._decoder.feed(data)
+        self.fault = self._decoder.fault
+        return found
+
+    def _commands(self, lines: list[bytes]) -> list[bytes] | None:
+        """Return the commands of lines: arrays of strings, none of which has a line end inside.
+        None: there is anything else."""
+        commands = []
+        at, last = 0, len(lines) - 1
+        while at < last:
+            end = at + 1 + 2 * COUNTS.get(lines[at], last)
+            if end > last:
+                return None
+            for place in range(at + 1, end, 2):
+                size = len(lines[place + 1])
+                if lines[place] != (HEADS[size] if size < KNOWN else b"$%d" % size):
+                    return None
+            command = b"\r\n".join((*lines[at:end], b""))
+            if len(command) > self._limit:
+                return None
+            commands.append(command)
+            at = end
+        return commands
+
+    def finish(self) -> None:
+        """See Decoder."""
+        self._decoder.finish()
+        self.fault = self._decoder.fault
 
 
 _TYPES = LINES | BLOBS | ITEMS.keys()

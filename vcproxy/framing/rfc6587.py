@@ -92,7 +92,7 @@ class _Search:
 
     def measure(self, data: bytes, at: int) -> Measure:
         """See Measurer."""
-        if data[at] - 48 in range(10):
+        if 0x30 <= data[at] <= 0x39:
             return self._counted(data, at)
         if data[at] == 0x0A or (self._nul and data[at] == 0):
             return Skip(1)  # a blank line
@@ -107,19 +107,24 @@ class _Search:
         return FramingError.OVERSIZED if length > self._limit else length + 1
 
     def _counted(self, data: bytes, at: int) -> Measure:
-        most = at + self._digits + 1
-        space = data.find(b" ", at, most)
-        number = data[at : most if space < 0 else space]
-        if not number.isdigit() or data[at] == 0x30:
-            return FramingError.INVALID
+        space = data.find(b" ", at, at + self._digits + 1)
         if space < 0:
-            known = len(number)
-            return FramingError.OVERSIZED if known > self._digits else known + 1
+            return self._partial(data[at : at + self._digits + 1])
+        number = data[at:space]
+        if data[at] == 0x30 or not number.isdigit():
+            return FramingError.INVALID
         start = space + 1
         end = start + int(number)
         if end - start > self._limit:
             return FramingError.OVERSIZED
         return (start, end, end) if end <= len(data) else end - at
+
+    def _partial(self, number: bytes) -> Measure:
+        """Measure a length without the space behind it."""
+        if number.startswith(b"0") or not number.isdigit():
+            return FramingError.INVALID
+        known = len(number)
+        return FramingError.OVERSIZED if known > self._digits else known + 1
 
 
 def rfc6587(

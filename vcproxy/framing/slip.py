@@ -25,7 +25,7 @@ class Slip:
 
     def decoder(self) -> Decoder:
         """See Framing."""
-        return PieceDecoder(END, 2 * self.limit, self.read)
+        return PieceDecoder(END, 2 * self.limit, self.read, escape=ESCAPE, plain=self.limit)
 
     def frame_decoder(self) -> Decoder:
         """Return a decoder that returns whole frames: see FrameScanner."""
