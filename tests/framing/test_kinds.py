@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcproxy import api
+from vcproxy.framing.checks import CHECKS
 from vcproxy.framing.decoding import Damaged, FramingError
 from vcproxy.framing.frame_scanner import FrameScanner
 from vcproxy.framing.framing import Framing, reframe_with
@@ -43,6 +44,10 @@ PACKET = b"G" + bytes(187)
 STARTUP = b"\0\0\0\x0e\0\3\0\0user\0\0"
 SSL = b"\0\0\0\x08\x04\xd2\x16\x2f"
 QUERY = b"Q\0\0\0\x0dSELECT 1\0"
+
+
+def rtu(frame: bytes) -> bytes:
+    return frame + CHECKS["crc16-modbus"].of(frame)
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,11 @@ KINDS = {
         [b"\0\0\0", b"\5", b"S", b"Z"],
     ),
     "fix": Kind(api.fix(), [FIX, FIX], [b"8=", b"9=", b"\x01", b"5", b"10="]),
+    "modbus-rtu": Kind(
+        api.modbus_rtu("request"),
+        [rtu(b"\1\3\0\0\0\1"), rtu(b"\xff\x10\0\0\0\1\2ab")],
+        [b"\1", b"\3", b"\0\0", b"\x10", b"\xff"],
+    ),
     "nmea": Kind(
         api.nmea(limit=100),
         [GGA, AIS, b"\\s:r1,c:1*4E\\" + AIS],
