@@ -20,7 +20,7 @@ def redefined(plugin: type) -> tuple[str, type] | None:
     taken = {name: base for base in reversed(bases) for name in _private(base)}
     for author in plugin.__mro__:
         if author not in bases and author is not object:
-            for name in (*_defined(author), *_stored(author, taken.keys())):
+            for name in (*_defined(author), *_stored(author, set(taken))):
                 if name in taken:
                     return name, taken[name]
     return None
