@@ -1,15 +1,18 @@
 """The load of Modbus gateways: a device, and its clients, each a process of its own.
 
     python -m tests.bench.modbus_load device
-    python -m tests.bench.modbus_load poll | paced | dead  PORT CLIENTS AMOUNT
+    python -m tests.bench.modbus_load poll | dead  PORT CLIENTS AMOUNT
+    python -m tests.bench.modbus_load paced        PORT,DEVICE CLIENTS AMOUNT
 
 It speaks as the module `load` does. Each client waits for the reply before it sends the next
 request, each request reads other registers than the one before, and every byte of each reply is
-checked: the registers hold a value of their unit and address. `poll`: for AMOUNT seconds, as fast
-as possible. `paced`: the same at RATE requests a second. `dead`: AMOUNT requests, of which a fifth
-are for a unit that never answers; they are right if the answer is an exception. A reply that is
-wrong, and a request that is not answered, are counted; the client goes on, on a new connection if
-need be.
+checked: the registers hold a value of their unit and address. A reply that is wrong, and a request
+that is not answered, are counted; the client goes on, on a new connection if need be.
+
+poll: for AMOUNT seconds, as fast as possible. paced: the same at RATE requests a second, every
+other one directly to the device, so that a disturbance affects both; it prints the delay of these
+too. dead: AMOUNT requests, a fifth of them for a unit that never answers, which are right if the
+answer is an exception.
 """
 
 import os
@@ -160,8 +163,8 @@ class Crowd:
             client.received = b""
             answered(client)
 
-    def report(self, done: int, seconds: float) -> None:
-        print_figures(done, seconds, self.latencies, wrong=self.wrong, lost=self.lost)
+    def report(self, done: int, seconds: float, **more: float) -> None:
+        print_figures(done, seconds, self.latencies, wrong=self.wrong, lost=self.lost, **more)
         self.latencies.clear()
 
 
@@ -195,37 +198,44 @@ def poll(port: int, clients: int, seconds: float) -> None:
     sys.stdin.read()
 
 
-def paced(port: int, clients: int, seconds: float) -> None:
-    """The clients send in turn, RATE requests a second together."""
-    crowd = Crowd(port, clients)
+def paced(port: int, device: int, clients: int, seconds: float) -> None:
+    """The clients send in turn, RATE requests a second together, half of them to the device."""
+    through, direct = Crowd(port, clients // 2), Crowd(device, clients // 2)
 
     def work(seconds: float) -> float:
         begin = perf_counter()
-        idle = list(crowd.clients)
-        flying = 0
-
-        def answered(client: Client) -> None:
-            nonlocal flying
-            flying -= 1
-            idle.append(client)
-
+        idle = {crowd: list(crowd.clients) for crowd in (through, direct)}
+        flying = {through: 0, direct: 0}
+        turn, other = through, direct
         due = begin
-        while due < begin + seconds or flying:
+        while due < begin + seconds or any(flying.values()):
             now = perf_counter()
-            if now >= due and due < begin + seconds:
+            if due < begin + seconds and now >= due:
                 due += 1 / RATE
-                if idle:
-                    idle.pop(0).send()
-                    flying += 1
+                if idle[turn]:
+                    idle[turn].pop(0).send()
+                    flying[turn] += 1
+                turn, other = other, turn
                 continue
-            crowd.wait(max(due - now, 0) if due < begin + seconds else PATIENCE_S, answered)
+            left = due - now if due < begin + seconds else PATIENCE_S
+            polls = {crowd.epoll.fileno(): crowd for crowd in (through, direct)}
+            for fd in select.select(list(polls), [], [], left)[0]:
+                crowd = polls[fd]
+
+                def answered(client: Client, crowd: Crowd = crowd) -> None:
+                    flying[crowd] -= 1
+                    idle[crowd].append(client)
+
+                crowd.wait(0, answered)
         return perf_counter() - begin
 
     work(WARM_S)
-    crowd.latencies.clear()
+    through.latencies.clear()
+    direct.latencies.clear()
     ready()
     spent = work(seconds)
-    crowd.report(len(crowd.latencies), spent)
+    plain = sorted(direct.latencies)
+    through.report(len(through.latencies), spent, direct_p99_us=plain[len(plain) * 99 // 100] * 1e6)
     sys.stdin.read()
 
 
@@ -262,7 +272,10 @@ if __name__ == "__main__":
         if role == "device":
             device()
         port, clients, amount = numbers
-        {"poll": poll, "paced": paced, "dead": dead}[role](int(port), int(clients), float(amount))
+        if role == "paced":
+            ours, theirs = map(int, port.split(","))
+            paced(ours, theirs, int(clients), float(amount))
+        {"poll": poll, "dead": dead}[role](int(port), int(clients), float(amount))
     except OSError as error:
         sys.exit(f"{role}: {error}")
     except KeyboardInterrupt:

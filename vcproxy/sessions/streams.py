@@ -151,11 +151,6 @@ class InputStream:
         """Remove the turn limit. To be called when the VC has ended: no more data follows."""
         self._left = self._turn_limit = NO_LIMIT
 
-    @property
-    def _turn_is_over(self) -> bool:
-        """Whether there is more to take, but not in this turn."""
-        return self._left <= 0 and bool(self._messages or self._reader.avail)
-
     def _count(self, size: int) -> None:
         """Count the memory of `size` more bytes, unless they are one message, taken now."""
         memory = self._held_memory
@@ -165,8 +160,8 @@ class InputStream:
     @property
     def stopped(self) -> bool:
         """Whether the input has ended, after `take` returned None. See `fault` and `error`."""
-        if self._turn_is_over:
-            return False
+        if self._left <= 0 and (self._messages or self._reader.avail):
+            return False  # there is more to take, but not in this turn
         return self._decoder.fault is not None or (self.vio.over and not self.vio.vc.unread)
 
     @property
