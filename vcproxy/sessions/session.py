@@ -353,8 +353,15 @@ class Session(Machine):
 
     def log(self, text: object, level: Level = "info") -> None:
         """Log a line that begins with the session's name. `level`: "debug", "info", "warning" or
-        "error"."""
-        self.engine.log(level, f"{self.name}: {text}")
+        "error". Lines of datagram sessions are left out when there are too many: see
+        DatagramLog."""
+        line = f"{self.name}: {text}"
+        if self.client.message_oriented:
+            from vcproxy.sessions.datagram_log import DatagramLog  # most listeners have streams
+
+            line = self.service.share(DatagramLog).line(line, self.engine.now)
+        if line:
+            self.engine.log(level, line)
 
     def count(self, what: str) -> None:
         """Add one to a counter in the service's `counts`."""
