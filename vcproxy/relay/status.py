@@ -46,5 +46,6 @@ class RelayStatus:
     """Targets in the order of the options, then subscribers in the order of their connections."""
     counts: Mapping[str, int]
     """How often something has happened: "joined", "left", "lagged", "recovered", "refused",
-    "silent" (a producer was replaced because it had sent nothing) ... "missed" are messages of a
-    plain NATS source that were dropped because they came faster than they were read."""
+    "silent" (a producer was replaced because it had sent nothing), "damaged" (a message was dropped
+    because the framing's check failed) ... "missed" are messages of a plain NATS source that were
+    dropped because they came faster than they were read."""
