@@ -56,6 +56,7 @@ from vcproxy.messages.split_request import (
 from vcproxy.messages.split_rules import Part, SplitRules
 from vcproxy.messages.succession import PREDECESSOR_CLOSED, RETIRE, Succession, upstream_of
 from vcproxy.messages.unanswered import Unanswered
+from vcproxy.sessions.line_limit import SharedLines
 from vcproxy.upstream.connect_attempts import ConnectAttempts
 
 if TYPE_CHECKING:
@@ -289,9 +290,7 @@ class SharedConnection(Machine):
         """Read the replies that arrived before the connection failed, then drop it."""
         assert self._connection is not None
         received = self._connection.input
-        if received.read_rest() or not received.vio.over:
-            return None
-        return self.replies_arrived(vio)
+        return None if received.read_rest() or not received.vio.over else self.replies_arrived(vio)
 
     @SERVING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=(IDLE,))
     def timed_out(self, vio: VIO) -> State:
@@ -397,4 +396,4 @@ class SharedConnection(Machine):
             self.service.counts[what] += times
 
     def _log(self, text: str) -> None:
-        self.engine.log("info", f"{self.name}: {text}")
+        self.service.share(SharedLines).log(self.engine, "info", f"{self.name}: {text}")

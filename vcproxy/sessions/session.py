@@ -354,13 +354,13 @@ class Session(Machine):
     def log(self, text: object, level: Level = "info") -> None:
         """Log a line that begins with the session's name. `level`: "debug", "info", "warning" or
         "error". Lines of datagram sessions are left out when there are too many: see
-        DatagramLog."""
+        LineLimit."""
         line = f"{self.name}: {text}"
         if self.client.message_oriented:
-            from vcproxy.sessions.datagram_log import DatagramLog  # most listeners have streams
+            from vcproxy.sessions.line_limit import DatagramLines  # most listeners have streams
 
-            line = self.service.share(DatagramLog).line(line, self.engine.now)
-        if line:
+            self.service.share(DatagramLines).log(self.engine, level, line)
+        else:
             self.engine.log(level, line)
 
     def count(self, what: str) -> None:
