@@ -151,6 +151,19 @@ class InputStream:
         """Remove the turn limit. To be called when the VC has ended: no more data follows."""
         self._left = self._turn_limit = NO_LIMIT
 
+    @property
+    def drained(self) -> bool:
+        """Whether all that has arrived was taken, and the input has not ended: `take` would return
+        None. False is no certain answer."""
+        reader = self._reader
+        return not (
+            self._messages
+            or reader.buffer.written != reader.position
+            or self._held_memory.size
+            or self.vio.over
+            or self._decoder.fault is not None
+        )
+
     def _count(self, size: int) -> None:
         """Count the memory of `size` more bytes, unless they are one message, taken now."""
         memory = self._held_memory
