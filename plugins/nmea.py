@@ -16,9 +16,6 @@ from pydantic import AfterValidator, Field
 
 from vcproxy import api
 
-MOST = 1000
-"""Addresses of which the time is kept: there are some dozens; any bytes may be one."""
-
 
 def _name(name: str) -> str:
     if not (name.isascii() and name.isalnum() and 3 <= len(name) <= 10):
@@ -90,8 +87,7 @@ class Nmea(api.Relay):
     def start(self) -> None:
         """See Program."""
         self._repeats = api.Repeats(self.options.duplicates)
-        self._due: dict[str, float] = {}  # when the next sentence of an address may be relayed
-        self._passing: set[tuple[str, str]] = set()  # sources and addresses whose group is relayed
+        self._rates = api.NmeaRates(self.options.rates)
         super().start()
 
     def edit(self, message: bytes) -> bytes | None:
@@ -105,25 +101,9 @@ class Nmea(api.Relay):
             why = "denied"
         elif options.duplicates and self._repeats.repeats(sentence.text, source, self.now):
             why = "duplicates"
-        elif options.rates and not self._is_due(sentence, names, source):
+        elif not self._rates.passes(sentence, source, self.now):
             why = "too_frequent"
         if why:
             self.counts[why] += 1
             return None
         return api.with_nmea_checksum(message) if options.add_checksums else message
-
-    def _is_due(self, sentence: api.NmeaSentence, names: set[str], source: str) -> bool:
-        """Whether the rates let a sentence pass; of a group, if its first part has passed."""
-        rates, due, group = self.options.rates, self._due, (source, sentence.address)
-        rate_s = max((rates[name] for name in names & rates.keys()), default=0.0)
-        if not rate_s or sentence.part > 1:
-            return not rate_s or group in self._passing
-        self._passing.discard(group)
-        if self.now < due.get(sentence.address, 0.0):
-            return False
-        if len(due) >= MOST or len(self._passing) >= MOST:
-            due.clear()
-            self._passing.clear()
-        due[sentence.address] = self.now + rate_s
-        self._passing.add(group)
-        return True

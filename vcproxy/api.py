@@ -157,6 +157,7 @@ if TYPE_CHECKING:
         parse_modbus_request,
     )
     from vcproxy.protocols.nmea import NmeaSentence, with_nmea_checksum
+    from vcproxy.protocols.nmea_rates import NmeaRates
     from vcproxy.protocols.rtp import RtpReceiver
     from vcproxy.protocols.syslog import SyslogFault, SyslogMessage
     from vcproxy.proxy_protocol.encoder import encode_header
@@ -362,6 +363,7 @@ else:
         "vcproxy.messages.keyed": ("Keyed",),
         "vcproxy.protocols.continuity": ("NULL_PID", "Continuity"),
         "vcproxy.protocols.nmea": ("NmeaSentence", "with_nmea_checksum"),
+        "vcproxy.protocols.nmea_rates": ("NmeaRates",),
         "vcproxy.protocols.rtp": ("RtpReceiver",),
         "vcproxy.messages.split_rules": ("Orphans", "Part", "SplitRules"),
         "vcproxy.messages.splitter": ("Splitter",),
@@ -528,6 +530,7 @@ __all__ = [
     "ModbusOptions",
     "ModbusRequest",
     "NetVConnection",
+    "NmeaRates",
     "NmeaSentence",
     "NoReply",
     "NotListening",

@@ -255,16 +255,6 @@ def test_groups_of_two_receivers_stay_whole() -> None:
         assert received(subscriber) == first
 
 
-def test_the_memory_for_rates_is_bounded() -> None:
-    with nmea(rates={"GGA": 60.0}) as proxy:
-        _, one, _ = receivers(proxy)
-        relay: Any = proxy.relay
-        for number in range(3000):
-            proxy.send(one, wire(sentence(f"{number:04}GGA,1")))
-        assert len(relay._due) <= 1000
-        assert len(relay._passing) <= 1000
-
-
 # -- options -----------------------------------------------------------------------------------
 
 
