@@ -36,6 +36,8 @@ def one_by_one(data: bytes) -> list[bytes]:
 
 
 FIX = b"8=FIX.4.2\x019=5\x0135=0\x0110=161\x01"
+LONG_FIX = b"8=FIX.4.4\x019=1010\x0135=0\x0158=%b\x01" % (b"\xff" * 1001)
+LONG_FIX += b"10=%03d\x01" % (sum(LONG_FIX) % 256)
 GGA = b"$GPGGA,092750.000,5321.6802,N,00630.3372,W,1,8,1.03,61.7,M,55.2,M,,*76"
 AIS = b"!AIVDM,1,1,,B,177KQJ5000G?tO`K>RA1wUbN0TKH,0*5C"
 NEWLINE = "a message that ends in a newline may not contain one"
@@ -336,6 +338,7 @@ def test_frames_are_the_bytes_that_arrived(kind: Kind, data: st.DataObject) -> N
         (api.fix(), FIX.replace(b"161", b"162") + FIX,
          [Damaged(FIX.replace(b"161", b"162"), "CheckSum is 162, and must be 161"), FIX], None),
         (api.fix(), FIX.replace(b"9=5", b"9=4") + FIX, [], INVALID),
+        (api.fix(), LONG_FIX, [LONG_FIX], None),
         (api.fix(), FIX[:-1], [], TRUNCATED),
         (api.fix(), b"9=5\x01", [], INVALID),
         (api.fix(limit=25), FIX, [], OVERSIZED),

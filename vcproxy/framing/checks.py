@@ -91,8 +91,8 @@ def _crc32_little(data: bytes) -> bytes:
 UNROLLED = 256
 
 
-def _all_xored(data: bytes) -> int:
-    """Combine all bytes: the halves of one large number, then the halves of that half, and so on.
+def xor_of(data: bytes) -> int:
+    """Return the XOR of all bytes: of the halves of one large number, then of one of these halves.
 
     For a sentence of 66 bytes this takes a third of the time of a loop over its bytes.
     """
@@ -113,37 +113,39 @@ def _all_xored(data: bytes) -> int:
     return (number ^ number >> 8) & 0xFF
 
 
-def _all_added(data: bytes) -> int:
-    """Add all bytes: Adler-32 is 1 and their sum, modulo 65521, and in C; 256 are at most 65280."""
+def sum_of(data: bytes) -> int:
+    """Return the sum of all bytes, modulo 256.
+
+    Adler-32, which is computed in C, is 1 and this sum, modulo 65521; that of 256 bytes is less.
+    """
     if len(data) <= UNROLLED:
         return (zlib.adler32(data) - 1) & 0xFF
     view = memoryview(data)
-    return sum(
-        zlib.adler32(view[at : at + UNROLLED]) - 1 & 0xFF for at in range(0, len(data), UNROLLED)
-    )
+    pieces = (view[at : at + UNROLLED] for at in range(0, len(data), UNROLLED))
+    return sum(zlib.adler32(piece) - 1 for piece in pieces) & 0xFF
 
 
 def _xor(data: bytes) -> bytes:
-    return bytes((_all_xored(data),))
+    return bytes((xor_of(data),))
 
 
 def _xor_hex(data: bytes) -> bytes:
     """As in NMEA 0183: two digits of upper case."""
-    return b"%02X" % _all_xored(data)
+    return b"%02X" % xor_of(data)
 
 
 def _sum(data: bytes) -> bytes:
-    return bytes((_all_added(data) & 0xFF,))
+    return bytes((sum_of(data) & 0xFF,))
 
 
 def _sum_hex(data: bytes) -> bytes:
     """As in ASTM E1381: two digits of upper case."""
-    return b"%02X" % (_all_added(data) & 0xFF)
+    return b"%02X" % (sum_of(data) & 0xFF)
 
 
 def _lrc(data: bytes) -> bytes:
     """The two's complement of the sum: with it, all bytes add up to 0."""
-    return bytes((-_all_added(data) & 0xFF,))
+    return bytes((-sum_of(data) & 0xFF,))
 
 
 def _lrc_hex(data: bytes) -> bytes:
@@ -159,7 +161,7 @@ def _lrc_hex(data: bytes) -> bytes:
 
 def _fix_sum(data: bytes) -> bytes:
     """The CheckSum of FIX, field 10: the sum in three decimal digits."""
-    return b"%03d" % (_all_added(data) & 0xFF)
+    return b"%03d" % (sum_of(data) & 0xFF)
 
 
 CHECKS: Mapping[str, CheckSum] = MappingProxyType(

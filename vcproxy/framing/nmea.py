@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vcproxy.framing.checks import CHECKS
+from vcproxy.framing.checks import xor_of
 from vcproxy.framing.decoding import Damaged, Decoder
 from vcproxy.framing.framing import LIMIT, Framing, byte_limit
 from vcproxy.framing.pieces import PieceDecoder, too_long
@@ -16,7 +16,8 @@ from vcproxy.framing.pieces import PieceDecoder, too_long
 STARTS = b"$!"
 """What a sentence begins with: of instruments, of AIS."""
 
-_xor_hex = CHECKS["xor-hex"].of
+ENDS = tuple(b"*%02X" % checksum for checksum in range(256))
+"""What a sentence ends with, by its checksum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,8 @@ class Nmea:
         if not line:
             return None
         # Most sentences by the shortest way; anything else below.
-        usual = line[0] in STARTS and line[-3:-2] == b"*" and len(line) <= self.limit
-        if usual and _xor_hex(line[1:-3]) == line[-2:]:
+        usual = line[0] in STARTS and 3 < len(line) <= self.limit
+        if usual and line.endswith(ENDS[xor_of(line[1:-3])]):
             return line
         if len(line) > self.limit:
             return too_long(line, self.limit)
@@ -75,7 +76,7 @@ def _wrong(text: bytes, unchecked: bool) -> str:
     content, star, given = text.rpartition(b"*")
     if not star:
         return "" if unchecked else "it has no checksum"
-    right = _xor_hex(content)
+    right = ENDS[xor_of(content)][1:]
     if given.upper() == right:
         return ""
     return f"its checksum is {given[:8].decode('latin-1')!r}, and must be {right.decode()!r}"
