@@ -9,6 +9,7 @@ from vcproxy.messages.modbus_options import ModbusDevice, ModbusOptions, ModbusR
 from vcproxy.protocols.modbus import ModbusError, ModbusRequest
 
 READ = b"\3\0\x0a\0\x02"  # registers 10 and 11
+RESTART = b"\x08\0\1\0\0"  # the option of diagnostics that restarts communications
 READ_AND_WRITE = b"\x17\0\x0a\0\1\0\x28\0\1\2\0\7"  # register 10 is read, 40 is written
 
 
@@ -37,7 +38,9 @@ def test_an_upstream_has_one_protocol() -> None:
         ([ModbusRule(addresses=Numbers.parse("10"))], READ, ModbusError.ILLEGAL_ADDRESS),
         ([ModbusRule(addresses=Numbers.parse("10"))], READ_AND_WRITE, ModbusError.ILLEGAL_ADDRESS),
         ([ModbusRule(addresses=Numbers.parse("10, 40"))], READ_AND_WRITE, None),
-        ([ModbusRule(addresses=Numbers.parse("10"))], b"\7", None),
+        ([ModbusRule(addresses=Numbers.parse("10"))], RESTART, ModbusError.ILLEGAL_FUNCTION),
+        ([ModbusRule(None, Numbers.parse("3, 8"), Numbers.parse("10"))], RESTART, None),
+        ([ModbusRule(functions=Numbers.parse("3"))], RESTART, ModbusError.ILLEGAL_FUNCTION),
         ([ModbusRule(units=Numbers.parse("2"))], READ, ModbusError.ILLEGAL_FUNCTION),
     ],
 )

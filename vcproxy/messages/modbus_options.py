@@ -56,7 +56,8 @@ class ModbusRule:
 
     addresses: NumberRanges | None = None
     """Addresses as they are sent, from 0: those of holding register 40001 are 0. A request must
-    read and write none but these. Functions without addresses match."""
+    read and write none but these. Functions without addresses, which may restart a device or write
+    its files, match only if `functions` names them."""
 
     def __post_init__(self) -> None:
         for name, given, possible, what in (
@@ -67,11 +68,13 @@ class ModbusRule:
             if given is not None and not possible.include_all(given):
                 raise ValueError(f'{name} "{given}": {what} is {possible}')
 
-    def allows_function(self, unit: int, function: int) -> bool:
+    def allows_function(self, unit: int, request: ModbusRequest) -> bool:
         """Return whether the function is allowed, at some addresses."""
-        return (self.units is None or unit in self.units) and (
-            self.functions is None or function in self.functions
-        )
+        if self.units is not None and unit not in self.units:
+            return False
+        if self.functions is not None:
+            return request.pdu[0] in self.functions
+        return self.addresses is None or bool(request.reads or request.writes)
 
     def allows_addresses(self, request: ModbusRequest) -> bool:
         """Return whether all addresses of the request are allowed."""
@@ -169,7 +172,7 @@ class ModbusOptions:
             return request
         if self.read_only and request.changes:
             return ModbusError.ILLEGAL_FUNCTION
-        rules = [rule for rule in self.allow if rule.allows_function(unit, pdu[0])]
+        rules = [rule for rule in self.allow if rule.allows_function(unit, request)]
         if self.allow and not any(rule.allows_addresses(request) for rule in rules):
             return ModbusError.ILLEGAL_ADDRESS if rules else ModbusError.ILLEGAL_FUNCTION
         return request
