@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -505,3 +506,41 @@ def test_what_is_no_message_is_not_encoded(framing: Framing, message: bytes, why
 def test_invalid_framings_are_refused(mistake: Callable[[], Framing], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         mistake()
+
+
+LONG: dict[str, tuple[Framing, Callable[[int], bytes]]] = {
+    "rfc6587": (api.rfc6587(limit="1MiB"), lambda size: b"<" + b"x" * size + b"\n"),
+    "rfc6587 blank": (api.rfc6587(), lambda size: b"\n" * size + b"<1>\n"),
+    "between": (api.between(b"<", b">>", limit="1MiB"), lambda size: b"<" + b"x" * size + b">>"),
+    "between skip": (api.between(b"<", b">", "skip"), lambda size: b"x" * size + b"<a>"),
+    "resp": (
+        api.resp("1MiB"),
+        lambda size: b"*%d\r\n" % (size // 8) + b"$2\r\nab\r\n" * (size // 8),
+    ),
+    "stomp": (api.stomp("1MiB"), lambda size: b"SEND\n\n" + b"x" * size + b"\0"),
+    "stomp head": (api.stomp("1MiB"), lambda size: b"SEND\na:" + b"x" * size + b"\n\n\0"),
+    "slip": (api.slip("1MiB"), lambda size: b"x" * size + b"\xc0"),
+    "nmea": (api.nmea(unchecked=True, limit="1MiB"), lambda size: b"$" + b"x" * size + b"\n"),
+    "cobs": (api.cobs("1MiB"), lambda size: b"\2x" * (size // 2) + b"\0"),
+}
+
+
+@pytest.mark.parametrize(("framing", "stream"), LONG.values(), ids=LONG)
+def test_the_time_for_small_pieces_is_linear(
+    framing: Framing, stream: Callable[[int], bytes]
+) -> None:
+    """Ten times the bytes take about ten times as long, not a hundred times."""
+
+    def cost(size: int) -> float:
+        data = stream(size)
+        pieces = [data[at : at + 16] for at in range(0, len(data), 16)]
+        times = []
+        for _ in range(3):
+            decoder = framing.decoder()
+            begun = process_time()
+            got = [message for piece in pieces for message in decoder.feed(piece)]
+            times.append(process_time() - begun)
+            assert [type(message) for message in got] == [bytes]
+        return min(times)
+
+    assert cost(400_000) < 40 * cost(40_000)

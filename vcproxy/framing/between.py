@@ -5,6 +5,7 @@ Tested in tests/framing/test_kinds.py.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -17,6 +18,7 @@ from vcproxy.framing.decoding import (
     LengthDecoder,
     Measure,
     Skip,
+    skip,
 )
 from vcproxy.framing.framing import LIMIT, Framing, byte_limit, check_size
 
@@ -24,6 +26,7 @@ Gaps: TypeAlias = Literal["refuse", "blank", "skip"]
 """What may stand between two messages: nothing; blanks and line ends; anything."""
 
 BLANK = b" \t\r\n"
+BLANKS = re.compile(rb"[ \t\r\n]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ class _Search:
             following = data.find(start[:1], at + 1)
             return Skip((len(data) if following < 0 else following) - at)
         if gaps == "blank" and head[0] in BLANK:
-            return Skip(1)
+            return skip(BLANKS, data, at)
         return FramingError.INVALID
 
 

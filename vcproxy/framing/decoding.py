@@ -6,6 +6,7 @@ Tested in tests/framing/test_framing.py and test_kinds.py.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias, final
@@ -136,6 +137,12 @@ class Skip:
 
     size: int
     """Their number; at least 1."""
+
+
+def skip(pattern: re.Pattern[bytes], data: bytes, at: int) -> Skip | FramingError:
+    """Return the bytes from `at` on that match; if none does, no message can begin there."""
+    found = pattern.match(data, at)
+    return FramingError.INVALID if found is None else Skip(found.end() - at)
 
 
 Measure: TypeAlias = tuple[int, int, int] | int | Skip | FramingError

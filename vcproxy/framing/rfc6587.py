@@ -5,6 +5,7 @@ Tested in tests/framing/test_kinds.py.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -15,9 +16,11 @@ from vcproxy.framing.decoding import (
     FramingError,
     LengthDecoder,
     Measure,
-    Skip,
+    skip,
 )
 from vcproxy.framing.framing import LIMIT, Framing, byte_limit, check_size
+
+BLANK_LINES, BLANK_LINES_OR_NULS = re.compile(rb"\n+"), re.compile(rb"[\n\0]+")
 
 SyslogEncoding: TypeAlias = Literal["octet-counting", "newline"]
 """How messages are encoded: the length in decimal digits and a space before each; a newline after
@@ -95,7 +98,7 @@ class _Search:
         if 0x30 <= data[at] <= 0x39:
             return self._counted(data, at)
         if data[at] == 0x0A or (self._nul and data[at] == 0):
-            return Skip(1)  # a blank line
+            return skip(BLANK_LINES_OR_NULS if self._nul else BLANK_LINES, data, at)
         stop = data.find(b"\n", at + self._searched)
         if self._nul:
             nul = data.find(b"\0", at + self._searched, stop if stop >= 0 else len(data))

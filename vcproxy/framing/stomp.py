@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from vcproxy.framing.decoding import Decoder, FramingError, LengthDecoder, Measure, Skip
+from vcproxy.framing.decoding import Decoder, FramingError, LengthDecoder, Measure, skip
 from vcproxy.framing.framing import LIMIT, Framing, byte_limit
 
+LINE_ENDS = re.compile(rb"[\r\n]+")
+"""Between two frames: heart-beats, and the end of the frame before."""
 HEAD_END = re.compile(rb"\n\r?\n")
 LENGTH = re.compile(rb"\ncontent-length:([^\r\n]*)")
 """The first of several counts (STOMP 1.2, Repeated Header Entries)."""
@@ -55,7 +57,7 @@ class _Search:
     def measure(self, data: bytes, at: int) -> Measure:
         """See Measurer."""
         if data[at] in b"\r\n":
-            return Skip(1)  # an end of line: a heart-beat, or the end of the frame before
+            return skip(LINE_ENDS, data, at)
         if not self._body:
             head = HEAD_END.search(data, at + self._searched)
             if data.find(b"\0", at + self._searched, head.start() if head else len(data)) >= 0:
