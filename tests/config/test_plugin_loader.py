@@ -60,6 +60,18 @@ def test_the_bundled_plugins_are_in_the_package() -> None:
     assert (plugin_loader.BUNDLED / "forward.py").is_file()
 
 
+def test_a_file_with_another_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "frames.py").write_text("SIZE = 7\n")
+    (tmp_path / "alone.py").write_text("from frames import SIZE\n" + ONE)
+    assert refusal(str(tmp_path / "alone.py")) == (
+        f"ModuleNotFoundError at {tmp_path}/alone.py:1: No module named 'frames'; frames.py stands "
+        "beside it, but a folder of plugins is not searched: put both into a package, whose "
+        '__init__.py is the plugin, and write "from .frames import ..."'
+    )
+    (tmp_path / "__init__.py").write_text("from .frames import SIZE\n" + ONE)
+    assert PluginLoader().find(str(tmp_path / "__init__.py")).__name__ == "One"
+
+
 def test_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "acme_proxy"
     package.mkdir()

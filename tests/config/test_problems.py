@@ -351,6 +351,16 @@ tls.verify = false
         "proxy.toml:5:28: listener.web.options.subscribers.0: Hub supports streams only, not "
         "datagrams: bind it to tcp://",
     ),
+    "datagrams to a stream, of a plugin that can do that, with another mistake": (
+        SOUND.replace("tcp:", "udp:").replace("own.py:Either", "syslog")
+        + """\
+upstream = "mixed"
+options = { longer = "truncate" }
+[upstream.mixed]
+servers = ["tcp://127.0.0.1:2"]
+""",
+        'proxy.toml:6:13: listener.web.options.longer: must be "cut" or "refuse", not "truncate"',
+    ),
     "datagrams here, a stream there": (
         """\
 [[listener]]

@@ -137,6 +137,9 @@ def test_spellings(uri: str, address: Address) -> None:
 @pytest.mark.parametrize(
     ("uri", "why"),
     [
+        ("http://h:80/x", '"http://h:80/x" is not an address here: write tcp://h:80$'),
+        ("https://h:443", "write tls://h:443"),
+        ("rtp://239.1.1.1:5000", "write udp://239.1.1.1:5000"),
         ("localhost:80", "must begin with one of tcp:, tls:, unix:, unixgram:"),
         ("udp://127.0.0.1:53?ttl=1", "ttl is for multicast groups, and 127.0.0.1 is not one"),
         ("udp://239.1.1.1:53?ttl=256", "ttl must have a number of hops from 0 to 255"),

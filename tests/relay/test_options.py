@@ -248,7 +248,12 @@ def test_drop_policies_need_messages(framing: str, policy: str) -> None:
 @pytest.mark.parametrize(
     ("bind", "source", "text"),
     [
-        ("", "", "listener.r.bind: is missing: RelayPlugin needs an address for clients"),
+        (
+            "",
+            "",
+            "listener.r.bind: is missing: RelayPlugin needs an address for clients: "
+            'write bind = "tcp://127.0.0.1:8080", or the option source',
+        ),
         (
             "bind",
             "source",

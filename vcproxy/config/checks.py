@@ -52,7 +52,7 @@ def check(
     yield from _unused_methods(plugins)
     yield from _needless_binds(settings, plugins)
     yield from _addresses(settings, plugins)
-    yield from _datagrams(settings, plugins)
+    yield from _datagrams(settings, classes, plugins)
     yield from _local(settings, plugins)
     yield from _tls_and_addresses(settings, plugins)
     yield from _upstreams(settings)
@@ -185,7 +185,10 @@ def _needless_binds(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem
         given, name = bool(settings.listener[index].bind), plugin.cls.__name__
         if plugin.needs_bind is True and not given:
             example = 'write bind = "tcp://127.0.0.1:8080"'
-            yield KeyProblem(path, f"is missing: {name} needs an address for clients: {example}")
+            other = ", or the option source" if hasattr(plugin.options, "source") else ""
+            yield KeyProblem(
+                path, f"is missing: {name} needs an address for clients: {example}{other}"
+            )
         elif plugin.needs_bind is False and given:
             yield KeyProblem(
                 path, f"has no effect: with these options {name} accepts no clients: remove it"
@@ -225,7 +228,9 @@ def _addresses(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
             yield KeyProblem(path, text, because=(paths[0],))
 
 
-def _datagrams(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
+def _datagrams(
+    settings: Settings, classes: Mapping[int, type], plugins: Plugins
+) -> Iterator[KeyProblem]:
     """Report datagram addresses for plugins or servers that need streams, and vice versa."""
     for index, listener in enumerate(settings.listener):
         servers = [
@@ -234,7 +239,7 @@ def _datagrams(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
             if name in settings.upstream
             for server in settings.upstream[name].addresses
         ]
-        plugin = plugins[index].cls if index in plugins else None
+        plugin = classes.get(index)  # also if its options are not valid
         for path, address in _bound(index, listener, plugins):
             if address.message_oriented and plugin is not None and not takes_datagrams(plugin):
                 yield KeyProblem(

@@ -236,7 +236,19 @@ def failed(error: BaseException) -> PluginError:
     if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
         raise error
     file, line = _failing_line(error)
-    return PluginError(f"{type(error).__name__} at {file}:{line}: {_message(error)}")
+    text = f"{type(error).__name__} at {file}:{line}: {_message(error)}"
+    return PluginError(text + _hint(error, Path(file)))
+
+
+def _hint(error: BaseException, file: Path) -> str:
+    """Return what to do about a module that is not found, but stands beside the file."""
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    if not name or not (file.parent / f"{name}.py").is_file():
+        return ""
+    return (
+        f"; {name}.py stands beside it, but a folder of plugins is not searched: put both into a "
+        f'package, whose __init__.py is the plugin, and write "from .{name} import ..."'
+    )
 
 
 def _message(error: BaseException) -> str:

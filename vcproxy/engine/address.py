@@ -31,6 +31,9 @@ SCHEMES = (
 )  # fmt: skip
 """The schemes of addresses in a configuration."""
 
+UNDERNEATH = {"http": "tcp", "https": "tls", "ws": "tcp", "wss": "tls", "rtp": "udp"}
+"""Schemes that are often written, and what is meant: an address is of the layer underneath."""
+
 UNIX = ("unix", "unixgram", "unixpacket")
 """The schemes of Unix sockets: stream, datagram and seqpacket (unix(7))."""
 
@@ -99,6 +102,10 @@ class Address:
     def parse(cls, uri: str) -> "Address":
         """Return the Address of a URI. Raises ValueError with the reason if it is not valid."""
         scheme, colon, rest = uri.partition(":")
+        if scheme in UNDERNEATH:
+            host = rest.removeprefix("//").partition("/")[0]
+            written = f"{UNDERNEATH[scheme]}://{host}"
+            raise ValueError(f'"{uri}" is not an address here: write {written}')
         if not colon or (scheme not in SCHEMES and scheme != CHILD):
             known = ", ".join(f"{name}:" for name in SCHEMES)
             raise ValueError(f'"{uri}" is not an address: it must begin with one of {known}')
