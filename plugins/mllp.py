@@ -111,9 +111,11 @@ class Mllp(api.Splitter):
         """Return the answer to the message of `_header`; b"" if it asks for none."""
         self.count("refused")
         self.refused.add(code=fault.code)
+        control_id = b"%d-%d" % (self.wall, self.service.counts["refused"])
+        answer = self._header.acknowledgement(fault.code, control_id, self.wall, fault)
         if self.now - self._logged[0] >= 60.0:
             self._logged.append(self.now)
             name = self._header.control_id[:40].decode("ascii", "replace")
-            self.log(f'message "{name}" answered {fault.code}: {fault.text}', "warning")
-        control_id = b"%d-%d" % (self.wall, self.service.counts["refused"])
-        return self._header.acknowledgement(fault.code, control_id, self.wall, fault) or b""
+            done = f"answered {fault.code}" if answer else "refused; it asks for no answer"
+            self.log(f'message "{name}" {done}: {fault.text}', "warning")
+        return answer or b""

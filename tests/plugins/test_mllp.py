@@ -419,7 +419,7 @@ def test_a_sender_that_waits_for_no_answer_gets_none() -> None:
         assert client.received == b""
         assert not client.ended
         assert proxy.connections() == 0
-        assert "MSH-15" in proxy.log[0]
+        assert 'message "1" refused; it asks for no answer: MSH-15' in proxy.log[0]
 
 
 @pytest.mark.parametrize(
