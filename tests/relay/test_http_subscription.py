@@ -128,7 +128,8 @@ def test_other_requests_are_refused(sent: bytes, status: int, why: str) -> None:
         assert head.startswith(b"HTTP/1.1 %d " % status)
         assert why in body.decode()
         assert client.ended
-        assert "proxy.http_subscribers 10.0.0.1:40001: subscriber rejected by Relay" in proxy.log[0]
+        line = "proxy.http_subscribers 10.0.0.1:40001: subscriber rejected by Relay"
+        assert f"{line}: {status}: {why}" in proxy.log[0]
         client.close()
         proxy.settle()
         assert not proxy.sinks

@@ -84,13 +84,16 @@ def answer(request: bytes, path: str, content_type: str, wall: int) -> Accept | 
     if parsed.path != path:
         return _refusal(404, f"the stream is at {path}", wall)
     head = _head(200, wall, f"Content-Type: {content_type}", "Accept-Ranges: none")
-    return Reject(head) if parsed.method == "HEAD" else Accept(wait=head)
+    if parsed.method == "HEAD":
+        return Reject(head, why="HEAD: it gets the head of the response only")
+    return Accept(wait=head)
 
 
 def _refusal(status: int, why: str, wall: int, *fields: str) -> Reject:
     body = f"{why}\n".encode()
     kind = "Content-Type: text/plain; charset=utf-8"
-    return Reject(_head(status, wall, kind, f"Content-Length: {len(body)}", *fields) + body)
+    head = _head(status, wall, kind, f"Content-Length: {len(body)}", *fields)
+    return Reject(head + body, why=f"{status}: {why}")
 
 
 def _head(status: int, wall: int, *fields: str) -> bytes:

@@ -113,6 +113,8 @@ class Joining(Machine):
         self._answer(verdict.answer)
         relay.counts[verdict.counter] += 1
         why = f"{verdict.counter} by {type(relay).__name__}"
+        if verdict.why:
+            why += f": {verdict.why}"
         kept = request if self._shown is None else self._shown(request)
         self.engine.refused.add("message", why, kept, listener=relay.service.name, client=vc.name)
         if verdict.keep:
