@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import pytest
 
@@ -14,8 +15,11 @@ from vcproxy.config.loader import load
 from vcproxy.config.options import read_options
 from vcproxy.config.secret import Secret
 from vcproxy.engine.address import Address
+from vcproxy.framing.framing import Framing, length_prefix
 from vcproxy.plugins.relay import RelayPlugin
 from vcproxy.relay.options import RelayFraming, RelayOptions, RelaySource, Target
+from vcproxy.relay.relay import Relay
+from vcproxy.testing.proxy import SimulatedProxy
 from vcproxy.tunnels.history import History
 from vcproxy.tunnels.lag_policy import LagPolicy, OnLag
 
@@ -48,6 +52,50 @@ def test_a_source_of_messages_needs_no_framing(source: str) -> None:
     options = read(source=source)
     assert options.framing == "datagram"
     assert not options.streams
+
+
+@dataclass(frozen=True)
+class OwnOptions(RelayOptions):
+    own_framing: ClassVar[Framing | None] = length_prefix(2)
+
+
+class Own(Relay):
+    Options = OwnOptions
+
+    def edit(self, message: bytes) -> bytes | None:
+        return message.upper() if message.startswith(b"a") else None
+
+
+def test_a_framing_made_in_code_has_messages() -> None:
+    table: dict[str, Any] = {**SUBSCRIBERS, "on_lag": "drop_oldest", "history": 3}
+    options, _ = read_options(Own, table | {"source": "udp://127.0.0.1:7100"}, Path())
+    assert isinstance(options, OwnOptions)
+    assert options.streams
+    assert options.message_framing is OwnOptions.own_framing
+    assert options.kept.messages == 3
+    assert not Own.unused_methods(options)
+    with pytest.raises(OptionsError, match="framing: has no effect: this plugin has a framing of"):
+        read_options(Own, table | {"framing": "lines"}, Path())
+
+
+def test_messages_of_a_framing_made_in_code_are_edited() -> None:
+    options = OwnOptions(subscribers=(Address.parse("tcp://here:1"),))
+    with SimulatedProxy(Own, options=options) as proxy:
+        subscriber = proxy.client("subscribers")
+        proxy.elapse(1)
+        producer = proxy.client()
+        producer.send(b"\0\3abc\0\2no\0")
+        producer.send(b"\2ax")
+        proxy.elapse(1)
+        assert subscriber.received == b"\0\3ABC\0\2AX"
+
+
+def test_the_attribute_of_other_plugins_is_refused() -> None:
+    text = "Wrong.framing has no effect: .* write own_framing in Wrong.Options"
+    with pytest.raises(TypeError, match=text):
+
+        class Wrong(Relay):
+            framing = length_prefix(2)
 
 
 def test_targets_are_addresses_or_tables() -> None:

@@ -13,6 +13,8 @@ from vcproxy.engine.calls import Called
 from vcproxy.engine.net import NetVConnection
 from vcproxy.machine.state import State
 from vcproxy.plugins.forward import Forward
+from vcproxy.relay.options import RelayOptions
+from vcproxy.relay.relay import Relay
 from vcproxy.sessions.program import Program, Signal
 from vcproxy.sessions.session import Session
 from vcproxy.sessions.streams import OutputStream
@@ -81,6 +83,16 @@ def test_without_options_a_plugin_has_its_defaults() -> None:
 def test_options_that_must_be_given_are_named() -> None:
     with pytest.raises(TypeError, match=r"'colour': pass options=Colours\.Options\(\.\.\.\)"):
         SimulatedProxy(Colours)
+
+
+def test_a_method_that_is_never_called_is_refused() -> None:
+    class Edited(Relay):
+        def edit(self, message: bytes) -> bytes | None:
+            return None
+
+    options = RelayOptions(subscribers=(Address.parse("tcp://here:1"),))
+    with pytest.raises(TypeError, match=r"Edited overrides edit\(\), which is never called: fra"):
+        SimulatedProxy(Edited, options=options)
 
 
 def test_options_and_limits_are_passed_to_the_plugin() -> None:

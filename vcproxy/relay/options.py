@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,7 @@ from vcproxy.config.tables.upstream import UpstreamTls
 from vcproxy.config.values import Duration, Endpoint, Size, no_permissions
 from vcproxy.engine.address import LOCAL, STANDARD, Address
 from vcproxy.engine.units import show_size, size
+from vcproxy.framing.framing import Framing
 from vcproxy.framing.options import FramingName, FramingOptions
 from vcproxy.tunnels.history import NO_HISTORY, History, Join
 from vcproxy.tunnels.lag_policy import LagPolicy, OnLag
@@ -186,6 +187,9 @@ class Target:
 class RelayOptions(FramingOptions):
     """The options of a relay. Raises OptionsError, a ValueError, with every fault found."""
 
+    own_framing: ClassVar[Framing | None] = None
+    """For subclasses: a framing made in code. Then the option `framing` must be left out."""
+
     framing: RelayFraming | None = None  # type: ignore[assignment]
     """How messages are separated. "none": there are no messages, bytes are relayed as they come.
     "datagram": each datagram, or NATS message, is a message. Default: "datagram" if the source is
@@ -258,7 +262,7 @@ class RelayOptions(FramingOptions):
     """How a tls:// source and tls:// targets are verified."""
 
     def __post_init__(self) -> None:
-        if self.framing is None:
+        if self.framing is None and self.own_framing is None:
             datagrams = bool(self.source) and all(
                 source.address.message_oriented for source in self.source
             )
@@ -273,6 +277,8 @@ class RelayOptions(FramingOptions):
         if not self.subscribers and not self.http_subscribers and not self.targets:
             yield ("subscribers",), "is missing, and targets too: the relay needs at least one sink"
         yield from self._source_faults(framing)
+        if self.own_framing is not None and self.framing is not None:
+            yield ("framing",), "has no effect: this plugin has a framing of its own: remove it"
         if self.first_message != FIRST_MESSAGE_S and not self.exclusive:
             why = 'has no effect: it needs producers that connect and producers = "exclusive"'
             yield ("first_message",), why
@@ -343,6 +349,11 @@ class RelayOptions(FramingOptions):
         ]
         return {"on_lag": "; ".join(notes)} if notes else {}
 
+    @cached_property
+    def message_framing(self) -> Framing:
+        """See FramingOptions."""
+        return self._made(0) if self.own_framing is None else self.own_framing
+
     @property
     def exclusive(self) -> bool:
         """Whether producers connect to the relay, and a second one is refused."""
@@ -372,3 +383,13 @@ class RelayOptions(FramingOptions):
         """The history; if it counts messages, with a limit in bytes too."""
         messages = self.history.messages
         return replace(self.history, bytes=messages * self.limit) if messages else self.history
+
+
+def refuse_framing(relay: type) -> None:
+    """Raise TypeError if a relay has the attribute that other plugins have: it has no effect."""
+    if "framing" in vars(relay):
+        name = relay.__name__
+        raise TypeError(
+            f"{name}.framing has no effect: how a relay's messages are framed is an option, "
+            f"framing; for a framing made in code write own_framing in {name}.Options"
+        )

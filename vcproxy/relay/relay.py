@@ -13,14 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vcproxy.engine.net import NetVConnection
 from vcproxy.engine.units import rounded_size
 from vcproxy.framing.framing import UNFRAMED, Framing
 from vcproxy.messages.verdict import Accept
 from vcproxy.relay.joining import Joining
-from vcproxy.relay.options import BYTES, DATAGRAMS, RelayOptions
+from vcproxy.relay.options import BYTES, DATAGRAMS, RelayOptions, refuse_framing
 from vcproxy.relay.producer import Producer
 from vcproxy.relay.producer_set import ProducerSet
 from vcproxy.relay.sink_set import SinkSet
@@ -71,6 +71,10 @@ class Relay(Program):
     (see `binds`) with the address that it connected to. With other options it sends none; with
     `http_subscribers` always the head of an HTTP request."""
     machines = (OneWayMultiTunnel, ReconnectingConnection, Producer, Joining)
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        refuse_framing(cls)
 
     @classmethod
     def needs_bind(cls, options: RelayOptions) -> bool | None:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 
 from vcproxy.access_log.log import AccessLog, AccessLogSettings
 from vcproxy.access_log.record import SessionRecord
-from vcproxy.config.plugin import options_type
+from vcproxy.config.plugin import options_type, overrides
 from vcproxy.drivers.sim import DatagramPeer, NetworkFaults, Peer, SimulatedServer, Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.continuation import OwnedCall
@@ -115,6 +115,7 @@ class SimulatedProxy:
     ) -> None:
         if options is None:
             options = _default_options(plugin)
+        _refuse_unused_methods(plugin, options)
         self.sim = Simulation(seed, faults)
         self.bus = SimulatedBus(self.sim)
         """Sends messages to methods declared with `on_message`."""
@@ -313,6 +314,13 @@ class SimulatedProxy:
 
 def _identity(made: object) -> object:
     return made
+
+
+def _refuse_unused_methods(plugin: type[Session | Program], options: object) -> None:
+    """Raise TypeError for a method that would never be called, as `vcproxy -t` refuses it."""
+    for method, why in plugin.unused_methods(options).items():
+        if overrides(plugin, method):
+            raise TypeError(f"{plugin.__name__} overrides {method}(), which is never called: {why}")
 
 
 def _default_options(plugin: type) -> object:
