@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -451,6 +451,49 @@ def test_messages_that_were_read_at_once_may_be_joined() -> None:
             proxy.settle()
         proxy.settle()
         assert producer.reset_seen
+
+
+class Careless(Relay):
+    """Returns what is no message, as an author may by mistake."""
+
+    def edit(self, message: bytes) -> Any:
+        return "text" if message == b"text" else message
+
+    def pack(self, messages: list[bytes]) -> Any:
+        wrong: dict[bytes, Any] = {b"nothing": None, b"numbers": [1], b"one": b"one"}
+        word = messages[0].strip() if messages else b""
+        if word == b"late":
+            cast("list[Any]", messages).append("text")
+        return wrong.get(word, messages)
+
+
+@pytest.mark.parametrize("word", [b"text", b"nothing", b"numbers", b"one", b"late"])
+@pytest.mark.parametrize("framing", ["lines", None])
+def test_what_is_no_message_closes_its_producer_only(framing: Any, word: bytes) -> None:
+    source = Address("udp", "127.0.0.1", 7)
+    options: dict[str, Any] = (
+        {"producers": "interleave"} if framing else {"source": (RelaySource(source),)}
+    )
+    with relay(
+        Careless, framing=framing, refusing=[] if framing else [str(source)], end=False, **options
+    ) as proxy:
+        [subscriber] = proxy.subscribe()
+        if framing:
+            proxy.produce().send(word + b"\n")
+        else:
+            proxy.sim.datagram_client(source).send(word)
+        with pytest.raises(TypeError):
+            proxy.settle()
+        proxy.elapse(10)
+        assert any("edit() or pack() failed; producer closed" in line for line in proxy.log)
+        if framing:
+            proxy.produce(b"still\n")
+        else:
+            proxy.sim.datagram_client(source).send(b"still\n")
+            proxy.settle()
+        assert subscriber.received.endswith(b"still\n")
+        assert b"text" not in subscriber.received
+        assert proxy.program.producer is None
 
 
 @pytest.mark.parametrize("plugin", [Relay, Louder])

@@ -192,8 +192,9 @@ class Producer(Machine):
                 edited = edit(message)
                 if edited is not None:
                     wire = reframe(edited) if edited is message else encode(edited)
-                    messages.append(wire or EMPTY)
-            messages = editor.pack(messages)
+                    messages.append((wire if type(wire) is bytes else _checked(wire)) or EMPTY)
+            packed = editor.pack(messages[:])  # it may change the list, and then fail
+            messages = [each if type(each) is bytes else _checked(each) for each in packed]
         except BaseException as mistake:  # raised by the author's edit() or pack()
             error = as_error(mistake)
             what = "edit() or pack() failed; producer closed"
@@ -201,6 +202,8 @@ class Producer(Machine):
             incoming.close()
             self._reason, self._error = Reason.ERROR, error
             more = False
+        finally:
+            editor.producer = None
         self._tunnel.publish(messages)
         return more
 
@@ -224,3 +227,12 @@ class Producer(Machine):
         self._reason = Reason.EOS if ended else Reason.FRAMING
         self._error = ValueError(fault.value) if fault is not None else None
         return self.DONE
+
+
+def _checked(message: object) -> bytes:
+    """Return what an author's method has returned. Raises TypeError if it is no message."""
+    if isinstance(message, bytes):
+        return message
+    if isinstance(message, bytearray | memoryview):
+        return bytes(message)
+    raise TypeError(f"a message must be bytes, not {type(message).__name__}")

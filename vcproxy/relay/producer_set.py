@@ -151,7 +151,6 @@ class ProducerSet:
             return  # closed already, when the tunnel ended
         del self._producers[vc]
         self._stop_watch(vc)
-        relay.producer = None
         relay.counts["missed"] += vc.missed
         why = f"{done.reason.value}{f': {done.error}' if done.error else ''}"
         level: Level = "warning" if done.reason is Reason.FRAMING else "info"
