@@ -310,3 +310,9 @@ def test_other_framings_are_refused(framing: str) -> None:
 def test_streams_are_not_mixed(table: dict[str, Any]) -> None:
     with pytest.raises(OptionsError, match="must not be mixed"):
         read_options(MpegTs, {"subscribers": str(HERE)} | table, Path())
+
+
+def test_a_wrong_media_type_is_refused() -> None:
+    table = {"http_subscribers": str(HERE), "content_type": "video/mp2t\r\nX: y"}
+    with pytest.raises(OptionsError, match="must be a media type"):
+        read_options(MpegTs, table, Path())

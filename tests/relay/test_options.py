@@ -171,8 +171,17 @@ POSSIBLE = 'use "block" or "disconnect", or set framing'
         ),
         (
             SUBSCRIBERS | {"source": ["tcp://a:1", "tcp://b:1"]},
-            'framing: framing = "none" has no messages, and several sources need them',
+            'framing: framing = "none" has no messages, and several sources need them: set framing',
         ),
+        (
+            SUBSCRIBERS | {"source": ["udp://a:1", "tcp://b:1"]},
+            'framing: framing = "none" has no messages, and several sources need them: set framing',
+        ),
+        (
+            SUBSCRIBERS | {"framing": "lines", "source": ["tcp://a:1", "tcp://b:1", "tcp://a:1"]},
+            "source.2.address: tcp://a:1 is another source already",
+        ),
+        (SUBSCRIBERS | {"silence": "1us"}, "silence: must be 0.1s or more, or 0s"),
         (
             SUBSCRIBERS | {"framing": "datagram", "source": ["udp://a:1", "tcp://b:1"]},
             'source.1.address: framing = "datagram", and tcp://b:1 is a stream, '

@@ -42,6 +42,9 @@ _MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(; ?{_TOKEN}={_TOKEN})*").fullmatch
 FIRST_MESSAGE_S = 10.0
 """Seconds within which a live producer sends its first message."""
 
+LEAST_SILENCE_S = 0.1
+"""The shortest `silence`: a shorter one would be logged between any two messages."""
+
 
 def _reachable(address: Address) -> Address:
     if address.scheme in STANDARD:
@@ -68,12 +71,6 @@ def _path(path: str) -> str:
     if not good or canonical_path(path) != path:
         raise ValueError('must be a path as in URLs, such as "/stream", in its shortest form')
     return path
-
-
-def _media_type(value: str) -> str:
-    if not _MEDIA_TYPE(value):
-        raise ValueError('must be a media type, such as "video/mp2t"')
-    return value
 
 
 def _bindable(address: Address) -> Address:
@@ -226,7 +223,7 @@ class RelayOptions(FramingOptions):
     http_path: Annotated[str, AfterValidator(_path)] = "/"
     """The path of the stream, for `http_subscribers`; any query is accepted."""
 
-    content_type: Annotated[str, AfterValidator(_media_type)] = "application/octet-stream"
+    content_type: str = "application/octet-stream"
     """The Content-Type of the stream, for `http_subscribers`."""
 
     subscriber_data: Literal["ignore", "close"] = "ignore"
@@ -289,6 +286,11 @@ class RelayOptions(FramingOptions):
         for key in ("http_path", "content_type"):
             if not self.http_subscribers and getattr(self, key) != getattr(type(self), key):
                 yield (key,), "has no effect: it needs http_subscribers"
+        # Checked here and not by its type: a subclass that has another default declares it again.
+        if not _MEDIA_TYPE(self.content_type):
+            yield ("content_type",), 'must be a media type, such as "video/mp2t"'
+        if 0 < self.silence < LEAST_SILENCE_S:
+            yield ("silence",), "must be 0.1s or more, or 0s"
         if self.ends == "any_required" and not any(target.required for target in self.targets):
             yield ("ends",), '"any_required" needs a target with required = true'
         if self.framing != BYTES:
@@ -307,16 +309,19 @@ class RelayOptions(FramingOptions):
             if self.framing == DATAGRAMS and not address.message_oriented:
                 why = f"{framing}, and {address} is a stream, which has no datagrams"
                 yield ("source", index, "address"), why
-            if self.framing == BYTES and address.message_oriented:
+            if self.framing == BYTES and address.message_oriented and len(self.source) == 1:
                 why = f"{framing} has no messages, and {address} has: leave framing out"
                 yield ("framing",), why
+            if address in (each.address for each in self.source[:index]):
+                yield ("source", index, "address"), f"{address} is another source already"
             if source.send and address.message_oriented:
                 yield ("source", index, "send"), f"has no effect: {address} is only received"
         if not self.source and self.framing == DATAGRAMS:
             why = f"{framing} needs a source of udp:// or nats://: a stream has no datagrams"
             yield ("framing",), why
         if len(self.source) > 1 and self.framing == BYTES:
-            yield ("framing",), f"{framing} has no messages, and several sources need them"
+            why = f"{framing} has no messages, and several sources need them: set framing"
+            yield ("framing",), why
         if self.source and self.producers == "replace":
             yield ("producers",), '"replace" has no effect with a source: use "interleave"'
 
