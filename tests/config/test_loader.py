@@ -264,6 +264,9 @@ def test_the_interval_of_a_method_is_an_option(folder: Path, complaints: Complai
         "class Mine(Program):\n    Options = Pace\n"
         "    @every(option='often')\n    def work(self): ...\n"
     )
+    conf = '[[listener]]\nname = "a"\nplugin = "mine.py"\noptions = { often = "hourly" }\n'
+    (line,) = complaints(conf)
+    assert line.startswith("proxy.toml:4:13: listener.a.options.often: ")
     (line,) = complaints('[[listener]]\nname = "a"\nplugin = "mine.py"\n')
     assert line.endswith(
         "mine.py:8: every: the option often is 'daily': it must be a Duration of 1ms or more, or 0s"

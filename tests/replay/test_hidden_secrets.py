@@ -70,3 +70,51 @@ def test_secrets_are_not_in_a_recording(tmp_path: Path, word: str) -> None:
     assert b"codfish" in content
     assert "redacted" in RecordingLog(log).header.marks
     assert "all as recorded; redacted" in replay(log)
+
+
+SEVERAL = """
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+from pydantic import BaseModel, Field
+
+from vcproxy.api import Message, Secret, Session, State
+
+
+class Key(NamedTuple):
+    name: str
+    word: Secret
+
+
+class Options(BaseModel):
+    words: frozenset[Secret]
+    another: Annotated[Secret, Field(alias="last-word")]
+    key: Key
+
+
+class Door(Session):
+    Options = Options
+    needs_upstream = False
+    LISTENING = State(initial=True)
+
+    @LISTENING.on(Message)
+    def asked(self, message):
+        pass
+"""
+
+
+def test_secrets_are_hidden_whatever_holds_them(tmp_path: Path) -> None:
+    (tmp_path / "door.py").write_text(SEVERAL)
+    file, log = tmp_path / "door.toml", tmp_path / "log"
+    words = '"swordfish", "marlin"], "last-word" = "tuna", key = { name = "a", word = "dorado" }'
+    file.write_text(CONF.replace("word = WORD", f"words = [{words}"))
+    with ConfiguredProxy(load(file), record=log) as proxy:
+        client = proxy.client("door")
+        client.send(b"swordfish marlin tuna dorado codfish\n")
+        proxy.sim.elapse(1)
+        proxy.driver.close()
+    content = log.read_bytes()
+    for word in (b"swordfish", b"marlin", b"tuna", b"dorado"):
+        assert word not in content
+    assert b"codfish" in content
+    assert "all as recorded; redacted" in replay(log)

@@ -117,14 +117,15 @@ def _check_intervals(cls: type, options: object) -> None:
         try:
             declared.interval_s(options)
         except TypeError as mistake:
-            raise OptionsError(KeyProblem((), str(mistake))) from None
+            key = (declared.option,) if declared.option else ()
+            raise OptionsError(KeyProblem(key, str(mistake))) from None
 
 
 def _values(kind: type[T], value: object, path: KeyPath) -> Iterator[tuple[KeyPath, T]]:
     """Yield every instance of a class inside a value, with its path."""
     if isinstance(value, kind):
         yield path, value
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, list | tuple | set | frozenset):
         for index, each in enumerate(value):
             yield from _values(kind, each, (*path, index))
     elif isinstance(value, dict):

@@ -28,6 +28,8 @@ def with_secrets(
 
     A default of a plugin is not there. `of_files`: only in place of those that are in files. If any
     is replaced, comments are left out.
+
+    One that is not at its path (of a set, or of a field with an alias) is found by its text.
     """
     replaced = False
     tree = tomllib.loads(configuration.text)
@@ -43,9 +45,23 @@ def with_secrets(
                 table[last] = shown(secret)
                 replaced = True
         except (KeyError, IndexError, TypeError):
-            continue
+            if not of_files:
+                options = tree["listener"][path[1]].get("options", {})
+                replaced |= _replace(options, secret.reveal(), shown(secret))
     if not replaced:
         return configuration.text
     import tomli_w  # most configurations have no secrets
 
     return tomli_w.dumps(tree)
+
+
+def _replace(table: dict[Any, Any] | list[Any], text: str, by: str) -> bool:
+    """Replace a text wherever it is a value; return whether it was there."""
+    found = False
+    for key, value in table.items() if isinstance(table, dict) else enumerate(table):
+        if isinstance(value, dict | list):
+            found |= _replace(value, text, by)
+        elif value == text:
+            table[key] = by
+            found = True
+    return found
