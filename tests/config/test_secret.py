@@ -69,6 +69,14 @@ def test_it_is_a_text_or_the_content_of_a_file(folder: Path, accepted: Accept) -
     assert hash(written) == hash(kept)
 
 
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_the_last_line_end_of_a_file_is_no_part_of_it(
+    folder: Path, accepted: Accept, end: bytes
+) -> None:
+    (folder / "token.txt").write_bytes(b"one\r\ntwo" + end)
+    assert secret_of(accepted(guarded('token = { file = "token.txt" }'))) == Secret("one\r\ntwo")
+
+
 def test_it_is_compared() -> None:
     secret = Secret("s3cr3t ü")
     assert secret.matches("s3cr3t ü")
@@ -129,6 +137,10 @@ def test_another_secret_is_another_configuration(accepted: Accept) -> None:
         ('token = { file = "none" }', "options.token: cannot read none: No such file or directory"),
         ('token = { file = "empty" }', "options.token: must not be empty"),
         ('token = { file = "bytes" }', "options.token: cannot read bytes: it is not UTF-8"),
+        (
+            'token = { file = "/dev/zero" }',
+            "options.token: cannot read /dev/zero: it is larger than",
+        ),
         ("", "options.token: is missing"),
     ],
 )

@@ -122,6 +122,17 @@ def test_sources_are_addresses_or_tables() -> None:
     assert read(source="tcp://a:1").source == options.source[:1]
 
 
+@pytest.mark.parametrize("content", [b"GET / HTTP/1.0\r\n\r\n", b"a\n", b"a"])
+def test_what_is_sent_first_is_the_whole_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "login.txt").write_bytes(content)
+    send = {"file": "login.txt"}
+    target = {"to": "tcp://b:1", "send": send}
+    table: dict[str, object] = {"source": {"address": "tcp://a:1", "send": send}, "targets": target}
+    options, _ = read_options(RelayPlugin, table, tmp_path)
+    assert isinstance(options, RelayOptions)
+    assert options.source[0].opening == options.targets[0].opening == content
+
+
 def test_several_sources_of_messages_need_no_framing() -> None:
     assert read(source=["udp://a:1", "nats://h/s"]).framing == "datagram"
 

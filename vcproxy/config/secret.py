@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SHOWN: Final = "(secret)"
 """What is shown in place of a secret."""
 
+MOST: Final = 64 << 10
+"""Bytes of a file with a secret. A device such as /dev/zero has no end."""
+
 _FINGERPRINT = re.compile(r"\(secret [0-9a-f]{16}\)")
 
 
@@ -98,17 +101,32 @@ def shown(value: object) -> object:
 
 
 def _read(value: object, info: ValidationInfo[Any]) -> Secret:
+    match whole_file(value, info):
+        case Secret() as read:
+            text = read.reveal()  # an editor ends the last line
+            return read if value is read else Secret(text.removesuffix("\n").removesuffix("\r"))
+        case str(text):
+            return Secret(text)
+    raise ValueError('must be a text in quotes, or a file with it, as { file = "token.txt" }')
+
+
+def whole_file(value: object, info: ValidationInfo[Any]) -> object:
+    """Return the secret of { file = "name" }, with every line end; another value unchanged.
+
+    For a secret of several lines, as a BeforeValidator. Raises ValueError.
+    """
     match value:
-        case Secret():
-            return value
-        case str():
-            return Secret(value)
         case {"file": str(name), **rest} if name and not rest:
             path: Path = (info.context or {}).get("directory", Path()) / name
             try:
-                return Secret(path.read_text().removesuffix("\n"))
+                with path.open("rb") as file:
+                    content = file.read(MOST + 1)
             except OSError as error:
                 raise ValueError(f"cannot read {path}: {error.strerror}") from None
+            if len(content) > MOST:
+                raise ValueError(f"cannot read {path}: it is larger than 64KiB")
+            try:
+                return Secret(content.decode())
             except UnicodeDecodeError:
                 raise ValueError(f"cannot read {path}: it is not UTF-8") from None
-    raise ValueError('must be a text in quotes, or a file with it, as { file = "token.txt" }')
+    return value

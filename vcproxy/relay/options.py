@@ -20,7 +20,7 @@ from pydantic import (
 from vcproxy.config import nats
 from vcproxy.config.errors import KeyProblem, OptionsError
 from vcproxy.config.positions import KeyPath
-from vcproxy.config.secret import Secret
+from vcproxy.config.secret import Secret, whole_file
 from vcproxy.config.tables.upstream import UpstreamTls
 from vcproxy.config.values import Duration, Endpoint, Size, no_permissions
 from vcproxy.engine.address import LOCAL, STANDARD, Address
@@ -130,6 +130,10 @@ def _lost_while_blocked(source: Address) -> str:
     )
 
 
+Opening = Annotated[Secret, BeforeValidator(whole_file)]
+"""What a server is sent first: of a file, all lines with their ends."""
+
+
 def _bytes(send: Secret | None) -> bytes:
     return b"" if send is None else send.reveal().encode()
 
@@ -142,9 +146,9 @@ class RelaySource:
     """tcp://, tls://, unix:, serial:, nats://HOST/SUBJECT, or udp:// (a port of this host, or a
     group)."""
 
-    send: Secret | None = None
+    send: Opening | None = None
     """What is sent to it each time it is connected, for example a login; with its line end. It may
-    be { file = "login.txt" }. It is shown nowhere."""
+    be { file = "login.txt" }, which is sent as it is. It is shown nowhere."""
 
     @property
     def opening(self) -> bytes:
@@ -171,7 +175,7 @@ class Target:
     required: bool = False
     """With ends = "any_required": whether the relay ends when this sink is lost."""
 
-    send: Secret | None = None
+    send: Opening | None = None
     """What is sent to it before the messages, each time it is connected, as of a source."""
 
     @property
