@@ -313,6 +313,7 @@ def test_streams_are_not_mixed(table: dict[str, Any]) -> None:
 
 
 def test_a_wrong_media_type_is_refused() -> None:
+    table: dict[str, object]
     table = {"http_subscribers": str(HERE), "content_type": "video/mp2t\r\nX: y"}
     with pytest.raises(OptionsError, match="must be a media type"):
         read_options(MpegTs, table, Path())

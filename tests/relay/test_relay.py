@@ -493,6 +493,7 @@ def test_what_is_no_message_closes_its_producer_only(framing: Any, word: bytes) 
             proxy.settle()
         assert subscriber.received.endswith(b"still\n")
         assert b"text" not in subscriber.received
+        assert isinstance(proxy.program, Careless)
         assert proxy.program.producer is None
 
 
