@@ -46,11 +46,10 @@ class Modbus(api.Splitter):
     @classmethod
     def split_rules(cls, options: api.ModbusOptions, place: str) -> api.SplitRules:
         """See Splitter: an RTU line has framings of its own, no ids, and takes one request."""
-        rules = replace(super().split_rules(options, place), shares_s=options.cache)
+        # Three silences in a row: one may be of a unit that is switched off.
+        rules = replace(super().split_rules(options, place), shares_s=options.cache, silences=3)
         if options.protocol_at(place) == "tcp":
-            # Three silences in a row: one may be of a unit that is switched off. A line is opened
-            # again after the first: a late reply has no id.
-            return replace(rules, in_flight=options.in_flight, silences=3)
+            return replace(rules, in_flight=options.in_flight)
         requests, replies = api.modbus_rtu("request"), api.modbus_rtu("reply")
         return replace(rules, framing=replies, forwarding=requests, split=rtu_parts, in_flight=1)
 

@@ -14,7 +14,8 @@ from vcproxy.config.errors import OptionsError
 from vcproxy.config.numbers import Numbers
 from vcproxy.config.options import read_options
 from vcproxy.drivers.sim import Peer
-from vcproxy.framing.modbus_rtu import rtu_frame
+from vcproxy.framing.decoding import Damaged
+from vcproxy.framing.modbus_rtu import modbus_rtu, rtu_frame
 from vcproxy.messages.modbus_options import ModbusDevice, ModbusOptions
 from vcproxy.plugins.modbus import Modbus
 from vcproxy.protocols.modbus import (
@@ -483,18 +484,101 @@ def test_a_late_reply_is_dropped() -> None:
         assert proxy.service.counts["late"] == 1
 
 
-def test_a_line_is_opened_again_after_silence_so_a_late_reply_is_not_read() -> None:
+def test_on_a_line_a_late_reply_is_not_taken_for_that_of_the_next_request() -> None:
+    """Not even of a request for the same unit and function, which waits for it."""
     with modbus(FAST | RTU) as proxy:
         client = proxy.client()
         client.send(ASKED)
         line = proxy.server()
-        proxy.elapse(1)
-        line.send(rtu_frame(1, registers(1, read(4, 2))))
+        proxy.elapse(0.6)
+        assert received(client) == [(1, 1, SILENT)]
+        line.received.clear()
         client.send(mbap_frame(2, 1, read(9)))
-        reopened = proxy.server()
-        reopened.on_data = lambda _: reopened.send(rtu_frame(1, registers(1, read(9))))
-        proxy.elapse(0.3)
+        proxy.elapse(0.2)
+        assert line.received == b""
+        line.send(rtu_frame(1, registers(1, read(4, 2))))
+        proxy.elapse(0.1)
+        assert line.received == rtu_frame(1, read(9))
+        line.send(rtu_frame(1, registers(1, read(9))))
+        proxy.elapse(0.1)
         assert received(client) == [(1, 1, SILENT), (2, 1, registers(1, read(9)))]
+        assert proxy.service.counts["late"] == 1
+
+
+def test_on_a_line_a_reply_that_does_not_come_holds_up_its_unit_and_function_only() -> None:
+    with modbus(FAST | RTU) as proxy:
+        client, other = proxy.client(), proxy.client()
+        client.send(ASKED)
+        line = proxy.server()
+        proxy.elapse(0.6)
+        client.send(mbap_frame(2, 1, read(9)))
+        other.send(mbap_frame(1, 2, read(9)))
+        proxy.elapse(0.1)
+        assert line.received == rtu_frame(1, read(4, 2)) + rtu_frame(2, read(9))
+        line.received.clear()
+        line.send(rtu_frame(2, registers(2, read(9))))
+        proxy.elapse(0.7)
+        assert received(other) == [(1, 2, registers(2, read(9)))]
+        assert line.received == b""
+        proxy.elapse(0.2)  # three times 0.5 s since it was sent
+        assert line.received == rtu_frame(1, read(9))
+
+
+@pytest.mark.parametrize("delay", [0.05, 0.6, 0.75, 0.95])
+def test_a_slow_line_gives_each_client_its_own_values(delay: float) -> None:
+    """Asked again after 0.5 s, the device answers twice, one after the other."""
+    with modbus(RTU | {"timeout": "500ms", "queue_timeout": "60s"}) as proxy:
+        clients = [proxy.client() for _ in range(4)]
+        for number, client in enumerate(clients):
+            client.send(mbap_frame(number, 1, read(number)) + mbap_frame(9, 1, read(9 + number)))
+        line = proxy.server()
+        for _ in range(200):
+            if line.received:
+                frame = bytes(line.received[:8])
+                del line.received[:8]
+                proxy.elapse(delay)
+                line.send(rtu_frame(1, registers(1, frame[1:6])))
+            proxy.elapse(0.01)
+        assert [received(client) for client in clients] == [
+            [(number, 1, registers(1, read(number))), (9, 1, registers(1, read(9 + number)))]
+            for number in range(4)
+        ]
+
+
+def test_a_line_is_not_closed_before_the_reply_to_a_client_that_has_left() -> None:
+    """It would come on the next connection, and be taken for that of the next client."""
+    with modbus(FAST | RTU) as proxy:
+        leaving = proxy.client()
+        leaving.send(ASKED)
+        line = proxy.server()
+        proxy.elapse(0.1)
+        leaving.reset()
+        proxy.elapse(0.1)
+        assert not line.ended
+        client = proxy.client()
+        client.send(mbap_frame(2, 1, read(9, 2)))
+        proxy.elapse(0.1)
+        line.send(rtu_frame(1, registers(1, read(4, 2))))
+        proxy.elapse(0.1)
+        line.send(rtu_frame(1, registers(1, read(9, 2))))
+        proxy.elapse(0.1)
+        assert received(client) == [(2, 1, registers(1, read(9, 2)))]
+        client.end()
+        proxy.elapse(0.1)
+        assert line.ended
+
+
+def test_a_line_is_closed_when_the_reply_does_not_come() -> None:
+    with modbus(FAST | RTU) as proxy:
+        leaving = proxy.client()
+        leaving.send(ASKED)
+        line = proxy.server()
+        proxy.elapse(0.1)
+        leaving.reset()
+        proxy.elapse(1.3)
+        assert not line.ended
+        proxy.elapse(0.2)
+        assert line.ended
 
 
 WRONG_REPLIES = {
@@ -671,8 +755,9 @@ def test_a_device_gets_valid_requests_that_are_allowed_whatever_is_sent(
             if protocol == "tcp":
                 asked = [(unit, pdu) for _, unit, pdu in frames(data)]
             else:
-                asked = [(data[0], data[1:-2])] if data else []  # opened again after each
-                assert not data or data == rtu_frame(*asked[0])
+                found = modbus_rtu("request").decoder().feed(data)
+                assert not any(isinstance(each, Damaged) for each in found)
+                asked = [(frame[0], frame[1:-2]) for frame in found]  # type: ignore[misc]
             for unit, pdu in asked:
                 request = parse_modbus_request(pdu)
                 assert unit == 1

@@ -52,8 +52,9 @@ Order: TypeAlias = Literal["big", "little"]
 class Framing(Protocol):
     """How messages are encoded in a stream.
 
-    A framing of lines that pick up noise has the attribute `noisy`, which is true: what is Damaged
-    may be bytes between two messages, and not one of them. See Splitter.in_flight.
+    A framing of serial lines has the attribute `noisy`, which is true: what is Damaged may be bytes
+    between two messages, and not one of them; and late messages come on the next connection too.
+    See Splitter.in_flight and LateAnswers.
     """
 
     def decoder(self) -> Decoder:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vcproxy.messages.late_answers import given_up_at
 from vcproxy.messages.pending_requests import PendingRequests
 from vcproxy.messages.split_request import SplitRequest
 
@@ -47,14 +48,25 @@ def is_ambiguous(pending: PendingRequests, request: SplitRequest) -> bool:
     """Return whether a late answer to a request may be taken for that to the next one.
 
     Without keys it always may. With keys that repeat, the next request with the key would have to
-    wait for it; if requests are sent one at a time, closing the connection costs nothing else.
+    wait for it; if requests are sent one at a time, closing the connection costs nothing else. On a
+    line it would not help: see LateAnswers.
     """
-    return request.key is None or (pending.limit == 1 and request.fresh_id is None)
+    repeats = pending.limit == 1 and request.fresh_id is None and not pending.late.on_line
+    return request.key is None or repeats
 
 
 def is_stuck(pending: PendingRequests, request: SplitRequest) -> bool:
     """Return whether a request waits for another one of its key that is past its deadline."""
     queue = None if request.sent else pending.by_key.get(request.key)
-    if queue is None or request.key is None or queue[0] is request:
+    if queue is None or request.key is None or queue[0] is request or pending.late.on_line:
         return False
     return queue[0] not in pending.sent and request in queue
+
+
+def free_at_of(pending: PendingRequests) -> float:
+    """Return when a line can be closed and opened again, because no late answer can come any more;
+    0: now, or it is no line."""
+    if not pending.late.on_line:
+        return 0.0
+    sent = (queue[0] for queue in pending.by_key.values() if queue[0].copies)
+    return max((given_up_at(each) for each in sent), default=0.0)

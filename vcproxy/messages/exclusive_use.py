@@ -8,8 +8,10 @@ Tested in tests/messages/test_pending_requests.py and test_splitter.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vcproxy.messages.split_request import Requester, SplitRequest
-from vcproxy.messages.split_rules import Orphans
+from vcproxy.messages.split_rules import Orphans, Part
 
 
 class ExclusiveUse:
@@ -24,6 +26,13 @@ class ExclusiveUse:
         """The requester that uses the connection; None: no request without a key was added yet."""
         self.waiting: dict[SplitRequest, None] = {}
         """Requests for the next connection, the oldest first."""
+
+    def excess(self, parts: Sequence[Part], waiting: int) -> int:
+        """Return by how many the answers exceed the requests that wait for one without a key; 0 if
+        requests have keys."""
+        if self.holder is None:
+            return 0
+        return max(sum(part.last for part in parts if part.key is None) - waiting, 0)
 
     def holds_back(self, request: SplitRequest) -> bool:
         """Return whether a request must wait for the next connection; if so, store it."""

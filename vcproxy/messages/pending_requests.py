@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from vcproxy.messages.exclusive_use import ExclusiveUse
 from vcproxy.messages.fair_queue import FairQueue
 from vcproxy.messages.fresh_ids import FreshIds
+from vcproxy.messages.late_answers import LateAnswers
 from vcproxy.messages.outcomes import Assigned, Lost, failures
 from vcproxy.messages.split_request import OrphanArrived, PartArrived, Requester, SplitRequest
 from vcproxy.messages.split_rules import DAMAGED, Orphans, Part, SplitRules
@@ -36,14 +37,14 @@ class PendingRequests:
     """Requests not answered yet. One abandoned after it was sent stays until it is answered."""
 
     __slots__ = (
-        "_ignores_noise", "_orphans", "_shares_s", "abandoned", "by_key", "connected", "exclusive",
-        "fresh_ids", "limit", "sent", "shared", "unsent", "unsent_bytes", "waiting",
+        "_on_line", "_orphans", "_shares_s", "abandoned", "by_key", "connected", "exclusive",
+        "fresh_ids", "late", "limit", "sent", "shared", "unsent", "unsent_bytes", "waiting",
     )  # fmt: skip
 
     def __init__(self, rules: SplitRules) -> None:
         self.limit = rules.in_flight
         """The most requests at the server; 0: there is no limit."""
-        self._ignores_noise = self.limit == 1 and rules.noisy
+        self._on_line = self.limit == 1 and rules.noisy
         self._shares_s = rules.shares_s
         self._orphans: Orphans = rules.orphans
         self.fresh_ids = FreshIds()
@@ -69,6 +70,7 @@ class PendingRequests:
         self.abandoned = 0
         """How many requests at the server have no requester any more."""
         self.exclusive = ExclusiveUse(self._orphans)
+        self.late = LateAnswers(self._on_line)
 
     @property
     def open(self) -> int:
@@ -164,7 +166,7 @@ class PendingRequests:
         be determined which parts are answers. See ExclusiveUse.
         """
         assigned = Assigned(receivers)
-        excess = self._excess(parts)
+        excess = self.exclusive.excess(parts, len(self.by_key.get(None, ())))
         if excess:
             assigned.unmatched = excess
             return assigned
@@ -198,13 +200,6 @@ class PendingRequests:
             arrived = OrphanArrived(part)
             assigned.events += [(each, OrphanArrived, arrived) for each in assigned.receivers()]
 
-    def _excess(self, parts: Sequence[Part]) -> int:
-        """Return by how many the answers exceed the requests; 0 if requests have keys."""
-        if self.exclusive.holder is None:
-            return 0
-        answers = sum(part.last for part in parts if part.key is None)
-        return max(answers - len(self.by_key.get(None, ())), 0)
-
     def _damage(self, assigned: Assigned, now: float) -> None:
         """A reply is damaged: the request that it answers fails, or is sent again.
 
@@ -215,7 +210,7 @@ class PendingRequests:
         queue = self.by_key.get(None)
         if queue is None and self.limit == 1 and self.sent:
             queue = self.by_key[next(iter(self.sent)).key]
-        if queue is None or self._ignores_noise:
+        if queue is None or self._on_line:
             assigned.unmatched += self.exclusive.applies
             return
         request = queue[0]
@@ -248,8 +243,11 @@ class PendingRequests:
             if not request.abandoned:
                 self.abandoned += 1
                 queue[0] = request.ghost()
+            self.late.expect(queue[0])
             return
-        self.abandoned -= request.abandoned
+        if request.abandoned:
+            self.abandoned -= 1
+            self.late.arrived(request)
         self._remove_first(request, queue)
 
     def _remove_first(self, request: SplitRequest, queue: deque[SplitRequest]) -> None:
@@ -318,19 +316,22 @@ class PendingRequests:
         self.waiting.put_first(request)
 
     def expired(self, now: float) -> list[SplitRequest]:
-        """Return the requests whose deadline has passed."""
+        """Return the requests whose deadline has passed, and give up late answers."""
+        for request in self.late.given_up(now):
+            self.abandoned -= 1
+            self._remove_first(request, self.by_key[request.key])
         late = list(takewhile(lambda request: request.deadline <= now, self.sent))
         late += takewhile(lambda request: request.deadline <= now, self.unsent)
         return late
 
     @property
-    def next_deadline(self) -> float | None:
-        """When the first deadline passes; None: no request is open."""
+    def next_deadline(self) -> float:
+        """When the first deadline passes; infinite: no request is open."""
         sent, unsent = next(iter(self.sent), None), next(iter(self.unsent), None)
         if sent is None or unsent is None:
             first = sent or unsent
-            return None if first is None else first.deadline
-        return min(sent.deadline, unsent.deadline)
+            return self.late.end if first is None else min(first.deadline, self.late.end)
+        return min(sent.deadline, unsent.deadline, self.late.end)
 
     @property
     def is_clogged(self) -> bool:
@@ -347,6 +348,7 @@ class PendingRequests:
         for request in expired:
             if request.abandoned:
                 del self.sent[request]
+                self.late.expect(request)
             elif request.sent and request.may_repeat:
                 lost.repeated.append(request)
                 if not closes:
@@ -356,6 +358,7 @@ class PendingRequests:
                 why = Unanswered.NO_ANSWER if request.was_sent else Unanswered.NOT_SENT
                 lost.failed.extend(failures(request, why))
                 self.abandon(request)
+                self.late.expect(request)
         return lost
 
     def _repeat(self, request: SplitRequest, now: float) -> None:

@@ -5,7 +5,6 @@ when the last requester has left. After a reload that changes nothing, new reque
 existing one. After any other reload the next requester creates a new one. The new one connects only
 when those of the old configuration have answered their requests, closed their requesters, and
 closed themselves, because a server may allow only one connection.
-
 They are separate conversations that only queue events for each other, so a requester that fails,
 stalls or leaves costs the others nothing.
 
@@ -39,8 +38,9 @@ from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
-from vcproxy.messages.doubts import UNANSWERED, Doubts
+from vcproxy.messages.doubts import UNANSWERED, Doubts, free_at_of
 from vcproxy.messages.framed_connection import FramedConnection
+from vcproxy.messages.late_answers import INFINITE
 from vcproxy.messages.outcomes import Lost, failures
 from vcproxy.messages.pending_requests import PendingRequests
 from vcproxy.messages.requesters import Requesters
@@ -161,7 +161,7 @@ class SharedConnection(Machine):
 
     def _start_timer(self) -> None:
         deadline, timer = self._pending.next_deadline, self._timer
-        if deadline is None or (timer is not None and timer.when <= deadline):
+        if deadline == INFINITE or (timer is not None and timer.when <= deadline):
             return
         if timer is not None:
             timer.cancel()
@@ -334,13 +334,15 @@ class SharedConnection(Machine):
 
     @ALIVE.on(RequesterLeft, to=(IDLE, CLOSED))
     def requester_left(self, left: RequesterLeft) -> State | None:
-        """Abandon the requests of a requester that has ended. Close after the last requester."""
+        """Abandon the requests of a requester that has ended. Close after the last requester; a
+        line only when no late answer can come any more."""
         self.requesters.leave(left.requester)
-        pending = self._pending
         for request in left.requests:
-            pending.leave(request)
+            self._pending.leave(request)
         if not len(self.requesters):
-            return self.CLOSED
+            if (free_at := free_at_of(self._pending)) <= self.engine.now:
+                return self.CLOSED
+            self.engine.schedule_at(free_at, self, RequesterLeft, RequesterLeft(left.requester, ()))
         self._flush()
         self._notify_room()
         return self._give_up()
@@ -383,10 +385,9 @@ class SharedConnection(Machine):
 
     def crashed(self, error: Exception) -> str:
         """Fail all requests, so that no requester waits for an answer."""
-        lost = Lost([], [])
-        for request in (*self._pending.sent, *self._pending.unsent):
-            lost.failed.extend(failures(request, Unanswered.FAILED))
-        self._report(lost, "unanswered")
+        requests = (*self._pending.sent, *self._pending.unsent)
+        failed = [each for of in requests for each in failures(of, Unanswered.FAILED)]
+        self._report(Lost(failed, []), "unanswered")
         self.requesters.notify_room()
         self._succession.leave()
         return super().crashed(error)

@@ -57,5 +57,5 @@ class SplitRules:
 
     @property
     def noisy(self) -> bool:
-        """Whether a damaged reply may be noise, and the reply still to come: see Framing."""
+        """Whether the server is at the end of a serial line: see Framing."""
         return getattr(self.framing, "noisy", False)

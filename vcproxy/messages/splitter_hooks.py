@@ -51,7 +51,8 @@ class SplitterHooks(Session):
     """Requests in a row that time out, while the server sends nothing at all, before its connection
     is closed. More for a gateway to several devices, where one that is switched off does not mean
     that the connection has failed. Without keys, or one at a time and without `fresh_id`, the first
-    one closes it: its late answer could be taken for that of the next request."""
+    one closes it: its late answer could be taken for that of the next request. Where `framing` is
+    `noisy`, that would not help: see LateAnswers."""
     shares_s: float = 0.0
     """Seconds for which an answer is given to requests with an equal `Keyed.shares`, too; 0: only
     to those that came before its last part."""
