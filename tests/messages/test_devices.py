@@ -188,6 +188,15 @@ def test_the_time_for_the_answer_begins_when_the_request_is_sent() -> None:
         assert last.received == b"9 ALIVE\n"
 
 
+def test_the_log_says_how_many_requests_a_silent_device_has_not_answered() -> None:
+    with Simulation(1) as sim:
+        world = World(sim, OneAtATime, silent)
+        world.client(b"1 get\n")
+        sim.elapse(60)
+        [line] = [line for line in world.logged if "sent nothing" in line]
+        assert line.endswith("; requests not answered: 1")
+
+
 def test_a_request_that_is_not_sent_in_time_has_a_reason_of_its_own() -> None:
     with Simulation(1) as sim:
         world = World(sim, OneAtATime, silent)

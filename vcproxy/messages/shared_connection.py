@@ -326,7 +326,7 @@ class SharedConnection(Machine):
         lost = pending.overdue(expired, now, closes=bool(failure))
         self._report(lost, "timed_out")
         if failure:
-            return self._drop(failure)
+            return self._drop(failure, expired=len(lost.failed))
         self._flush()
         self._start_timer()
         self._notify_room()
@@ -347,12 +347,12 @@ class SharedConnection(Machine):
         self._notify_room()
         return self._give_up()
 
-    def _drop(self, why: str, reason: Unanswered = Unanswered.CONNECTION_LOST) -> State:
+    def _drop(self, why: str, reason: Unanswered | None = None, expired: int = 0) -> State:
         """Close the connection. See PendingRequests.lost for what becomes of the requests."""
         connected = self._connection is not None
         self._close()
-        lost = self._pending.lost(self.engine.now, reason)
-        self._log(f"{why}; {len(lost.failed)} requests are not answered")
+        lost = self._pending.lost(self.engine.now, reason or Unanswered.CONNECTION_LOST)
+        self._log(f"{why}; requests not answered: {expired + len(lost.failed)}")
         self._report(lost, "unanswered")
         if connected:
             receivers = self.requesters.receivers()
