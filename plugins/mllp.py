@@ -7,7 +7,6 @@ share one connection to each receiver. Where no receiver answers, the proxy does
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -63,8 +62,6 @@ class Mllp(api.Splitter):
         self.attempts = options.attempts
         self._header = api.Hl7Header.unreadable()
         self._fault: api.Hl7Fault | None = None
-        # When the last answers were logged: ten in a minute at most, as a client may send floods.
-        self._logged = deque([-60.0] * 10, 10)
         super().__init__(client, service)
 
     @classmethod
@@ -113,9 +110,8 @@ class Mllp(api.Splitter):
         self.refused.add(code=fault.code)
         control_id = b"%d-%d" % (self.wall, self.service.counts["refused"])
         answer = self._header.acknowledgement(fault.code, control_id, self.wall, fault)
-        if self.now - self._logged[0] >= 60.0:
-            self._logged.append(self.now)
-            name = self._header.control_id[:40].decode("ascii", "replace")
-            done = f"answered {fault.code}" if answer else "refused; it asks for no answer"
-            self.log(f'message "{name}" {done}: {fault.text}', "warning")
+        name = self._header.control_id[:40].decode("ascii", "replace")
+        done = f"answered {fault.code}" if answer else "refused; it asks for no answer"
+        kind = f"{fault.code} {fault.field} {fault.error}"
+        self.log_seldom(kind, f'message "{name}" {done}: {fault.text}', "warning")
         return answer or b""

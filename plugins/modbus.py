@@ -86,8 +86,8 @@ class Modbus(api.Splitter):
         answering, pdu = (part[0], part[1:-2]) if is_rtu else (part[6], part[7:])
         asked = api.parse_modbus_request(request[7:])
         if answering != unit or isinstance(asked, api.ModbusError) or not asked.answered_by(pdu):
-            if not self.service.counts["wrong_replies"]:
-                self.log(f"{part.hex()} is not the reply to {request.hex()}; more are only counted")
+            text = f"{part.hex()} is not the reply to {request.hex()}"
+            self.log_seldom("wrong reply", text, "warning")
             self.count("wrong_replies")
             return self._exception(request, api.ModbusError.NO_RESPONSE)
         return request[:4] + (len(pdu) + 1).to_bytes(2, "big") + request[6:7] + pdu

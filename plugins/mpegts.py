@@ -23,9 +23,6 @@ GROUP = 7 * SIZE  # as many as Ethernet carries in a datagram
 ADAPTATION_LENGTHS = {0x20: range(183, 184), 0x30: range(183)}
 """The lengths of an adaptation field without and with a payload behind it (2.4.3.5)."""
 
-LOG_PAUSE_S = 10.0
-"""Seconds between log lines of missing packets: a bad line loses many a second."""
-
 Pids = frozenset[Annotated[int, Field(ge=0, le=api.NULL_PID)]]
 
 
@@ -64,7 +61,6 @@ class MpegTs(api.Relay):
         super().__init__(*given)
         self._continuity = api.Continuity()
         self._rtp = api.RtpReceiver()
-        self._log_after = 0.0
 
     @classmethod
     def notes(cls, options: MpegTsOptions) -> Mapping[str, str]:  # type: ignore[override]
@@ -113,7 +109,7 @@ class MpegTs(api.Relay):
     def _report(self, pid: int, missing: int) -> None:
         self.counts["discontinuities"] += 1
         self.counts["missing_packets"] += missing
-        if self.now >= self._log_after:
-            self._log_after = self.now + LOG_PAUSE_S
-            total = self.counts["missing_packets"]
-            self.log(f"packets of PID {pid} are missing; {total} of all so far", "warning")
+        total = self.counts["missing_packets"]
+        self.log_seldom(
+            "missing", f"packets of PID {pid} are missing; {total} of all so far", "warning"
+        )

@@ -15,16 +15,6 @@ from pydantic import Field
 
 from vcproxy import api
 
-LOG_EVERY_S = 60.0
-"""The least time between two lines of the log on refused messages, for each listener."""
-
-
-class Refusals:
-    """How many messages of a listener were refused, and when that may be logged again."""
-
-    count = 0
-    log_at = 0.0
-
 
 class Syslog(api.Validator):
     """One sender: a connection, or an address that sends datagrams. It gets no answers."""
@@ -111,9 +101,6 @@ class Syslog(api.Validator):
     def _drop(self, why: str, text: str) -> api.Verdict:
         """Drop a message: syslog has no answers. An excess is logged where it is counted."""
         self.refused.add(why=why)
-        refusals = self.service.share(Refusals)
-        refusals.count += 1
-        if why != "rate" and self.now >= refusals.log_at:
-            refusals.log_at = self.now + LOG_EVERY_S
-            self.log(f"a message is refused: {text}; {refusals.count} refused so far", "warning")
+        if why != "rate":
+            self.log_seldom(why, f"a message is refused: {text}", "warning")
         return api.Reject(keep=True, why=text)

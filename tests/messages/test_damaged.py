@@ -9,6 +9,7 @@ from vcproxy.framing.framing import lines, netstring
 from vcproxy.framing.nmea import nmea
 from vcproxy.messages.validator import Validator
 from vcproxy.messages.verdict import Accept, Reject, Resend, Verdict
+from vcproxy.sessions.line_limit import LINES
 from vcproxy.testing.proxy import SimulatedProxy
 
 GOOD = b"$GPGLL,1*4D\r\n"
@@ -73,7 +74,7 @@ def test_without_a_whole_message_no_server_is_connected() -> None:
         assert proxy.connections() == 0
 
 
-def test_an_author_may_answer_and_read_on_and_one_line_is_logged() -> None:
+def test_an_author_may_answer_and_read_on_and_ten_lines_are_logged() -> None:
     with SimulatedProxy(Lenient) as proxy:
         client = proxy.client()
         client.send(BAD * 100 + GOOD)
@@ -82,7 +83,7 @@ def test_an_author_may_answer_and_read_on_and_one_line_is_logged() -> None:
         assert server.received == GOOD
         assert client.received == b"$GPGLL,1*4C: %b\n" % WHY.encode() * 100
         assert proxy.service.counts == {"accepted": 1, "damaged": 100, "resent": 100}
-        assert len(proxy.log) == 1
+        assert len(proxy.log) == LINES
 
 
 def test_in_turn_the_answer_waits_for_earlier_replies() -> None:

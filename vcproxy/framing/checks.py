@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 
+from vcproxy.proxy_protocol.crc32c import crc32c
+
 
 @dataclass(frozen=True, slots=True)
 class CheckSum:
@@ -34,30 +36,27 @@ def check_sum(name: str) -> CheckSum:
 
 
 @cache
-def _table(polynomial: int) -> tuple[int, ...]:
-    """The remainders of all bytes, for a polynomial whose bits are reflected."""
+def _table() -> tuple[int, ...]:
+    """The remainders of all bytes for CRC-16, whose polynomial is reflected."""
     remainders = []
     for byte in range(256):
         for _ in range(8):
-            byte = byte >> 1 ^ (polynomial if byte & 1 else 0)
+            byte = byte >> 1 ^ (0xA001 if byte & 1 else 0)
         remainders.append(byte)
     return tuple(remainders)
 
 
 def _crc16_modbus(data: bytes) -> bytes:
     """CRC-16 of the Modbus serial line specification 1.02, appendix B; low byte first."""
-    table, crc = _table(0xA001), 0xFFFF
+    table, crc = _table(), 0xFFFF
     for byte in data:
         crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
     return crc.to_bytes(2, "little")
 
 
 def _crc32c(data: bytes) -> bytes:
-    """CRC-32C of RFC 3720, 12.1 (iSCSI, also of SCTP); low byte first."""
-    table, crc = _table(0x82F63B78), 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
-    return (crc ^ 0xFFFFFFFF).to_bytes(4, "little")
+    """CRC-32C (iSCSI, also of SCTP); low byte first."""
+    return crc32c(data).to_bytes(4, "little")
 
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))

@@ -56,7 +56,7 @@ from vcproxy.messages.split_request import (
 from vcproxy.messages.split_rules import Part, SplitRules
 from vcproxy.messages.succession import PREDECESSOR_CLOSED, RETIRE, Succession, upstream_of
 from vcproxy.messages.unanswered import Unanswered
-from vcproxy.sessions.line_limit import SharedLines
+from vcproxy.sessions.line_limit import LineLimits
 from vcproxy.upstream.connect_attempts import ConnectAttempts
 
 if TYPE_CHECKING:
@@ -397,4 +397,5 @@ class SharedConnection(Machine):
             self.service.counts[what] += times
 
     def _log(self, text: str) -> None:
-        self.service.share(SharedLines).log(self.engine, "info", f"{self.name}: {text}")
+        limit = self.service.share(LineLimits).of("shared connection")
+        limit.log(self.engine, "info", f"{self.name}: {text}")

@@ -69,7 +69,6 @@ class Splitter(SplitterHooks):
         "_delayed",
         "_fresh_id",
         "_held",
-        "_logged_damage",
         "_messages",
         "_requests", "_retiring",
         "_subscribed",
@@ -91,7 +90,6 @@ class Splitter(SplitterHooks):
         # Requests that are not answered yet, the oldest first, each with where it was submitted.
         self._requests: dict[SplitRequest, SharedConnection] = {}
         self._held: bytes | None = None  # a request that waits for room where it is submitted
-        self._logged_damage = False
         self._retiring = False  # ConnectionRetired follows
         self._delayed: Reject | Resend | None = None  # sent after all requests are answered
         self._waits_for_room = False  # RoomAvailable was requested
@@ -240,9 +238,7 @@ class Splitter(SplitterHooks):
 
     def _refuse_damaged(self, damaged: Damaged) -> None:
         self.count("damaged")
-        if not self._logged_damage:  # a line for each one could flood the log
-            self._logged_damage = True
-            self.log(f"damaged message: {damaged.why}; it is not forwarded")
+        self.log_seldom("damaged", f"damaged message: {damaged.why}; it is not forwarded")
         verdict = self._delayed = self.damaged(*damaged)
         if not isinstance(verdict, Reject | Resend):
             raise TypeError(f"damaged() returned {verdict!r}: it must be Reject or Resend")

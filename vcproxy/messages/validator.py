@@ -76,7 +76,7 @@ class Validator(Session):
     verdicts (except `wait`) and replies are sent in the order of the messages, and replies are
     framed like the messages to the server unless `replies` is set."""
 
-    __slots__ = ("_deferred", "_delayed", "_forwarded", "_held", "_logged_damage", "_messages",
+    __slots__ = ("_deferred", "_delayed", "_forwarded", "_held", "_messages",
                  "_outgoing", "_reframe", "_replies", "_stall_timer")  # fmt: skip
 
     TALKING = State()
@@ -96,7 +96,6 @@ class Validator(Session):
         self._outgoing = UNFRAMED  # of messages to the server, once it is connected
         self._reframe = reframe_with(UNFRAMED, UNFRAMED)  # the same, of unchanged messages
         self._replies: Replies | None = None  # from the server
-        self._logged_damage = False
         self._held = b""  # the message that is deferred, or waits for the server
         self._deferred: Defer | None = None
         self._delayed: Reject | Resend | None = None  # sent after earlier replies
@@ -203,9 +202,7 @@ class Validator(Session):
     def _refuse_damaged(self, damaged: Damaged) -> State | None:
         self.count("damaged")
         why = f"damaged message: {damaged.why}"
-        if not self._logged_damage:  # a line for each one could flood the log
-            self._logged_damage = True
-            self.log(f"damaged message: {damaged.why}; it is not forwarded")
+        self.log_seldom("damaged", f"damaged message: {damaged.why}; it is not forwarded")
         verdict = self.damaged(*damaged)
         if not isinstance(verdict, Reject | Resend):
             raise TypeError(f"damaged() returned {verdict!r}: it must be Reject or Resend")

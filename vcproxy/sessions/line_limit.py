@@ -1,9 +1,7 @@
 """LineLimit: so many lines in the log for some time at most, and the number of the others.
 
-For lines that outside events cause, as often as these want. One object for each listener and net
-thread: see Service.share.
-
-Tested in tests/sessions/test_line_limit.py.
+For lines that outside events cause, as often as these want. Tested in
+tests/sessions/test_line_limit.py.
 """
 
 from __future__ import annotations
@@ -17,16 +15,17 @@ if TYPE_CHECKING:
 LINES = 10
 """Enough to see what is wrong, and for whom."""
 
+LIMIT_S = 60.0
+"""Some causes last for days: a device is switched off, and is asked for as often as clients ask."""
+
 
 class LineLimit:
-    """Counts lines. Subclasses are the kinds of lines, each with a time."""
+    """Counts lines of one kind: LINES of them are logged in each time."""
 
-    __slots__ = ("_began", "_left_out", "_lines")
+    __slots__ = ("_began", "_left_out", "_lines", "_time_s")
 
-    time_s: float
-    """For so long there are LINES lines at most."""
-
-    def __init__(self) -> None:
+    def __init__(self, time_s: float) -> None:
+        self._time_s = time_s
         self._began = float("-inf")
         self._lines = 0
         self._left_out = 0
@@ -34,7 +33,7 @@ class LineLimit:
     def log(self, engine: Engine, level: Level, text: str) -> None:
         """Log a line, with the number of those left out before it; or leave it out."""
         now = engine.now
-        if now - self._began >= self.time_s:
+        if now - self._began >= self._time_s:
             self._began, self._lines = now, 0
         self._lines += 1
         if self._lines > LINES:
@@ -46,22 +45,16 @@ class LineLimit:
         engine.log(level, text)
 
 
-class DatagramLines(LineLimit):
-    """The lines of datagram sessions.
+class LineLimits:
+    """The limits of one listener on one net thread, by kind: see Service.share."""
 
-    Each address that sends a datagram has a session, and addresses are easy to forge: while the
-    server is away, a line for each session would be a line for each datagram.
-    """
+    def __init__(self) -> None:
+        self._limits: dict[str, LineLimit] = {}
 
-    __slots__ = ()
-    time_s = 1.0
-
-
-class SharedLines(LineLimit):
-    """The lines of shared connections.
-
-    A device that is switched off is asked for as often as its clients ask, for days.
-    """
-
-    __slots__ = ()
-    time_s = 60.0
+    def of(self, kind: str, time_s: float = LIMIT_S) -> LineLimit:
+        """Return the limit of a kind of lines. `kind`: a word that no peer can choose, because each
+        is kept; `time_s`: of a kind that is new."""
+        limit = self._limits.get(kind)
+        if limit is None:
+            limit = self._limits[kind] = LineLimit(time_s)
+        return limit

@@ -13,6 +13,7 @@ from vcproxy.engine.continuation import Continuation
 from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.sources.signals import Signal as Signal
 from vcproxy.machine.machine import Machine
+from vcproxy.sessions.line_limit import LineLimits
 
 if TYPE_CHECKING:
     from vcproxy.engine.address import Address
@@ -116,6 +117,11 @@ class Program(Continuation):
     def log(self, text: object, level: Level = "info") -> None:
         """Log a line that begins with the listener's name. `level`: see Session."""
         self.engine.log(level, f"{self.service.name}: {text}")
+
+    def log_seldom(self, kind: str, text: object, level: Level = "info") -> None:
+        """Log a line that any peer can cause, at most ten in a minute of each kind: see Session."""
+        limit = self.service.share(LineLimits).of(kind)
+        limit.log(self.engine, level, f"{self.service.name}: {text}")
 
     def status(self) -> object:
         """Return the program's status as a plain value, for Proxy.status(). To be overridden."""

@@ -12,6 +12,7 @@ from vcproxy.engine.failures import Exhausted
 from vcproxy.framing.framing import UNFRAMED, Framing, lines
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State, flatten
+from vcproxy.sessions.line_limit import LineLimits
 from vcproxy.sessions.lingering_close import LingeringClose
 from vcproxy.sessions.message_reader import Message, MessageReader
 from vcproxy.sessions.streams import OutputStream
@@ -357,11 +358,19 @@ class Session(Machine):
         LineLimit."""
         line = f"{self.name}: {text}"
         if self.client.message_oriented:
-            from vcproxy.sessions.line_limit import DatagramLines  # most listeners have streams
-
-            self.service.share(DatagramLines).log(self.engine, level, line)
+            # Each address that sends a datagram has a session, and addresses are easy to forge.
+            self.service.share(LineLimits).of("datagrams", 1.0).log(self.engine, level, line)
         else:
             self.engine.log(level, line)
+
+    def log_seldom(self, kind: str, text: object, level: Level = "info") -> None:
+        """Log a line that any client can cause: of each kind ten in a minute at most, for all
+        clients of the listener; the next one has the number of those left out.
+
+        `kind`: a word that no peer can choose, because each is kept.
+        """
+        limit = self.service.share(LineLimits).of(kind)
+        limit.log(self.engine, level, f"{self.name}: {text}")
 
     def count(self, what: str) -> None:
         """Add one to a counter in the service's `counts`."""
