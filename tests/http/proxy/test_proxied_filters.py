@@ -158,6 +158,15 @@ class Timed(Filter):
     def request_head(self, tx: Transaction) -> None:
         self.log(f"{tx} at {self.now:.1f} s, {self.wall % 60} past the minute", "warning")
         tx.log("asked", "debug")
+        self.log_seldom("path", f"a request for {tx.request.path}")
+
+
+def test_lines_that_clients_cause_are_few() -> None:
+    with SimulatedHttp(Timed()) as proxy:
+        for number in range(12):
+            proxy.send(Request("GET", f"/{number}", host="shop"))
+        lines = [line for line in proxy.log if "a request for" in line]
+        assert lines == [f"info: proxy: a request for /{number}" for number in range(10)]
 
 
 def test_a_filter_has_a_clock_and_a_log() -> None:

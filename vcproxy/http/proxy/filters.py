@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from vcproxy.engine.units import seconds
 from vcproxy.engine.units import size as in_bytes
 from vcproxy.messages.verdict import Defer
+from vcproxy.sessions.line_limit import LineLimits
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
@@ -214,6 +215,7 @@ class Filter(Phases):
     """Whether the class declares methods with `every`."""
     engine: Engine
     """The engine of its net thread, from the first request on."""
+    _line_limits: LineLimits | None = None  # for log_seldom; subclasses may lack our __init__
 
     def __init__(self, options: Any = None) -> None:
         """`options`: an instance of the filter's class `Options`, if it has one."""
@@ -232,6 +234,13 @@ class Filter(Phases):
     def log(self, text: object, level: Level = "info") -> None:
         """Log a line that begins with the listener's name. `level`: see Session."""
         self.engine.log(level, f"{self.listener}: {text}")
+
+    def log_seldom(self, kind: str, text: object, level: Level = "info") -> None:
+        """Log a line that any client can cause, at most ten in a minute of each kind: see
+        Session."""
+        if self._line_limits is None:
+            self._line_limits = LineLimits()
+        self._line_limits.of(kind).log(self.engine, level, f"{self.listener}: {text}")
 
 
 Step = Callable[..., Any]
