@@ -74,6 +74,7 @@ def test_nothing_is_overwritten(directory: Path, capsys: pytest.CaptureFixture[s
         ("my-orders", "cannot be the name of a module"),
         ("../orders", "cannot be the name of a module"),
         ("class", "cannot be the name of a module"),
+        ("k\u00e4se", "cannot be the name of a module"),
         ("json", "would hide the module json"),
     ],
 )

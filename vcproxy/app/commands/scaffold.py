@@ -40,7 +40,8 @@ def new(name: str, template: str, directory: Path, force: bool = False) -> tuple
     Raises PluginError if the name is invalid, or if a file exists and `force` is not given. Then
     nothing is written.
     """
-    if not name.isidentifier() or keyword.iskeyword(name):
+    # ASCII: the name is a part of a metric's.
+    if not (name.isascii() and name.isidentifier()) or keyword.iskeyword(name):
         raise PluginError(f'"{name}" cannot be the name of a module: use letters, digits and _')
     if name in sys.stdlib_module_names or name == "vcproxy":
         raise PluginError(f'"{name}" would hide the module {name}: choose another name')
