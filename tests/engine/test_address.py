@@ -146,6 +146,8 @@ def test_spellings(uri: str, address: Address) -> None:
         ("udp://239.1.1.1:53?iface=lo", "iface: udp:// has interface, source, ttl"),
         ("udp://239.1.1.1:53?source=lo", "source must be an IP address"),
         ("udp://239.1.1.1:53?ttl=1&ttl=2", "each parameter may be given once"),
+        ("udp://[ff02::5%lo]:1", r"write the group as \[ff02::5\], and \?interface=lo"),
+        ("udp://[ff02::5%lo]:1?ttl=1", r"write the group as \[ff02::5\], and \?interface=lo"),
         ("tcp://127.0.0.1:53?ttl=1", "unknown parameter ttl: tcp:// has none"),
         ("nats://127.0.0.1", "names no subject"),
         ("nats://127.0.0.1/a..b", '"a..b" is not a subject'),

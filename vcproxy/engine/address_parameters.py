@@ -100,6 +100,9 @@ def parameters(uri: str, scheme: str, host: str, query: str) -> Pairs:
             raise ValueError(f'"{uri}": {name} must {meant}')
     if pairs and scheme == "udp" and not is_group(host):
         raise ValueError(f'"{uri}": {pairs[0][0]} is for multicast groups, and {host} is not one')
+    if scheme == "udp" and "%" in host and is_group(host):
+        group, _, zone = host.partition("%")
+        raise ValueError(f'"{uri}": write the group as [{group}], and ?interface={zone}')
     if len({name for name, _ in pairs}) < len(pairs):
         raise ValueError(f'"{uri}": each parameter may be given once')
     return tuple(sorted(pairs))
