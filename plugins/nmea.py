@@ -86,6 +86,7 @@ class Nmea(api.Relay):
 
     def start(self) -> None:
         """See Program."""
+        self._groups = api.NmeaGroups()
         self._repeats = api.Repeats(self.options.duplicates)
         self._rates = api.NmeaRates(self.options.rates)
         super().start()
@@ -96,10 +97,11 @@ class Nmea(api.Relay):
         options, source = self.options, self.producer.name
         sentence = api.NmeaSentence.parse(message)
         names = {sentence.address, sentence.kind}
+        whole = self._groups.whole(sentence, source)
         why = ""
         if (options.allow and options.allow.isdisjoint(names)) or options.deny & names:
             why = "denied"
-        elif options.duplicates and self._repeats.repeats(sentence.text, source, self.now):
+        elif options.duplicates and self._repeats.repeats(whole, source, self.now):
             why = "duplicates"
         elif not self._rates.passes(sentence, source, self.now):
             why = "too_frequent"

@@ -157,6 +157,7 @@ if TYPE_CHECKING:
         parse_modbus_request,
     )
     from vcproxy.protocols.nmea import NmeaSentence, with_nmea_checksum
+    from vcproxy.protocols.nmea_groups import NmeaGroups
     from vcproxy.protocols.nmea_rates import NmeaRates
     from vcproxy.protocols.rtp import RtpReceiver
     from vcproxy.protocols.syslog import SyslogFault, SyslogMessage
@@ -363,6 +364,7 @@ else:
         "vcproxy.messages.keyed": ("Keyed",),
         "vcproxy.protocols.continuity": ("NULL_PID", "Continuity"),
         "vcproxy.protocols.nmea": ("NmeaSentence", "with_nmea_checksum"),
+        "vcproxy.protocols.nmea_groups": ("NmeaGroups",),
         "vcproxy.protocols.nmea_rates": ("NmeaRates",),
         "vcproxy.protocols.rtp": ("RtpReceiver",),
         "vcproxy.messages.split_rules": ("Orphans", "Part", "SplitRules"),
@@ -530,6 +532,7 @@ __all__ = [
     "ModbusOptions",
     "ModbusRequest",
     "NetVConnection",
+    "NmeaGroups",
     "NmeaRates",
     "NmeaSentence",
     "NoReply",

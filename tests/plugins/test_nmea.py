@@ -197,6 +197,20 @@ def test_what_two_receivers_hear_is_relayed_once() -> None:
         assert len(received(subscriber)) == 3
 
 
+def test_the_same_last_part_of_two_ships_is_no_duplicate() -> None:
+    def report(ship: str) -> list[bytes]:
+        parts = (f"AIVDM,2,1,3,A,{ship},0", "AIVDM,2,2,3,A,88888888880,2")
+        return [b"!" + sentence(part)[1:] for part in parts]
+
+    with nmea() as proxy:
+        subscriber, one, two = receivers(proxy)
+        proxy.send(one, wire(*report("5first")))
+        proxy.send(two, wire(*report("5first"), *report("5other")))
+        proxy.send(one, wire(*report("5other")))
+        assert received(subscriber) == [*report("5first"), *report("5other")]
+        assert proxy.status.counts["duplicates"] == 4
+
+
 def test_duplicates_may_be_relayed() -> None:
     with nmea(duplicates=0.0) as proxy:
         subscriber, one, two = receivers(proxy)
