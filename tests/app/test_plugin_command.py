@@ -53,6 +53,59 @@ def test_check_lists_messages_of_the_bus(
     assert "  messages: COUNT\n" in capsys.readouterr().out
 
 
+PLUGIN = """\
+from dataclasses import dataclass
+
+from vcproxy.api import Accept, Counter, Duration, Secret, Splitter, Validator, every
+
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "report"),
+    [
+        (
+            "class A(Validator):\n    def check(self): ...\n",
+            "own.py:6: A.check(self) is called as check(self, message): take these parameters\n",
+        ),
+        (
+            "class A(Splitter):\n    def key(self, request, more): ...\n",
+            "own.py:6: A.key(self, request, more) is called as key(self, request): take these "
+            "parameters\n",
+        ),
+        (
+            "class A(Splitter):\n    @dataclass\n    class Options:\n        pause: Duration = 5\n"
+            '    @every(option="pose")\n    def tick(self): ...\n',
+            'own.py:6: tick: every(option="pose"): Options has no such option; did you mean '
+            '"pause"?\n',
+        ),
+        (
+            "class A(Splitter):\n    @dataclass\n    class Options:\n        word: Secret = 'x'\n",
+            "own.py:6: Options of A: a default is not of the type of its option, as Secret",
+        ),
+        (
+            'class A(Splitter):\n    orphans = "brodcast"\n',
+            'own.py: TypeError at own.py:6: A.orphans is "brodcast": write one of "drop", "recon',
+        ),
+        (
+            'class A(Splitter):\n    shares_s = "5s"\n',
+            'own.py: TypeError at own.py:6: A.shares_s is "5s": write seconds, as 2.0\n',
+        ),
+        (
+            'class A(Splitter):\n    @every("5")\n    def tick(self): ...\n',
+            'own.py: TypeError at own.py:7: every: "5" is not a duration: write a number and',
+        ),
+    ],
+)
+def test_check_reports_what_would_fail_later(
+    code: str, report: str, directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (directory / "own.py").write_text(PLUGIN + code)
+    assert cli.main(["plugin", "check", "own.py"]) != 0
+    assert capsys.readouterr().err.startswith(report)
+
+
 def test_check_lists_periodic_work(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["plugin", "new", "quotes", "--template", "relay"]) == 0
     assert cli.main(["plugin", "check", "quotes.py"]) == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from vcproxy.config.errors import KeyProblem, OptionsError
 from vcproxy.config.plugin import AddressesByOption, Plugin, Upstreams, options_type
@@ -70,6 +71,9 @@ def read_options(
         from vcproxy.config import explain
 
         raise OptionsError(*explain.key_problems(error, kind)) from None
+    except PydanticSerializationError as error:  # a default is used as it is written
+        why = f'a default is not of the type of its option, as Secret("") for a Secret: {error}'
+        raise OptionsError(KeyProblem((), why)) from None
     except BaseException as error:  # raised by a validator of the plugin's author
         raise OptionsError(KeyProblem((), str(failed(error)))) from None
 

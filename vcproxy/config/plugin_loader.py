@@ -236,7 +236,8 @@ def failed(error: BaseException) -> PluginError:
     if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
         raise error
     file, line = _failing_line(error)
-    text = f"{type(error).__name__} at {file}:{line}: {_message(error)}"
+    place = f"{file}:{line}: "
+    text = f"{type(error).__name__} at {place}{_message(error).removeprefix(place)}"
     return PluginError(text + _hint(error, Path(file)))
 
 

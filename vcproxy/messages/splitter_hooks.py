@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from functools import partial
 from types import FunctionType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from vcproxy.framing.framing import Framing, lines
 from vcproxy.messages.keyed import Keyed
@@ -73,6 +73,13 @@ class SplitterHooks(Session):
                 f"{cls.__qualname__}.split() is called for replies to all clients, without a "
                 "session: write @classmethod def split(cls, reply, options)"
             )
+        orphans = vars(cls).get("orphans")
+        if isinstance(orphans, str) and orphans not in get_args(Orphans):
+            known = ", ".join(f'"{each}"' for each in get_args(Orphans))
+            raise TypeError(f'{cls.__qualname__}.orphans is "{orphans}": write one of {known}')
+        for key in ("timeout_s", "queue_timeout_s", "shares_s"):
+            if isinstance(seconds := vars(cls).get(key), str):
+                raise TypeError(f'{cls.__qualname__}.{key} is "{seconds}": write seconds, as 2.0')
         cls._places = cls.place is not SplitterHooks.place
         rules: Any = cls.split_rules
         cls._own_rules = rules.__func__ is not vars(SplitterHooks)["split_rules"].__func__

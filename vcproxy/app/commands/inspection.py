@@ -15,7 +15,7 @@ import tomli_w
 from pydantic import TypeAdapter
 
 from vcproxy.bus.dispatch.on_message import message_methods
-from vcproxy.config.errors import OptionsError
+from vcproxy.config.errors import OptionsError, did_you_mean
 from vcproxy.config.options import read_options
 from vcproxy.config.plugin import needs_upstream, options_type
 from vcproxy.config.plugin_loader import FILTERS, NotOfKind, PluginError, PluginLoader
@@ -27,10 +27,11 @@ from vcproxy.machine.every import periodic_methods
 from vcproxy.machine.machine import Machine
 from vcproxy.messages.splitter import Splitter
 from vcproxy.messages.validator import Validator
+from vcproxy.relay.relay import Relay
 from vcproxy.sessions.program import Program
 from vcproxy.sessions.session import Session
 
-BASES = (Validator, Splitter, HttpProxy, Session, Program, Filter)
+BASES = (Validator, Splitter, HttpProxy, Session, Relay, Program, Filter)
 UPSTREAM = {True: "required", False: "none", None: "optional"}
 
 
@@ -89,14 +90,48 @@ def _problems(plugin: type) -> Iterator[str]:
             hasattr(framing, verb) for verb in ("decoder", "encode")
         ):
             yield f"{name}.{key} is {framing!r}, which is not a framing: write for example lines()"
+    base = next(base for base in BASES if issubclass(plugin, base))
+    yield from _uncallable(plugin, base)
     if needs_upstream(plugin) not in UPSTREAM:
         yield f"{name}.needs_upstream must be True, False or None"
     try:
         read_options(plugin, {}, Path())
     except OptionsError as error:
-        for problem in error.problems:
-            if not problem.message.startswith("is missing"):
+        wrong = [each for each in error.problems if not each.message.startswith("is missing")]
+        if wrong:
+            for problem in wrong:
                 yield ": ".join([f"Options of {name}", *map(str, problem.path), problem.message])
+            return
+    yield from _unknown_intervals(plugin)
+
+
+def _uncallable(plugin: type, base: type) -> Iterator[str]:
+    """Report methods of the base that the plugin overrides with fewer or other parameters."""
+    for key, expected in inspect.getmembers(base, inspect.isroutine):
+        own = getattr(plugin, key)
+        if key.startswith("_") or own is expected or not inspect.isroutine(own):
+            continue
+        needed = [
+            each.name
+            for each in inspect.signature(expected).parameters.values()
+            if each.kind is each.POSITIONAL_OR_KEYWORD and each.default is each.empty
+        ]
+        takes = inspect.signature(own)
+        try:
+            takes.bind(*needed)
+        except TypeError:
+            method = f"{plugin.__name__}.{key}"
+            yield f"{method}{takes} is called as {key}({', '.join(needed)}): take these parameters"
+
+
+def _unknown_intervals(plugin: type) -> Iterator[str]:
+    """Report periodic methods whose interval is an option that there is not."""
+    kind = options_type(plugin)
+    known = [] if kind is None else list(TypeAdapter(kind).json_schema().get("properties", {}))
+    for name, each in periodic_methods(plugin):
+        if each.option and each.option not in known:
+            hint = did_you_mean(each.option, known)
+            yield f'{name}: every(option="{each.option}"): Options has no such option{hint}'
 
 
 def _lines(plugin: type, place: str) -> Iterator[str]:
