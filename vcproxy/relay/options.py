@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -27,6 +26,7 @@ from vcproxy.engine.address import LOCAL, STANDARD, Address
 from vcproxy.engine.units import show_size, size
 from vcproxy.framing.framing import Framing
 from vcproxy.framing.options import FramingName, FramingOptions
+from vcproxy.relay.http_options import is_media_type, stream_path
 from vcproxy.tunnels.history import NO_HISTORY, History, Join
 from vcproxy.tunnels.lag_policy import LagPolicy, OnLag
 from vcproxy.tunnels.one_way_multi import Ends
@@ -34,10 +34,6 @@ from vcproxy.tunnels.one_way_multi import Ends
 RelayFraming = Literal["none", "datagram", FramingName]
 BYTES, DATAGRAMS = "none", "datagram"
 """Framings without a decoder: a stream of bytes; each datagram is a message."""
-
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(; ?{_TOKEN}={_TOKEN})*").fullmatch
-"""Matches a media type (RFC 9110 8.3.1), whose parameters are not quoted."""
 
 FIRST_MESSAGE_S = 10.0
 """Seconds within which a live producer sends its first message."""
@@ -61,16 +57,6 @@ def _source(address: Address) -> Address:
 
 def _target(address: Address) -> Address:
     return _reachable(no_permissions(address))
-
-
-def _path(path: str) -> str:
-    from vcproxy.http.message.grammar import is_target  # most relays need no HTTP
-    from vcproxy.http.message.resource import canonical_path
-
-    good = path.startswith("/") and "?" not in path and is_target(path.encode())
-    if not good or canonical_path(path) != path:
-        raise ValueError('must be a path as in URLs, such as "/stream", in its shortest form')
-    return path
 
 
 def _bindable(address: Address) -> Address:
@@ -224,7 +210,7 @@ class RelayOptions(FramingOptions):
     """Addresses that HTTP clients subscribe at: one or a list. A GET of `http_path` gets the stream
     as a body that ends with the connection."""
 
-    http_path: Annotated[str, AfterValidator(_path)] = "/"
+    http_path: Annotated[str, AfterValidator(stream_path)] = "/"
     """The path of the stream, for `http_subscribers`; any query is accepted."""
 
     content_type: str = "application/octet-stream"
@@ -291,7 +277,7 @@ class RelayOptions(FramingOptions):
             if not self.http_subscribers and getattr(self, key) != getattr(type(self), key):
                 yield (key,), "has no effect: it needs http_subscribers"
         # Checked here and not by its type: a subclass that has another default declares it again.
-        if not _MEDIA_TYPE(self.content_type):
+        if not is_media_type(self.content_type):
             yield ("content_type",), 'must be a media type, such as "video/mp2t"'
         if 0 < self.silence < LEAST_SILENCE_S:
             yield ("silence",), "must be 0.1s or more, or 0s"
