@@ -37,6 +37,13 @@ class Asked(Relay):
                 return super().admit(subscriber, request)
             case b"GET /nothing":
                 return None  # type: ignore[return-value]
+            case b"GET /text":
+                return Accept(wait="text")  # type: ignore[arg-type]
+            case b"GET /notext":
+                return Reject("text")  # type: ignore[arg-type]
+            case b"GET /closed":
+                subscriber.do_io_close()
+                return Accept()
         return Reject(b"no\n")
 
 
@@ -124,6 +131,14 @@ def test_a_rejected_one_gets_its_answer_and_is_closed() -> None:
     [
         (b"GET /fault", "no such thing"),
         (b"GET /nothing", "admit() returned None: not Accept, Reject or Resend"),
+        (
+            b"GET /text",
+            "admit() returned Accept(rewritten=None, wait='text'): its answer must be bytes",
+        ),
+        (
+            b"GET /notext",
+            "admit() returned Reject(answer='text', keep=False, why=''): its answer must be bytes",
+        ),
     ],
 )
 def test_a_fault_of_admit_closes_that_subscriber_alone(request_: bytes, why: str) -> None:
@@ -139,6 +154,18 @@ def test_a_fault_of_admit_closes_that_subscriber_alone(request_: bytes, why: str
         assert other.received == b"welcome\none\n"
         name = "proxy.subscribers 10.0.0.1:40002"
         assert f"info: {name}: subscriber closed before it joined: {why}" in proxy.log
+
+
+def test_a_subscriber_that_admit_has_closed_is_no_sink() -> None:
+    with relay(Asked) as proxy:
+        other, closed = asks(proxy, b"GET /" + END), asks(proxy, b"GET /closed" + END)
+        proxy.produce(b"one\n")
+        assert closed.ended
+        assert other.received == b"welcome\none\n"
+        assert proxy.log[1] == (
+            "info: proxy.subscribers 10.0.0.1:40002: "
+            "subscriber closed before it joined: closed by admit()"
+        )
 
 
 def test_a_request_over_the_limit_is_not_read_further() -> None:

@@ -453,6 +453,29 @@ def test_messages_that_were_read_at_once_may_be_joined() -> None:
         assert producer.reset_seen
 
 
+class Strict(Relay):
+    """Closes a producer that sends a certain word."""
+
+    def edit(self, message: bytes) -> bytes | None:
+        if message != b"bad":
+            return message
+        assert self.producer is not None
+        self.producer.do_io_close()
+        return None
+
+
+def test_a_producer_that_edit_has_closed_is_no_producer() -> None:
+    with relay(Strict) as proxy:
+        [subscriber] = proxy.subscribe()
+        bad = proxy.produce(b"one\nbad\n")
+        assert bad.ended
+        proxy.produce(b"two\n")
+        assert subscriber.received == b"one\ntwo\n"
+        name = "info: proxy 10.0.0.1:40002: "
+        why = "a connection failed: closed by edit(); 8B received"
+        assert f"{name}producer closed: {why}" in proxy.log
+
+
 class Careless(Relay):
     """Returns what is no message, as an author may by mistake."""
 

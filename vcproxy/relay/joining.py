@@ -103,14 +103,19 @@ class Joining(Machine):
             verdict = relay.admit(vc, request)
             if not isinstance(verdict, Accept | Reject | Resend):
                 raise TypeError(f"admit() returned {verdict!r}: not Accept, Reject or Resend")
+            answer = (verdict.wait or b"") if isinstance(verdict, Accept) else verdict.answer
+            if not isinstance(answer, bytes | bytearray | memoryview):
+                raise TypeError(f"admit() returned {verdict!r}: its answer must be bytes")
         except BaseException as mistake:  # raised by the author's admit()
             error = as_error(mistake)
             self.engine.log("error", f"{self.name}: admit() failed; subscriber closed", error)
             return self._close(error)
+        if vc.closed:
+            return self._close(ConnectionAbortedError("closed by admit()"))
         if isinstance(verdict, Accept):
-            self._answer(verdict.wait or b"")
+            self._answer(answer)
             return self.ACCEPTED if self._answers is None else self.ANSWERING
-        self._answer(verdict.answer)
+        self._answer(answer)
         relay.counts[verdict.counter] += 1
         why = f"{verdict.counter} by {type(relay).__name__}"
         if verdict.why:

@@ -204,6 +204,10 @@ class Producer(Machine):
             more = False
         finally:
             editor.producer = None
+        if self.vc.closed and self._reason is not Reason.ERROR:
+            incoming.close()
+            self._reason, self._error = Reason.ERROR, ConnectionAbortedError("closed by edit()")
+            more = False
         self._tunnel.publish(messages)
         return more
 
