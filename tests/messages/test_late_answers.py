@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from vcproxy.engine.scheduler import Action
+from vcproxy.framing.modbus_rtu import modbus_rtu
 from vcproxy.messages.late_answers import GIVEN_UP, INFINITE, LateAnswers
+from vcproxy.messages.pending_requests import PendingRequests
 from vcproxy.messages.split_request import SplitRequest
+from vcproxy.messages.split_rules import Part, SplitRules
 
 
 def request(sent_at: float) -> SplitRequest:
@@ -36,3 +39,21 @@ def test_only_on_a_line_and_only_of_what_was_sent() -> None:
     elsewhere.expect(request(0.0))
     line.expect(unsent)
     assert elsewhere.end == line.end == INFINITE
+
+
+def test_a_client_that_leaves_before_its_request_is_sent_again_blocks_no_other() -> None:
+    rules = SplitRules(modbus_rtu("reply"), lambda reply: [Part("key", reply)], in_flight=1)
+    pending = PendingRequests(rules)
+    pending.connected = True
+    leaving, other = request(0.0), request(0.0)
+    for each in (leaving, other):
+        each.copies, each.queue_timeout_s, each.deadline, each.attempts = 0, 60.0, 60.0, 2
+        pending.add(each, 0.0)
+    assert pending.take(0.0) is leaving
+    pending.overdue(pending.expired(1.0), 1.0, closes=False)
+    pending.leave(leaving)
+    assert pending.take(1.0) is None
+    assert pending.next_deadline == GIVEN_UP
+    pending.expired(GIVEN_UP)
+    assert pending.take(GIVEN_UP) is other
+    assert (pending.abandoned, pending.open) == (0, 1)

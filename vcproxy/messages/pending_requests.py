@@ -286,6 +286,7 @@ class PendingRequests:
             self._withdraw(request)
         if request.copies:
             self.abandoned += 1
+            self.late.expect(request)
         else:
             self.fresh_ids.free(request.fresh_id)
 
@@ -348,7 +349,6 @@ class PendingRequests:
         for request in expired:
             if request.abandoned:
                 del self.sent[request]
-                self.late.expect(request)
             elif request.sent and request.may_repeat:
                 lost.repeated.append(request)
                 if not closes:
@@ -358,7 +358,6 @@ class PendingRequests:
                 why = Unanswered.NO_ANSWER if request.was_sent else Unanswered.NOT_SENT
                 lost.failed.extend(failures(request, why))
                 self.abandon(request)
-                self.late.expect(request)
         return lost
 
     def _repeat(self, request: SplitRequest, now: float) -> None:
