@@ -100,7 +100,8 @@ def test_a_port_in_use_prevents_the_start(tmp_path: Path) -> None:
         status, out, err = vcproxy("-c", file)
         assert (status, out) == (1, "")
         assert err.splitlines()[-1] == (
-            f"{file}: listener.busy: cannot listen at {taken.uri}: address already in use"
+            f"{file}: listener.busy: cannot listen at {taken.uri}: address already in use; "
+            "ss -tulnp shows the program that has it"
         )
         assert "\nready" not in err
     assert not (tmp_path / "free.sock").exists()

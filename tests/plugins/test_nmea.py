@@ -278,6 +278,7 @@ def test_groups_of_two_receivers_stay_whole() -> None:
         ({"rates": {"AIVDM": "5s"}}, "VDM is sent by all ships"),
         ({"rates": {"GSV": "0s"}}, "must be greater than 0"),
         ({"allow": ["$GPRMC"]}, 'must be a sentence such as "RMC"'),
+        ({"allow": "RMC"}, "allow: must be a list, not text"),
         ({"framing": "lines"}, 'must be "nmea"'),
         ({"check": "xor"}, "check: is for framing ="),
     ],

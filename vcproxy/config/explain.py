@@ -25,6 +25,8 @@ _WANTED = {
     "bool_type": "true or false",
     "list_type": "a list",
     "tuple_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
     "dict_type": "a table",
     "model_type": "a table",
     "dataclass_type": "a table",

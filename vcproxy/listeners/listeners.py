@@ -194,9 +194,10 @@ class Listeners:
             except OSError as error:
                 for each in new.values():
                     self._host.unlisten(each.listener, each.address)
-                file, reason = planned.configuration.file, (error.strerror or str(error)).lower()
-                text = f"{file}: listener.{name}: cannot listen at {address}: {reason}"
-                raise OSError(text) from error
+                from vcproxy.listeners.bind_failure import bind_failure  # few starts need it
+
+                where = f"{planned.configuration.file}: listener.{name}"
+                raise OSError(f"{where}: {bind_failure(address, error)}") from error
             new[place] = Binding(listeners[name], address, real)
         return _Bound(listeners, new)
 

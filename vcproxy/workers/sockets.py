@@ -91,14 +91,16 @@ class ListeningSockets:
             try:
                 made = self._make(place, wanted)
             except OSError as error:
-                reason = (error.strerror or str(error)).lower()
                 if wanted.address.scheme in UNIX and place in self._groups:
+                    reason = (error.strerror or str(error)).lower()
                     at = f"cannot listen at {wanted.address} again: {reason}"
                     change.warnings.append(f"{wanted.name}: {at}")
                     continue
                 self.drop(change)
-                at = f"cannot listen at {wanted.address}: {reason}"
-                raise OSError(f"{configuration.file}: listener.{wanted.name}: {at}") from error
+                from vcproxy.listeners.bind_failure import bind_failure  # few starts need it
+
+                where = f"{configuration.file}: listener.{wanted.name}"
+                raise OSError(f"{where}: {bind_failure(wanted.address, error)}") from error
             if made is not None:
                 change.made[place] = made
         return change
