@@ -42,7 +42,8 @@ def test_each_message_is_read_with_its_own_separators() -> None:
     [
         (b"", "does not begin with MSH"),
         (b"PID|1\r", "does not begin with MSH"),
-        (b"BHS|^~\\&|LAB\r", "does not begin with MSH"),
+        (b"BHS|^~\\&|LAB\r", "not begin with MSH but with a batch: send each message alone"),
+        (b"FHS|^~\\&|LAB\r", "not begin with MSH but with a batch: send each message alone"),
         (b"msh|^~\\&|LAB\r", "does not begin with MSH"),
         (b"MSH", "one to five"),
         (b"MSH\r", "one to five"),

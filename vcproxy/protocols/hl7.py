@@ -60,6 +60,9 @@ CONTROL = re.compile(rb"[\x00-\x1f]")
 USUAL = b"|^~\\&"
 """The separators of almost all messages."""
 
+BATCH = (b"FHS", b"BHS")
+"""The first segments of files and batches (chapter 2, "Message construction"): many messages."""
+
 PUNCTUATION = frozenset(b"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 """What separators are made of. A letter or digit could not be told from text."""
 
@@ -119,7 +122,8 @@ class Hl7Header:
         """Return the header of a message. Raises ValueError, with a text for people, if it has none
         that can be read."""
         if message[:3] != b"MSH":
-            raise ValueError("the message does not begin with MSH")
+            batch = " but with a batch: send each message alone" if message[:3] in BATCH else ""
+            raise ValueError(f"the message does not begin with MSH{batch}")
         end = message.find(b"\r")
         segment = message[: end if end >= 0 else len(message)]
         if len(segment) > LONGEST:
