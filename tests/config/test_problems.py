@@ -87,6 +87,12 @@ log = []
         '[listener]\nname = "web"\n',
         "proxy.toml:1:2: listener: must be a list, not a table: begin each item with [[listener]]",
     ),
+    "an option of the plugin beside the listener's keys": (
+        SOUND + 'greeting = "hello"\n',
+        "proxy.toml:5:1: listener.web.greeting: unknown key: remove it; the keys here are name, "
+        "bind, plugin, upstream, options, tls, limits, allow, deny, rate, timeouts, tcp, "
+        "access_log, proxy_protocol, half_close; those of the plugin are under [listener.options]",
+    ),
     "unknown keys": (
         """\
 [proxi]

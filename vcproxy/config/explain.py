@@ -74,6 +74,8 @@ def _problems(detail: ErrorDetails, document: Schema) -> Iterator[KeyProblem]:
         meant = tuple((*path[:-1], name) for name in re.findall('"(.*)"', hint))
         if not hint and known:
             hint = f": remove it; the keys here are {', '.join(known)}"
+            if path[:1] == ("listener",) and len(path) == 3:
+                hint += "; those of the plugin are under [listener.options]"
         yield KeyProblem(path, f"unknown key{hint}", because=meant)
 
 
