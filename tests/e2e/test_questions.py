@@ -87,6 +87,52 @@ def test_a_reload_is_explained(proxy: Starter, tmp_path: Path) -> None:
     assert "listener more: removed" in ask(door(running), "RELOAD")
 
 
+SECRETIVE = """
+from dataclasses import dataclass
+
+from vcproxy.api import Reject, Secret, Validator, lines
+
+
+class Guard(Validator):
+    @dataclass(frozen=True)
+    class Options:
+        token: Secret
+
+    framing = lines(limit="1KiB")
+
+    def check(self, message):
+        return Reject(b"no\\n")
+"""
+
+
+def test_refused_messages_are_shown_without_secrets(proxy: Starter, tmp_path: Path) -> None:
+    (tmp_path / "guard.py").write_text(SECRETIVE)
+    running = proxy(f"""
+[[listener]]
+name = "guard"
+bind = "tcp://127.0.0.1:0"
+plugin = "{tmp_path / "guard.py"}"
+upstream = "back"
+options = {{ token = "s3cr3t" }}
+
+[upstream.back]
+servers = ["tcp://127.0.0.1:{free_port()}"]
+""")
+
+    def refuse() -> None:
+        with running.connect("guard") as client:
+            client.sendall(b"s3cr3t hidden open\n")
+            assert exactly(client, 3) == b"no\n"
+
+    refuse()
+    text = running.file.read_text()
+    running.file.write_text(text.replace("s3cr3t", "hidden"))
+    assert ask(door(running), "RELOAD").startswith("RELOADED")
+    refuse()
+    rows, _ = show(running, "errors")
+    assert [row["text"] for row in rows] == ["xxxxxx hidden open", "xxxxxx xxxxxx open"]
+
+
 def test_a_worker_that_hangs_is_missing(proxy: Starter, tmp_path: Path) -> None:
     running = proxy(two_workers(tmp_path))
     _, two = workers(running)

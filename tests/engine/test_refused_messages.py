@@ -90,3 +90,14 @@ def test_no_byte_can_change_a_terminal() -> None:
     assert text.isascii()
     assert text.isprintable()
     assert literal_eval(f"b'''{text}'''") == bytes(range(256))
+
+
+def test_secrets_are_hidden() -> None:
+    net = engine()
+    net.refused.hide([b"hunter", b"hunter2"])
+    net.refused.hide([b"other"])
+    net.refused.add("message", "a NUL in 'hunter2'", b"x" * 300 + b"hunter2 other hunt\0", 318)
+    (kept,) = net.refused
+    assert kept.piece.endswith(b"xxxxxxx xxxxx hunt\0")
+    assert kept.reason == "a NUL in 'xxxxxxx'"
+    assert kept.size == 319

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from vcproxy.app import garbage
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
+from vcproxy.config.secret_texts import secrets
 from vcproxy.listeners.automatic_reloads import LOAD_S, NEVER_LOADED, AutomaticReloads
 from vcproxy.listeners.differences import LastReload
 from vcproxy.listeners.restart import restart_needed
@@ -82,6 +83,7 @@ class Reloads:
 
     def _apply(self, configuration: Configuration) -> None:
         """Use a configuration from now on. If this raises OSError, nothing has changed."""
+        self._hide_secrets(configuration)
         if self._recording is None:
             self._listeners.apply(configuration)
             for engine in self._engines:
@@ -91,12 +93,18 @@ class Reloads:
                 self._listeners.apply(configuration)
         self.last.used(configuration)
 
+    def _hide_secrets(self, configuration: Configuration) -> None:
+        texts = [secret.reveal().encode() for secret in secrets(configuration).values()]
+        for engine in self._engines:
+            engine.refused.hide(texts)
+
     def prepare(self, configuration: Configuration) -> Plan:
         """Return the plan for another configuration; nothing is changed. Raises OSError."""
         return self._listeners.prepare(configuration)
 
     def use(self, planned: Plan) -> None:
         """Use a plan from now on. If this raises OSError, nothing has changed."""
+        self._hide_secrets(planned.configuration)
         self._listeners.use(planned)
         self.last.used(planned.configuration)
         self.automatic.used(planned.configuration)

@@ -34,7 +34,8 @@ class Secret:
     """A password, a token or a key in a plugin's options.
 
     Its text is in no log line, no `repr`, no configuration that `vcproxy -T` prints, and no
-    recording, neither in the configuration nor in what peers send: there it is replaced by x.
+    recording, neither in the configuration nor in what peers send: there it is replaced by x, as in
+    the refused messages that are kept.
     """
 
     __slots__ = ("_text",)

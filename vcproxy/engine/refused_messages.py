@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -91,17 +91,29 @@ class RefusedMessages:
     Each has at most PIECE bytes of the message, so all of them are bounded too.
     """
 
-    __slots__ = ("_engine", "_kept", "count")
+    __slots__ = ("_engine", "_hidden", "_kept", "count")
 
     def __init__(self, engine: EventDispatcher) -> None:
         self._engine = engine
         self._kept: deque[RefusedMessage] = deque(maxlen=KEPT)
+        self._hidden: tuple[bytes, ...] = ()
         self.count = 0
         """How many were refused so far."""
 
     def keep(self, most: int) -> None:
         """Keep so many from now on, the last ones; 0: none, and no data of a message."""
         self._kept = deque(self._kept, maxlen=most)
+
+    def hide(self, secrets: Iterable[bytes]) -> None:
+        """Keep x in place of the bytes of these texts, too, from now on."""
+        # The longest first: one may be a part of another.
+        together = {*self._hidden, *secrets}
+        self._hidden = tuple(sorted(together, key=len, reverse=True))
+
+    def _without_secrets(self, data: bytes) -> bytes:
+        for secret in self._hidden:
+            data = data.replace(secret, b"x" * len(secret))
+        return data
 
     def __iter__(self) -> Iterator[RefusedMessage]:
         """Iterate over a copy of them."""
@@ -120,11 +132,14 @@ class RefusedMessages:
     ) -> None:
         """Record a message that was refused; see RefusedMessage.
 
-        The caller has replaced what is secret in `message`, as passwords.
+        The caller has replaced what is secret in `message`, as passwords; see also `hide`.
         """
         self.count += 1
         if not self._kept.maxlen:
             return
+        if self._hidden:
+            message = self._without_secrets(bytes(message))
+            reason = self._without_secrets(reason.encode(errors="replace")).decode(errors="replace")
         begin = 0 if position is None else max(0, min(position - BEFORE, len(message) - PIECE))
         self._kept.append(
             RefusedMessage(
