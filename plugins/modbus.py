@@ -44,6 +44,12 @@ class Modbus(api.Splitter):
         return {} if options.devices else {("devices",): None}
 
     @classmethod
+    def unfit_server(cls, options: api.ModbusOptions, place: str, server: api.Address) -> str:
+        """See Splitter: no device on a line understands frames of Modbus/TCP."""
+        lacks = server.scheme == "serial" and options.protocol_at(place) == "tcp"
+        return 'a serial line needs protocol = "rtu" where its upstream is named' if lacks else ""
+
+    @classmethod
     def split_rules(cls, options: api.ModbusOptions, place: str) -> api.SplitRules:
         """See Splitter: an RTU line has framings of its own, no ids, and takes one request."""
         # Three silences in a row: one may be of a unit that is switched off.

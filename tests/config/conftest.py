@@ -66,6 +66,12 @@ class Lost(_Session):
         return options.nowhere
 
 
+class Unfit(_Session):
+    @classmethod
+    def unfit_server(cls, options, place, server):
+        return options.nowhere
+
+
 class Web(_Session):
     alpn_refused = frozenset({"h2"})
 

@@ -93,6 +93,32 @@ log = []
         "bind, plugin, upstream, options, tls, limits, allow, deny, rate, timeouts, tcp, "
         "access_log, proxy_protocol, half_close; those of the plugin are under [listener.options]",
     ),
+    "frames of Modbus/TCP on a line": (
+        """\
+[[listener]]
+name = "a"
+bind = "tcp://127.0.0.1:1"
+plugin = "modbus"
+upstream = "line"
+[upstream.line]
+servers = ["tcp://127.0.0.1:2", "serial:/dev/ttyUSB0"]
+""",
+        "proxy.toml:7:1: upstream.line.servers: serial:/dev/ttyUSB0: a serial line needs "
+        'protocol = "rtu" where its upstream is named',
+    ),
+    "a mistake in the hook of an author": (
+        """\
+[[listener]]
+name = "a"
+bind = "tcp://127.0.0.1:1"
+plugin = "own.py:Unfit"
+upstream = "b"
+[upstream.b]
+servers = ["tcp://127.0.0.1:2"]
+""",
+        "proxy.toml:7:1: upstream.b.servers: tcp://127.0.0.1:2: AttributeError at own.py:60: "
+        "'NoneType' object has no attribute 'nowhere'",
+    ),
     "unknown keys": (
         """\
 [proxi]

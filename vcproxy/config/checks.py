@@ -20,6 +20,7 @@ from vcproxy.config.plugin import (
     overrides,
     takes_datagrams,
 )
+from vcproxy.config.plugin_loader import failed
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.schema import Settings
 from vcproxy.config.tables.listener import ListenerTable
@@ -49,6 +50,7 @@ def check(
     yield from _names(settings, plugins)
     yield from _references(settings, plugins)
     yield from _unfit_upstreams(settings, classes)
+    yield from _unfit_servers(settings, plugins)
     yield from _unused_methods(plugins)
     yield from _needless_binds(settings, plugins)
     yield from _addresses(settings, plugins)
@@ -162,6 +164,24 @@ def _unfit_upstreams(settings: Settings, classes: Mapping[int, type]) -> Iterato
             yield KeyProblem(
                 (*path, "upstream"), f"{cls.__name__} {message}", because=((*path, "plugin"),)
             )
+
+
+def _unfit_servers(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
+    """Report servers that a splitter cannot use with its options."""
+    for index, plugin in plugins.items():
+        unfit = getattr(plugin.cls, "unfit_server", None)
+        if unfit is None:
+            continue
+        for named, name in _named(index, settings.listener[index], plugins):
+            upstream = settings.upstream.get(name or "")
+            for server in () if upstream is None else upstream.addresses:
+                try:
+                    why = unfit(plugin.options, name, server)
+                except BaseException as error:  # raised by the plugin's author
+                    why = str(failed(error))
+                if why:
+                    path: KeyPath = ("upstream", str(name), "servers")
+                    yield KeyProblem(path, f"{server}: {why}", because=(named,))
 
 
 def _unused_methods(plugins: Plugins) -> Iterator[KeyProblem]:

@@ -10,6 +10,7 @@ from functools import partial
 from types import FunctionType
 from typing import Any, ClassVar, get_args
 
+from vcproxy.engine.address import Address
 from vcproxy.framing.framing import Framing, lines
 from vcproxy.messages.keyed import Keyed
 from vcproxy.messages.split_rules import Orphans, Part, SplitRules
@@ -125,6 +126,12 @@ class SplitterHooks(Session):
         `request` is the client's message, `part` the `data` of the Part.
         """
         return part
+
+    @classmethod
+    def unfit_server(cls, options: Any, place: str, server: Address) -> str:
+        """Return why a server of the upstream `place` cannot be used with these options, which `-t`
+        reports, as `address: why`; "": it can. To be overridden."""
+        return ""
 
     @classmethod
     def split(cls, reply: bytes, options: Any) -> Iterable[Part]:
