@@ -94,7 +94,7 @@ class Nmea(api.Relay):
     def edit(self, message: bytes) -> bytes | None:
         """Return the sentence, perhaps with a checksum; None: it is dropped, and counted."""
         assert self.producer is not None
-        options, source = self.options, self.producer.name
+        options, source = self.options, str(self.producer.number)
         sentence = api.NmeaSentence.parse(message)
         names = {sentence.address, sentence.kind}
         whole = self._groups.whole(sentence, source)

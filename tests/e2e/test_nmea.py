@@ -240,3 +240,22 @@ def test_a_receiver_that_dies_in_mid_sentence_harms_no_other(proxy: Starter) -> 
         running.wait_for("producer closed: a connection failed")
         other.sendall(wire(STATIC))
         assert exactly(consumer, len(wire(STATIC))) == wire(STATIC)
+
+
+def test_receivers_at_a_unix_socket_are_distinguished(proxy: Starter, tmp_path: Path) -> None:
+    place = tmp_path / "in.sock"
+    running = proxy(relay().replace("tcp://127.0.0.1:0", f"unix:{place}", 1))
+    with (
+        subscriber(running) as consumer,
+        socket.socket(socket.AF_UNIX) as one,
+        socket.socket(socket.AF_UNIX) as two,
+    ):
+        for each in (one, two):
+            each.connect(str(place))
+        running.wait_for("producer connected", 2)
+        one.sendall(wire(SHIPS))
+        expected = wire(SHIPS)
+        assert exactly(consumer, len(expected)) == expected
+        two.sendall(wire(SHIPS + STATIC))
+        expected = wire(STATIC)
+        assert exactly(consumer, len(expected)) == expected

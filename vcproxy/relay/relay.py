@@ -111,7 +111,7 @@ class Relay(Program):
         assert isinstance(options, RelayOptions), "a relay's Options extend RelayOptions"
         self.counts: Counter[str] = service.counts
         self.producer: NetVConnection | None = None
-        """The connection whose message `edit` has now: its `name` is unique. None outside it."""
+        """The connection whose message `edit` has now: its `number` is unique. None outside it."""
         self._producers = ProducerSet(self, self._producer_framing(options))
         self._sinks = SinkSet()
         self._joining: set[Joining] = set()
