@@ -13,7 +13,14 @@ from vcproxy.config.numbers import Numbers
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("7", "7"), ("1-3", "1-3"), (" 20 ,1 - 9", "1-9, 20"), ("5,3,4", "3-5"), ("1-9,2-3", "1-9")],
+    [
+        ("7", "7"),
+        ("1-3", "1-3"),
+        (" 20 ,1 - 9", "1-9, 20"),
+        ("5,3,4", "3-5"),
+        ("1-9,2-3", "1-9"),
+        ("0x10, 0X1f - 0x2F", "16, 31-47"),
+    ],
 )
 def test_ranges_are_read_and_joined(text: str, shown: str) -> None:
     assert str(Numbers.parse(text)) == shown
@@ -26,7 +33,8 @@ def test_ranges_are_read_and_joined(text: str, shown: str) -> None:
         ("1,", '"" is no number'),
         ("1-", '"1-" is no number, and no range of numbers such as "1-9"'),
         ("-1", '"-1" is no number'),
-        ("0x10", '"0x10" is no number'),
+        ("0x", '"0x" is no number'),
+        ("10h", '"10h" is no number'),
         ("9-1", '"9-1" ends before it begins: write "1-9"'),
     ],
 )

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_RANGE = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", re.ASCII)
+_NUMBER = r"\s*(0x[0-9a-f]{1,7}|\d{1,9})\s*"
+_RANGE = re.compile(rf"{_NUMBER}(?:-{_NUMBER})?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Numbers:
 
     @classmethod
     def parse(cls, text: str) -> Numbers:
-        """Read numbers and ranges with their last number, as "1-9, 20". Raises ValueError."""
+        """Read numbers and ranges with their last number, as "1-9, 0x14". Raises ValueError."""
         found = sorted((_range(each) for each in text.split(",")), key=lambda each: each.start)
         joined = [found[0]]
         for each in found[1:]:
@@ -61,7 +62,11 @@ def _range(text: str) -> range:
     match = _RANGE.fullmatch(text)
     if match is None:
         raise ValueError(f'"{text.strip()}" is no number, and no range of numbers such as "1-9"')
-    first, last = int(match[1]), int(match[2] or match[1])
+    first, last = _number(match[1]), _number(match[2] or match[1])
     if first > last:
         raise ValueError(f'"{text.strip()}" ends before it begins: write "{last}-{first}"')
     return range(first, last + 1)
+
+
+def _number(text: str) -> int:
+    return int(text, 16 if text[:2].lower() == "0x" else 10)

@@ -12,11 +12,12 @@
             end = at + 3 + length
             return (at, end, end) if end <= len(data) else end - at
 
-Tested in tests/framing/test_kinds.py.
+Tested in tests/framing/test_measured.py and test_kinds.py.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from vcproxy.framing.decoding import (
@@ -30,7 +31,7 @@ from vcproxy.framing.decoding import (
 )
 
 
-class Measured:
+class Measured(ABC):
     """A framing whose subclass defines `measure`; it gets the decoder, and `encode`.
 
     A subclass that holds values is best a frozen dataclass. For a framing in which a message is the
@@ -40,6 +41,7 @@ class Measured:
 
     __slots__ = ()
 
+    @abstractmethod
     def measure(self, data: bytes, at: int) -> Measure:
         """Measure the frame that begins at `at`; there is at least one byte. To be overridden.
 
@@ -48,7 +50,6 @@ class Measured:
         known; more than there is. Skip(size): no frame begins here. FramingError: no frame ever
         begins here. Bytes after the frame must make no difference. It must not raise.
         """
-        raise NotImplementedError(f"{type(self).__qualname__} must define measure(self, data, at)")
 
     def check(self, message: bytes) -> bytes | Damaged:
         """Return the message for what was measured, or Damaged if its check fails. To be
