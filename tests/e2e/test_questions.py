@@ -200,6 +200,8 @@ def test_changes_are_made_in_all_workers(proxy: Starter, workers: int) -> None:
             connect(front)
         assert {each["state"] for each in show(running, "listeners")[0]} == {"drained"}
         assert ask(door(running), "LOG_LEVEL level=error").startswith("CHANGED")
+        running.wait_for(r"front: accepts no more connections \(DRAIN\)", times=workers)
+        running.wait_for("control: LOG_LEVEL level=error from ")
         log = running.log
         assert ask(door(running), "RELOAD").startswith("RELOADED")
         assert running.log.count("INFO") == log.count("INFO")

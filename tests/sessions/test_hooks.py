@@ -176,7 +176,7 @@ def cases() -> Iterator[Case]:
             yield Case(Validator, "check", "servers", body=f"\n\n#\n    {in_turn}", scheme=scheme)
         checked = "\n\n#\n    framing = api.nmea()"
         yield Case(Validator, "damaged", body=checked, scheme=scheme, sent=b"$GP*00\r\n")
-        yield Case(Splitter, *SETTINGS, "key", "place", "split", scheme=scheme)
+        yield Case(Splitter, *SETTINGS, "unfit_server", "key", "place", "split", scheme=scheme)
         rewriting = "\n\n#\n    def key(self, request): return api.Keyed(None, request)"
         yield Case(Splitter, "restore", body=rewriting, scheme=scheme)
         yield Case(Splitter, "split_rules", scheme=scheme)

@@ -21,7 +21,7 @@ from vcproxy.testing.proxy import SimulatedProxy
 CLIENTS = 50
 REQUESTS = 10_000
 DEAD = 5
-TIMEOUT_S = 0.5
+TIMEOUT_S = 0.3
 
 GATEWAY = (ModbusError.BUSY, ModbusError.NO_PATH, ModbusError.NO_RESPONSE)
 
