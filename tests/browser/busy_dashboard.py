@@ -44,7 +44,8 @@ def served(proxy: BusyProxy) -> Iterator[Callable[[], str]]:
     lines: list[str] = []
 
     def log(level: str, text: str, error: Exception | None = None) -> None:
-        lines.append(f"{level}: {text}: {error!r}")
+        if not text.startswith("control: "):  # a command that the page has sent
+            lines.append(f"{level}: {text}: {error!r}")
 
     with closing(sock), closing(
         EpollDriver(Engine("control", memory=16 << 20, random=Random(), log=log))
