@@ -15,7 +15,7 @@ from vcproxy.engine.mutex import Mutex
 from vcproxy.framing.framing import lines
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
-from vcproxy.messages.doubts import AMBIGUOUS, UNANSWERED, Doubts
+from vcproxy.messages.connection_health import AMBIGUOUS, UNANSWERED, ConnectionHealth
 from vcproxy.messages.outcomes import Lost
 from vcproxy.messages.pending_requests import MAX_ABANDONED, PendingRequests
 from vcproxy.messages.split_request import PartArrived, Requester, RequestFailed, SplitRequest
@@ -208,8 +208,8 @@ def test_without_keys_a_request_that_is_too_late_ends_the_connection(
     send(pending, request(requesters[0]), request(requesters[1], "a"))
     assert pending.expired(4.9) == []
     in_order, keyed = pending.expired(5.0)
-    assert Doubts(9).failure(pending, [keyed], 0.0) == ""
-    assert Doubts(9).failure(pending, [keyed, in_order], 0.0) == AMBIGUOUS
+    assert ConnectionHealth(9).failure(pending, [keyed], 0.0) == ""
+    assert ConnectionHealth(9).failure(pending, [keyed, in_order], 0.0) == AMBIGUOUS
 
 
 def test_a_server_has_failed_if_a_request_expires_behind_a_lost_one(
@@ -218,10 +218,12 @@ def test_a_server_has_failed_if_a_request_expires_behind_a_lost_one(
     pending = pending_requests()
     first, second = request(requesters[0], "a"), request(requesters[1], "a", submitted_at=2.0)
     send(pending, first, second)
-    assert Doubts(9).failure(pending, [second], 0.0) == "", "the first may still be answered"
+    assert ConnectionHealth(9).failure(pending, [second], 0.0) == "", (
+        "the first may still be answered"
+    )
     pending.overdue([first], 5.0, closes=False)
-    assert Doubts(9).failure(pending, pending.expired(6.0), 0.0) == ""
-    assert Doubts(9).failure(pending, pending.expired(7.0), 0.0) == UNANSWERED
+    assert ConnectionHealth(9).failure(pending, pending.expired(6.0), 0.0) == ""
+    assert ConnectionHealth(9).failure(pending, pending.expired(7.0), 0.0) == UNANSWERED
 
 
 def test_the_limit_of_abandoned_requests(requesters: list[Requester]) -> None:

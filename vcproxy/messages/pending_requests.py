@@ -277,7 +277,7 @@ class PendingRequests:
         """Mark a request as abandoned, so that its answer is dropped.
 
         One that was never sent is removed. A sent one stays until the server answers it: see
-        Doubts.
+        ConnectionHealth.
         """
         request.abandoned = True
         if self.shared is not None:

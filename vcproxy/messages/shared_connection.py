@@ -18,7 +18,7 @@ was sent stays pending until its answer arrives, which is dropped. See PendingRe
 
 The connection is closed when
 - `silences` requests in a row have expired, and the server has sent nothing since each was sent;
-- a request expires whose late answer could be taken for that of the next one: see Doubts;
+- a request expires whose late answer could be taken for that of the next one: see ConnectionHealth;
 - a request expires while it waits for another one with the same key that has expired;
 - there are too many abandoned requests that the server has not answered;
 - replies can no longer be matched: `split` has failed, or see ExclusiveUse.
@@ -38,7 +38,7 @@ from vcproxy.engine.mutex import Mutex
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.machine.machine import Machine
 from vcproxy.machine.state import State
-from vcproxy.messages.doubts import UNANSWERED, Doubts, free_at_of
+from vcproxy.messages.connection_health import UNANSWERED, ConnectionHealth, free_at_of
 from vcproxy.messages.framed_connection import FramedConnection
 from vcproxy.messages.late_answers import INFINITE
 from vcproxy.messages.outcomes import Lost, failures
@@ -74,7 +74,7 @@ class SharedConnection(Machine):
     """Sends all requests to one server, and to each requester its parts of the replies."""
 
     __slots__ = (
-        "_attempts", "_connecting", "_connection", "_doubts", "_notified", "_pending",
+        "_attempts", "_connecting", "_connection", "_health", "_notified", "_pending",
         "_succession", "_timer", "_upstream", "requesters", "rules", "service",
     )  # fmt: skip
 
@@ -94,7 +94,7 @@ class SharedConnection(Machine):
         self.requesters = Requesters(engine, rules.orphans)
         """A requester joins itself; RequesterLeft removes it."""
         self._pending = PendingRequests(rules)
-        self._doubts = Doubts(rules.silences)
+        self._health = ConnectionHealth(rules.silences)
         self._notified = False  # SUBMITTED is queued
         self._timer: Action | None = None
         self._connecting: NetVConnection | None = None
@@ -249,7 +249,7 @@ class SharedConnection(Machine):
         """Send the requests that are pending."""
         self._connection = FramedConnection(self, server, self.rules.framing)
         self._connecting = None
-        self._doubts.received(self.engine.now)
+        self._health.received(self.engine.now)
         self._pending.connected = True
         self._flush()
         self._start_timer()
@@ -268,7 +268,7 @@ class SharedConnection(Machine):
         """Split the replies, and send each requester its parts."""
         connection = self._connection
         assert connection is not None
-        self._doubts.received(self.engine.now)
+        self._health.received(self.engine.now)
         try:
             parts, without_parts = connection.take_parts(self.rules.split)
         except BaseException as raised:
@@ -322,7 +322,7 @@ class SharedConnection(Machine):
         pending, now = self._pending, self.engine.now
         expired, failure = pending.expired(now), ""
         if self._connection is not None:
-            failure = self._doubts.failure(pending, expired, now)
+            failure = self._health.failure(pending, expired, now)
         lost = pending.overdue(expired, now, closes=bool(failure))
         self._report(lost, "timed_out")
         if failure:

@@ -1,4 +1,4 @@
-"""Doubts: whether a server connection can still be used after requests were not answered in time.
+"""ConnectionHealth: whether a server connection can still be used after requests have expired.
 
 Tested in tests/messages/test_pending_requests.py, test_splitter.py and test_devices.py.
 """
@@ -15,7 +15,7 @@ UNANSWERED = "the server leaves requests unanswered"
 AMBIGUOUS = "timed out: a late answer could be taken for that of another request"
 
 
-class Doubts:
+class ConnectionHealth:
     """When a server last sent anything, and how many requests have expired since."""
 
     __slots__ = ("_limit", "_received_at", "_silent")
