@@ -225,8 +225,7 @@ def test_a_connection_is_traced_as_its_events_happen(
         received = until(reader, b"\r\n\r\n")
         assert b"200 OK" in received
         assert who(client) == pid
-        received = until(reader, b'"event": "READ_READY"')
-        assert f'"machine": "{conn["name"]}"'.encode() in received
+        until(reader, b'"event": "READ_READY"', f'"machine": "{conn["name"]}"'.encode())
         client.close()
         assert b"the connection is closed" in until(reader, b"event: end")
     with socket.socket(socket.AF_UNIX) as reader:
@@ -236,10 +235,10 @@ def test_a_connection_is_traced_as_its_events_happen(
         assert b"404 " in until(reader, b"there is no such connection")
 
 
-def until(reader: socket.socket, text: bytes) -> bytes:
-    """Receive until a text has come, and what comes with it."""
+def until(reader: socket.socket, *texts: bytes) -> bytes:
+    """Receive until all these texts have come, in any order, and what comes with them."""
     received = b""
-    while text not in received:
+    while not all(text in received for text in texts):
         data = reader.recv(65536)
         assert data, received
         received += data
