@@ -37,5 +37,12 @@ class Batch(Filter):
 
 
 def merge(tx: Transaction, answers: list[Response]) -> Response:
-    items = [parse_json(each.content) if each.status == 200 else None for each in answers]
-    return Response(200, {"Content-Type": "application/json"}, json.dumps(items).encode())
+    body = json.dumps([item(each) for each in answers]).encode()
+    return Response(200, {"Content-Type": "application/json"}, body)
+
+
+def item(answer: Response) -> object:
+    try:
+        return parse_json(answer.content) if answer.status == 200 else None
+    except ValueError:  # not JSON
+        return None
