@@ -34,7 +34,7 @@ class Unchanged:
     def pack(self, messages: list[bytes]) -> list[bytes]:
         return messages
 
-    def log_peer(self, level: str, peer: str, what: str) -> None:
+    def log_peer(self, level: str, peer: str, what: str, kind: str = "") -> None:
         pass
 
 

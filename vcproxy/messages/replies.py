@@ -81,13 +81,12 @@ class Replies:
         return False
 
     def _note_damage(self, damaged: Damaged) -> None:
-        """Count a damaged reply, which is dropped. The first one is logged: a line for each could
-        flood the log."""
+        """Count a damaged reply, which is dropped."""
         session, vc = self._session, self.vio.vc
         session.count("reply_damaged")
         note_damaged(vc, damaged)
-        if self._damage is None and not session.in_turn:
-            session.log(f"{vc.name}: damaged reply: {damaged.why}; it is dropped")
+        if not session.in_turn:
+            session.log_seldom("damaged", f"{vc.name}: damaged reply: {damaged.why}; it is dropped")
         self._damage = self._damage or damaged
 
     def read_rest(self) -> bool:

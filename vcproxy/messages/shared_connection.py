@@ -302,13 +302,12 @@ class SharedConnection(Machine):
         assigned = self._pending.assign(parts, self.engine.now, self.requesters.receivers)
         self.engine.queue.extend(assigned.events)
         if assigned.damaged:
-            if not self.service.counts["damaged_replies"]:
-                self._log(f"damaged reply: {assigned.damaged[0]}; further ones are only counted")
+            self._log(f"damaged reply: {assigned.damaged[0]}; it is dropped", "damaged")
             self._count("damaged_replies", len(assigned.damaged))
             self._report(assigned.lost, "unanswered")
         unmatched += assigned.unmatched
-        if unmatched and not self.service.counts["orphan"]:
-            self._log("unmatched reply part; further ones are only counted")
+        if unmatched:
+            self._log("unmatched reply part; it is dropped", "orphan")
         self._count("late", assigned.late)
         self._count("orphan", unmatched)
         return unmatched
@@ -396,6 +395,6 @@ class SharedConnection(Machine):
         if times:
             self.service.counts[what] += times
 
-    def _log(self, text: str) -> None:
-        limit = self.service.share(LineLimits).of("shared connection")
+    def _log(self, text: str, kind: str = "shared connection") -> None:
+        limit = self.service.share(LineLimits).of(kind)
         limit.log(self.engine, "info", f"{self.name}: {text}")

@@ -44,8 +44,8 @@ class Editor(Protocol):
     def pack(self, messages: list[bytes]) -> list[bytes]:
         """Return what is published for encoded messages that were read at once."""
 
-    def log_peer(self, level: Level, peer: str, what: str) -> None:
-        """Log what has happened to a connection."""
+    def log_peer(self, level: Level, peer: str, what: str, kind: str = "") -> None:
+        """Log what has happened to a connection. `kind`: of lines that are limited."""
 
 
 class Producer(Machine):
@@ -63,7 +63,6 @@ class Producer(Machine):
     """
 
     __slots__ = (
-        "_damaged_before",
         "_editor",
         "_error",
         "_inactivity_s",
@@ -96,7 +95,6 @@ class Producer(Machine):
         self._owner = owner
         self._tunnel = tunnel
         self._editor = editor
-        self._damaged_before = False
         self._inactivity_s = inactivity_s
         self._incoming = InputStream(self, vc, framing, turn_limit=4 * BATCH)
         self._stall_timer: StallTimer | None = None
@@ -212,11 +210,9 @@ class Producer(Machine):
         return more
 
     def _drop_damaged(self, damaged: Damaged) -> None:
-        """Drop a damaged message, and count it. The first one of a producer is logged."""
-        if not self._damaged_before:
-            self._damaged_before = True
-            why = f"a damaged message is dropped: {damaged.why}; further ones are only counted"
-            self._editor.log_peer("warning", self.name, why)
+        """Drop a damaged message, and count it."""
+        why = f"a damaged message is dropped: {damaged.why}"
+        self._editor.log_peer("warning", self.name, why, "damaged")
         self._editor.counts["damaged"] += 1
         note_damaged(self.vc, damaged)
 

@@ -25,6 +25,7 @@ from vcproxy.relay.producer import Producer
 from vcproxy.relay.producer_set import ProducerSet
 from vcproxy.relay.sink_set import SinkSet
 from vcproxy.relay.status import RelayStatus, SinkStatus
+from vcproxy.sessions.line_limit import LineLimits
 from vcproxy.sessions.program import Program, Signal
 from vcproxy.tunnels.done import (
     Reason,
@@ -198,10 +199,10 @@ class Relay(Program):
     def _connected_to(
         self, to: Address, opening: bytes, *, subscribe: bool
     ) -> ReconnectingConnection:
-        name, tls, connect_s = self.service.name, self.service.connect_tls, self.service.connect_s
+        service = self.service
         link = ReconnectingConnection(
-            self, to, name=f"{name} {to}", tls=tls, subscribe=subscribe, opening=opening,
-            connect_s=connect_s,
+            self, to, name=f"{service.name} {to}", tls=service.connect_tls, subscribe=subscribe,
+            opening=opening, connect_s=service.connect_s,
         )  # fmt: skip
         link.start()
         return link
@@ -394,7 +395,12 @@ class Relay(Program):
                 vc.record.note("C", why)
         self.close_connection(vc, link, why, error=done.error, undelivered=done.undelivered)
 
-    def log_peer(self, level: Level, peer: str, what: str) -> None:
-        """Log a line: the listener's name, the peer's (a link's includes both), what happened."""
+    def log_peer(self, level: Level, peer: str, what: str, kind: str = "") -> None:
+        """Log a line: the listener's name, the peer's (a link's includes both), what happened.
+        `kind`: see log_seldom; "": every line."""
         name = self.service.name
-        self.engine.log(level, f"{peer if peer.startswith(name) else f'{name} {peer}'}: {what}")
+        text = f"{peer if peer.startswith(name) else f'{name} {peer}'}: {what}"
+        if kind:
+            self.service.share(LineLimits).of(kind).log(self.engine, level, text)
+        else:
+            self.engine.log(level, text)
