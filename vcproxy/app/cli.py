@@ -32,7 +32,7 @@ or of supervised programs, 141 the reader of its output has gone (as with `| hea
 
 
 _WITH_VALUE = ("-c", "--trace", "--record")
-_WITHOUT_VALUE = ("-t", "-T", "--version")
+_WITHOUT_VALUE = ("-t", "-T", "--warnings-fatal", "--version")
 """The options of a start."""
 
 
@@ -184,6 +184,11 @@ def _configured(options: argparse.ArgumentParser) -> None:
         "-T", dest="show", action="store_true", help="check it, and print it with all defaults"
     )
     options.add_argument(
+        "--warnings-fatal",
+        action="store_true",
+        help="with -t or -T: a configuration with warnings is an error, status 1",
+    )
+    options.add_argument(
         "--trace",
         metavar="NAME",
         help="log the events of a machine, or of a class of machines, by its name; Machine: all",
@@ -224,10 +229,11 @@ def _run(chosen: argparse.Namespace) -> int:
 
     try:
         if chosen.check or chosen.show:
-            _check(chosen.file, chosen.show)
-            return 0
+            return _check(chosen)
         return _serve(chosen.file, chosen.trace, chosen.record)
     except ConfigError as error:
+        for warning in error.warnings:
+            print(warning.as_warning(), file=sys.stderr)
         raise CommandError(error) from None
 
 
@@ -241,16 +247,22 @@ def _serve(file: Path, trace: str | None, record: Path | None) -> int:
         raise CommandError(error) from None
 
 
-def _check(file: Path, show: bool) -> None:
+def _check(chosen: argparse.Namespace) -> int:
+    """Check a configuration and print it, or that it is valid; return the exit status."""
     from vcproxy.config.loader import load
     from vcproxy.config.notes import notes
 
+    file: Path = chosen.file
     configuration = load(file)
     if configuration.settings.control.messages:
         from vcproxy.app.message_definitions import load_definitions
 
         load_definitions(configuration)
-    if show:
+    for warning in configuration.warnings:
+        print(warning.as_warning(), file=sys.stderr)
+    if configuration.warnings and chosen.warnings_fatal:
+        return 1
+    if chosen.show:
         from vcproxy.config.effective import effective
 
         print(effective(configuration))
@@ -258,6 +270,7 @@ def _check(file: Path, show: bool) -> None:
         print(f"{file}: the configuration is valid")
     for about, note in notes(configuration):
         print(f"{file}: {about}: note: {note}", file=sys.stderr)
+    return 0
 
 
 def _diagram(chosen: argparse.Namespace) -> None:

@@ -35,6 +35,8 @@ def serve_with_workers(configuration: Configuration, trace: str | None) -> int:
 
     raise_limit()
     log = open_log(configuration)
+    for warning in configuration.warnings:
+        log("warning", f"configuration: {warning}")
     try:
         sockets = activated(configuration, partial(log, "warning"))
         master = MasterProcess(configuration, of, command, log, sockets)

@@ -163,6 +163,8 @@ class Reloads:
             except OSError as reason:
                 error = reason
             else:
+                for warning in value.warnings:
+                    self._log("warning", f"configuration: {warning}")
                 for text in restart_needed(self.configuration, value):
                     self._log("warning", text)
                 self.automatic.used(value)

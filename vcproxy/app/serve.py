@@ -55,6 +55,8 @@ def serve(file: Path, trace: str | None = None, record: Path | None = None) -> i
     proxy = Proxy(configuration, inherited=activated(configuration, unused.append))
     for text in unused:
         proxy.log("warning", text)
+    for warning in configuration.warnings:
+        proxy.log("warning", f"configuration: {warning}")
     if trace is not None:
         start_trace(proxy, trace)
     proxy.run()

@@ -33,8 +33,13 @@ class Document:
 
     def error(self, problems: Iterable[KeyProblem]) -> ConfigError:
         """Return a ConfigError with these problems, each with its position in the text."""
-        where = positions(self.text)
-        return ConfigError(*(self._located(each, where) for each in problems))
+        return ConfigError(*self.located(problems))
+
+    def located(self, problems: Iterable[KeyProblem]) -> tuple[Problem, ...]:
+        """Return these problems with their positions in the text, in the order of the file."""
+        found = list(problems)
+        where = positions(self.text) if found else {}
+        return tuple(sorted(self._located(each, where) for each in found))
 
     def _located(self, problem: KeyProblem, where: dict[KeyPath, int]) -> Problem:
         path: KeyPath = ()

@@ -3,7 +3,7 @@
 Tested in tests/config/test_problems.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vcproxy.config.positions import KeyPath
@@ -61,6 +61,10 @@ class Problem:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else f"{self.file}"
         return ": ".join(filter(None, (place, self.path, self.message)))
 
+    def as_warning(self) -> str:
+        """Return its text for a warning, which is no error."""
+        return str(replace(self, message=f"warning: {self.message}"))
+
 
 class ConfigError(Exception):
     """A configuration is invalid. `problems` contains every problem, in the order of the file."""
@@ -70,6 +74,8 @@ class ConfigError(Exception):
         self.problems: tuple[Problem, ...] = tuple(sorted(problems))
         self.files: tuple[Path, ...] = ()
         """Further files that the configuration names: when they change, it may be valid."""
+        self.warnings: tuple[Problem, ...] = ()
+        """What is not wrong, but probably not meant: see `vcproxy.config.key_warnings`."""
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from vcproxy.config.certificate_files import certificate_files
 from vcproxy.config.checks import check
 from vcproxy.config.document import Document, parse_document, read_document
-from vcproxy.config.errors import KeyProblem, OptionsError
+from vcproxy.config.errors import KeyProblem, OptionsError, Problem
+from vcproxy.config.key_warnings import key_warnings
 from vcproxy.config.options import read_plugin
 from vcproxy.config.plugin import Plugin
 from vcproxy.config.plugin_loader import PluginError, PluginLoader
@@ -42,6 +43,8 @@ class Configuration:
     files: Mapping[Path, bytes] = field(compare=False)
     """The content of the files that a reload reads again: of the configuration, and of plugins that
     are named by their files."""
+    warnings: tuple[Problem, ...] = field(compare=False, default=())
+    """What is not wrong, but probably not meant: see `vcproxy.config.key_warnings`."""
 
     def outdated(self) -> bool:
         """Whether one of `files` is another now. It reads them."""
@@ -80,11 +83,13 @@ def load(file: Path, recorded: Recorded | None = None) -> Configuration:
     classes, not_found = _find_plugins(settings, loader)
     plugins, options, refused = _read_options(settings, classes, document.directory, loader)
     wrong = check(settings, classes, plugins) if recorded is None else ()
+    warned = list(key_warnings(settings, plugins)) if recorded is None else []
     later = [*not_found, *refused, *wrong]
     if invalid or later:
         from vcproxy.config import recovery
 
         error = document.error([*invalid, *recovery.independent(later, invalid)])
+        error.warnings = document.located(recovery.independent(warned, invalid))
         error.files = (*loader.files, *certificate_files(settings, plugins.values()))
         raise error
     listeners = tuple(
@@ -98,6 +103,7 @@ def load(file: Path, recorded: Recorded | None = None) -> Configuration:
         document.text,
         loader.sources,
         {file.absolute(): document.content, **loader.files},
+        document.located(warned),
     )
 
 

@@ -144,6 +144,8 @@ class Configurations:
             self._log("error", warning)
         self.announce()
         self.log_single()
+        for found in self.current.warnings:
+            self._log("warning", f"configuration: {found}")
         for text in restart_needed(self._replaced, self.current):
             self._log("warning", text)
         self._log("info", f"reloaded {self.current.file}: new connections use it")
