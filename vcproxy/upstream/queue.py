@@ -46,12 +46,14 @@ class ConnectRequest:
     """Seconds for connecting, without the time in the queue."""
     reuse: bool = False
     """Whether an existing idle connection may be used."""
+    preferred: Server | None = None
+    """The server to use, as long as it `keeps` its clients; None: the policy chooses."""
 
 
 class Queue(Continuation):
     """The waiting requests. All have the same timeout, so one timer, for the first, is enough."""
 
-    __slots__ = ("_settings", "_timer_set", "added", "refused", "timed_out", "waiting")
+    __slots__ = ("_settings", "_timer_set", "added", "preferring", "refused", "timed_out", "waiting")
 
     def __init__(self, engine: Engine, settings: QueueSettings) -> None:
         super().__init__(engine, Mutex())
@@ -61,6 +63,8 @@ class Queue(Continuation):
         """The oldest first."""
         self.added = self.refused = self.timed_out = 0
         """Requests so far that had to wait; that found the queue full; that waited for too long."""
+        self.preferring = False
+        """Whether a request has ever waited for a server of its own."""
 
     def add(self, request: ConnectRequest) -> None:
         """Append a request. Its VC fails with QueueFull now, or with QueueTimeout later."""
@@ -71,6 +75,8 @@ class Queue(Continuation):
             return
         self.added += 1
         self.waiting[vc] = request
+        if request.preferred is not None:
+            self.preferring = True
         if settings.timeout and not self._timer_set:
             self._set_timer(self.engine.now + settings.timeout)
 

@@ -136,6 +136,12 @@ class Server:
         return self.healthy and not self.ejected and self.trial is None
 
     @property
+    def keeps(self) -> bool:
+        """Whether it may get requests of clients that it has served before: it is up, and not in
+        maintenance. A drained server keeps its clients."""
+        return self.up and self.state != "maint" and self.position >= 0
+
+    @property
     def load(self) -> float:
         """Connections in use, for each unit of its share."""
         return (self.connections - len(self.idle)) / self.share

@@ -94,12 +94,21 @@ class ServerSet:
 
     # -- picking -----------------------------------------------------------------------------
 
-    def pick(self, servers: Sequence[Server], key: str, *, again: bool) -> Server:
+    def pick(
+        self,
+        servers: Sequence[Server],
+        key: str,
+        *,
+        again: bool,
+        preferred: Server | None = None,
+    ) -> Server:
         """Return the next server among these, of which there is at least one. See Balance.
 
-        `again`: another server has failed before. Retries are balanced separately: a retry that
+        `preferred`: the server if it is among them. `again`: another server has failed before. Retries are balanced separately: a retry that
         used up a turn would lead the next client to the failing server again.
         """
+        if preferred is not None and preferred in servers:
+            return preferred
         if self.warming:
             servers = self._warm_up(servers)
         return (self._retry_balance if again else self._balance).pick(servers, key)
@@ -178,11 +187,18 @@ class ServerSet:
         others = [server for server in servers if not server.backup]
         return others or (servers if self._settings.all_backups else servers[:1])
 
-    def untried(self, tried: Collection[Server]) -> Sequence[Server]:
-        """Return the servers that a further attempt may use, after these have failed.
+    def eligible(
+        self, tried: Collection[Server], preferred: Server | None = None
+    ) -> Sequence[Server]:
+        """Return the servers that an attempt may use, after these have failed.
 
-        Those in `up`; then backup servers, although others count as up still.
+        Only the `preferred` one if it `keeps` its clients. Else those in `up`; then backup servers,
+        although others count as up still.
         """
+        if preferred is not None and preferred.keeps and preferred not in tried:
+            return (preferred,)
+        if not tried:
+            return self.up
         up = [server for server in self.up if server not in tried]
         rest = [each for each in self.all if each.serves and each.up and each not in tried]
         return up or self._preferred(rest)

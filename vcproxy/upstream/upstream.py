@@ -87,6 +87,7 @@ class Upstream:
         tried: Collection[Server] = (),
         timeout: float = 0.0,
         reuse: bool = False,
+        preferred: Server | None = None,
     ) -> NetVConnection:
         """Connect to the next server; while none has room, wait in the queue. See Engine.connect.
 
@@ -102,13 +103,14 @@ class Upstream:
             timeout: seconds for connecting, without the time in the queue; 0: no limit.
             reuse: while it waits, an idle connection may be used instead. Then CONNECTED comes with
                 a VC that is not `open`, and `claim` returns that connection.
+            preferred: the server to use, or wait for, as long as it `keeps` its clients.
         """
         outgoing = self.engine.outgoing(cont, self.name)
         outgoing.observer = self
         outgoing.origin = origin if self.pool.owned else None
-        request = ConnectRequest(outgoing, key or client, tried, timeout, reuse)
+        request = ConnectRequest(outgoing, key or client, tried, timeout, reuse, preferred)
         if not self._admit(request):
-            servers = self._eligible(tried)
+            servers = self._servers.eligible(tried, preferred)
             if servers:
                 self._make_room(servers)
                 self.queue.add(request)
@@ -124,23 +126,24 @@ class Upstream:
         client: str = "",
         origin: NetVConnection | None = None,
         tried: Collection[Server] = (),
+        preferred: Server | None = None,
     ) -> NetVConnection | None:
         """Return an idle connection to the next server; None if it has none.
 
         It is handed over to `cont` in the state in which it was given back. See `connect`.
         """
-        servers = self._eligible(tried)
+        servers = self._servers.eligible(tried, preferred)
         most = self.settings.max_connections
         if most:
             servers = [each for each in servers if each.idle or each.connections < most]
         if not servers:
             return None
-        again = bool(tried)
-        server = self._servers.pick(servers, key or client, again=again)
+        again, key = bool(tried), key or client
+        server = self._servers.pick(servers, key, again=again, preferred=preferred)
         if not server.idle or server.ejections:
             return None
         vc = self.pool.take(server, cont, origin)
-        if vc is not None:
+        if vc is not None and server is not preferred:
             self._servers.picked(server, servers, again=again)
         return vc
 
@@ -217,14 +220,12 @@ class Upstream:
 
     def keep_alive_announced(self, vc: NetVConnection, timeout_s: float) -> None:
         """Use the keep-alive time that a server has announced (`Keep-Alive: timeout=5`)."""
-        server = self._connected_to.get(vc)
-        if server is not None:
+        if (server := self._connected_to.get(vc)) is not None:
             server.keep_alive.announced(timeout_s)
 
     def closed_early(self, vc: NetVConnection, idle_s: float) -> None:
         """Note that a server closed a connection as it was reused, after `idle_s` idle seconds."""
-        server = self._connected_to.get(vc)
-        if server is not None:
+        if (server := self._connected_to.get(vc)) is not None:
             server.keep_alive.closed_after(idle_s, self.engine.now)
 
     def server_of(self, vc: NetVConnection) -> Server | None:
@@ -233,14 +234,13 @@ class Upstream:
 
     def has_another(self, tried: Collection[Server]) -> bool:
         """Return whether another server may be tried after these have failed."""
-        return len(tried) <= self.settings.retries and bool(self._eligible(tried))
+        return len(tried) <= self.settings.retries and bool(self._servers.eligible(tried))
 
     # -- results -----------------------------------------------------------------------------
 
     def succeeded(self, vc: NetVConnection) -> None:
         """Record that a request on this connection was answered."""
-        server = self._connected_to.get(vc)
-        if server is not None:
+        if (server := self._connected_to.get(vc)) is not None:
             server.answered += 1
             server.failures = 0
             self._servers.ejection.passed(server, vc, "requests")
@@ -250,8 +250,7 @@ class Upstream:
 
         Connections that could not be made are counted without this call.
         """
-        server = self._connected_to.get(vc)
-        if server is not None:
+        if (server := self._connected_to.get(vc)) is not None:
             server.request_failures += 1
             server.failures += 1
             self._failed(server, vc, server.failures, "requests", why)
@@ -326,12 +325,9 @@ class Upstream:
         if not ejection.trial_failed(server, vc, why):
             ejection.failed(server, failures, what, why, last=not self._servers.others_up(server))
 
-    def _eligible(self, tried: Collection[Server]) -> Sequence[Server]:
-        return self._servers.untried(tried) if tried else self._servers.up
-
     def _suits(self, server: Server, request: ConnectRequest) -> bool:
         reuse = request.reuse and not self.pool.owned
-        return reuse and server in self._servers.up and server not in request.tried
+        return reuse and server in self._servers.eligible(request.tried, request.preferred)
 
     def _offer(self, server: Server, vc: NetVConnection) -> None:
         """Reserve a connection in the pool for the first request in the queue, if it suits."""
@@ -339,7 +335,8 @@ class Upstream:
         if request is not None and vc in server.idle and self._suits(server, request):
             self.pool.reserve(vc)
             self._reserved[request.outgoing.vc] = vc
-            self._servers.picked(server, self._servers.up, again=False)
+            if server is not request.preferred:
+                self._servers.picked(server, self._servers.up, again=False)
             self.queue.remove(request.outgoing.vc)
             request.outgoing.notify(Event.CONNECTED)
 
@@ -361,22 +358,24 @@ class Upstream:
 
     def _has_room(self) -> bool:
         most = self.settings.max_connections
-        return any(not most or server.connections < most for server in self._servers.up)
+        servers = self.servers if self.queue.preferring else self._servers.up  # or drained ones
+        return any(not most or server.connections < most for server in servers)
 
     def _admit(self, request: ConnectRequest) -> bool:
         """Connect to a server that has room; return whether there is one."""
         outgoing = request.outgoing
         if outgoing.vc.closed:  # vc_gone follows, and removes the request from the queue
             return True
-        servers = self._eligible(request.tried)
+        servers = self._servers.eligible(request.tried, request.preferred)
         most = self.settings.max_connections
         if most:
             servers = [server for server in servers if server.connections < most]
         if not servers:
             return False
-        again = bool(request.tried)
-        server = self._servers.pick(servers, request.key, again=again)
-        self._servers.picked(server, servers, again=again)
+        again, wanted = bool(request.tried), request.preferred
+        server = self._servers.pick(servers, request.key, again=again, preferred=wanted)
+        if server is not wanted:
+            self._servers.picked(server, servers, again=again)
         server.connections += 1
         server.connects += 1
         self._connected_to[outgoing.vc] = server

@@ -63,7 +63,9 @@ class ServerSide:
         tx.attempts += 1
         tunnel = tx.request.form == "authority"
         if tx.attempts == 1 and not tunnel:
-            idle = upstream.take(client.cont, key=key, client=tx.client, origin=client.vc)
+            idle = upstream.take(
+                client.cont, key=key, client=tx.client, origin=client.vc, preferred=tx.preferred
+            )
             if idle is not None:
                 self._reuse(idle)
                 return True
@@ -76,6 +78,7 @@ class ServerSide:
             tried=self._tried,
             timeout=client.service.connect_s,
             reuse=not tunnel,
+            preferred=tx.preferred,
         )
         return False
 
@@ -84,7 +87,7 @@ class ServerSide:
         done for it: see Upstream.take_at_once."""
         tx, client, upstream = self._tx, self._client, self._tx.upstream
         assert upstream is not None
-        if tx.attempts or tx.request.form == "authority":
+        if tx.attempts or tx.preferred is not None or tx.request.form == "authority":
             return False
         idle = upstream.take_at_once(client.cont, self._key or tx.client)
         if idle is None:

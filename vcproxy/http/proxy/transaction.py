@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vcproxy.http.proxy.request_record import RequestRecord
     from vcproxy.http.proxy.routing import Route
     from vcproxy.proxy_protocol.header import ProxyHeader
+    from vcproxy.upstream.server import Server
     from vcproxy.upstream.upstream import Upstream
 
 
@@ -46,8 +47,8 @@ class Transaction:
     """
 
     __slots__ = (
-        "_context", "_notes", "attempts", "began_s", "client", "failure", "record", "request",
-        "response", "reused", "route", "server", "upstream",
+        "_context", "_notes", "attempts", "began_s", "client", "failure", "preferred", "record",
+        "request", "response", "reused", "route", "server", "upstream",
     )  # fmt: skip
 
     response: Response
@@ -67,6 +68,9 @@ class Transaction:
         self.upstream: Upstream | None = None
         """Where the request goes, from `route` on; there it may be changed to one of
         `upstreams`."""
+        self.preferred: Server | None = None
+        """The server of `upstream` that gets the request if it is up and not in maintenance, even
+        if it is drained; None: the policy chooses. Set it in the phase `route`."""
         self.server = ""
         """The address of the server, from `server_chosen` on; in `error` and `done`, of the last
         one that could not be connected."""
