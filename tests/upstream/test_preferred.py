@@ -29,14 +29,14 @@ def server(world: World, name: str) -> Server:
 @pytest.mark.parametrize("weight", [1, 0])
 def test_it_gets_its_server_whatever_the_policy(sim: Simulation, balance: str, weight: int) -> None:
     servers = [at("a"), at("b"), at("c", weight)]
-    world = world_of(sim, servers, UpstreamSettings(balance=balance))  # type: ignore[arg-type]
+    world = world_of(sim, servers, UpstreamSettings(balance=balance))
     for _ in range(5):
         assert world.request(preferred=servers[2]).place == "c"
 
 
 @pytest.mark.parametrize("balance", ["round_robin", "weighted"])
 def test_it_takes_no_other_clients_turn(sim: Simulation, balance: str) -> None:
-    world = World(sim, "abc", settings=UpstreamSettings(balance=balance))  # type: ignore[arg-type]
+    world = World(sim, "abc", settings=UpstreamSettings(balance=balance))
     places = ""
     for _ in range(6):
         places += world.request().place

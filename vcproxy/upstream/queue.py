@@ -53,7 +53,9 @@ class ConnectRequest:
 class Queue(Continuation):
     """The waiting requests. All have the same timeout, so one timer, for the first, is enough."""
 
-    __slots__ = ("_settings", "_timer_set", "added", "preferring", "refused", "timed_out", "waiting")
+    __slots__ = (
+        "_settings", "_timer_set", "added", "preferring", "refused", "timed_out", "waiting",
+    )  # fmt: skip
 
     def __init__(self, engine: Engine, settings: QueueSettings) -> None:
         super().__init__(engine, Mutex())

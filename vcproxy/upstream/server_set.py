@@ -104,7 +104,8 @@ class ServerSet:
     ) -> Server:
         """Return the next server among these, of which there is at least one. See Balance.
 
-        `preferred`: the server if it is among them. `again`: another server has failed before. Retries are balanced separately: a retry that
+        `preferred`: this one, if it is among them.
+        `again`: another server has failed before. Retries are balanced separately: a retry that
         used up a turn would lead the next client to the failing server again.
         """
         if preferred is not None and preferred in servers:
