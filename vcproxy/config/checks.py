@@ -30,6 +30,8 @@ from vcproxy.engine.address import PATHS, STANDARD, UNIX, Address
 Plugins = Mapping[int, Plugin]
 """The plugins whose options are valid, by the index of their listener."""
 
+_UNPRINTABLE = "a name is shown in lines of the log: it must have no control characters"
+
 
 def check(
     settings: Settings, classes: Mapping[int, type], plugins: Plugins
@@ -119,6 +121,11 @@ def _names(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
         elif listener.name in others:
             text = "addresses in the options of another listener have this name: choose another"
             yield KeyProblem(path, text)
+        if not listener.name.isprintable():
+            yield KeyProblem(path, _UNPRINTABLE)
+    for name in settings.upstream:
+        if not name.isprintable():
+            yield KeyProblem(("upstream", name), _UNPRINTABLE)
 
 
 def _references(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
