@@ -187,10 +187,10 @@ servers = []
     ),
     "names with control characters": (
         SOUND.replace('"web"', '"web\\n"') + '[upstream."a\\u001b"]\nservers = ["tcp://a:1"]\n',
-        r'proxy.toml:2:1: listener."web\n".name: a name is shown in lines of the log: it must have no '
-        "control characters",
-        r'proxy.toml:5:11: upstream."a\u001b": a name is shown in lines of the log: it must have no '
-        "control characters",
+        r'proxy.toml:2:1: listener."web\n".name: a name is shown in lines of the log: it '
+        "must have no control characters",
+        r'proxy.toml:5:11: upstream."a\u001b": a name is shown in lines of the log: it '
+        "must have no control characters",
     ),
     "the same address twice": (
         """\
