@@ -123,6 +123,7 @@ if TYPE_CHECKING:
     from vcproxy.framing.slip import slip
     from vcproxy.framing.stomp import stomp
     from vcproxy.framing.tpkt import tpkt
+    from vcproxy.http.filters import Filter, Subrequests, Wait
     from vcproxy.http.message.bad_message import BadMessage
     from vcproxy.http.message.fields import Fields
     from vcproxy.http.message.limits import MessageLimits
@@ -130,7 +131,6 @@ if TYPE_CHECKING:
     from vcproxy.http.message.parsing import HEAD_END, parse_request
     from vcproxy.http.proxy.connection import HttpProxy
     from vcproxy.http.proxy.failure import Failure
-    from vcproxy.http.proxy.filters import Filter, Subrequests, Wait
     from vcproxy.http.proxy.transaction import Transaction
     from vcproxy.instruments.counter import Counter
     from vcproxy.instruments.gauge import Gauge
@@ -349,7 +349,7 @@ else:
         "vcproxy.http.message.parsing": ("HEAD_END", "parse_request"),
         "vcproxy.http.proxy.connection": ("HttpProxy",),
         "vcproxy.http.proxy.failure": ("Failure",),
-        "vcproxy.http.proxy.filters": ("Filter", "Subrequests", "Wait"),
+        "vcproxy.http.filters": ("Filter", "Subrequests", "Wait"),
         "vcproxy.http.proxy.transaction": ("Transaction",),
         "vcproxy.instruments.counter": ("Counter",),
         "vcproxy.instruments.gauge": ("Gauge",),

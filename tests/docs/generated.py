@@ -30,7 +30,7 @@ from vcproxy.config.plugin_loader import PluginLoader
 from vcproxy.config.reference import docstrings
 from vcproxy.config.reference import reference as configuration
 from vcproxy.engine import event
-from vcproxy.http.proxy.filters import FilterChain, Phases
+from vcproxy.http.filters import FilterChain, Phases
 
 ROOT = Path(__file__).parents[2]
 

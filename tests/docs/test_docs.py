@@ -27,8 +27,8 @@ from vcproxy.drivers.sim import Simulation
 from vcproxy.engine.address import Address
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
+from vcproxy.http.filters import FilterChain
 from vcproxy.http.message.messages import Request
-from vcproxy.http.proxy.filters import FilterChain
 from vcproxy.sessions.service import Service
 from vcproxy.sessions.session import Session
 from vcproxy.supervise.process import Process

@@ -8,7 +8,7 @@ from tests.e2e.conftest import Starter, Tools
 from tests.e2e.web import origin, web
 
 FILTERS = '''
-from vcproxy.http.proxy.filters import Filter
+from vcproxy.http.filters import Filter
 
 
 class Broken(Filter):

@@ -11,9 +11,9 @@ import pytest
 from vcproxy.config.loader import load
 from vcproxy.config.values import Duration
 from vcproxy.engine.event import Event
+from vcproxy.http.filters import Filter
 from vcproxy.http.message.messages import Request
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.machine.every import every
 from vcproxy.machine.staged import Stage, StagedMessage, StageMachine

@@ -30,7 +30,7 @@ from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import load
 from vcproxy.drivers.sim import Peer
 from vcproxy.engine.address import Address
-from vcproxy.http.proxy.filters import SERVER_PHASES, FilterChain, Phases
+from vcproxy.http.filters import SERVER_PHASES, FilterChain, Phases
 from vcproxy.sessions.program import Signal
 from vcproxy.testing.configured import ConfiguredProxy
 
@@ -153,8 +153,8 @@ FORWARD = 'forward = { allow = ["*:*", "127.0.0.0/8:*"] }'
 TUNNEL = 'connect = { allow = ["127.0.0.0/8:*"] }'
 OWN_ANSWER = 'routes = [{ answer = { status = 200, body = "hi" } }]'
 ROUTED = ("request_head", "request_body", "request_chunk", "route", "server_chosen",
-          "response_head", "response_body", "response_chunk", "done")  # fmt: skip
-LOCAL = ("request_head", "request_body", "done")
+          "response_head", "response_body", "response_chunk", "every_response", "done")  # fmt: skip
+LOCAL = ("request_head", "request_body", "every_response", "done")
 FRAMINGS = {
     "lines": b"hello\n",
     "json-lines": b"{}\n",

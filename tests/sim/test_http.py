@@ -19,8 +19,8 @@ from vcproxy.engine.blocks import SLAB
 from vcproxy.engine.engine import Engine
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
+from vcproxy.http.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.options import HttpTimeouts, Options
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.sessions.service import Service

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from vcproxy.drivers.sim import NetworkFaults, seeds
+from vcproxy.http.filters import Filter, Subrequests
 from vcproxy.http.message.messages import Request, Response
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.filters import Filter, Subrequests
 from vcproxy.http.proxy.options import HttpLimits, Options
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.testing.http import SimulatedHttp

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from vcproxy.http.filters import Phases
 from vcproxy.http.message.body import body_reader
 from vcproxy.http.message.fields import Fields
 from vcproxy.http.message.forwarding import to_client
@@ -22,7 +23,6 @@ from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import Request, Response
 from vcproxy.http.message.parsing import head_end, parse_request, parse_response
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.filters import Phases
 from vcproxy.http.proxy.options import Options
 from vcproxy.testing.proxy import SimulatedProxy
 

@@ -10,8 +10,9 @@ import pytest
 from tests.http.direct.twins import SETTINGS, Play, Step, World, both
 from tests.http.proxy.harness import PLAIN, answer, chunks, request
 from vcproxy.admission.rate import Rate
+from vcproxy.http.duties.answer import Answer
 from vcproxy.http.proxy.options import HttpLimits, HttpTimeouts, Options
-from vcproxy.http.proxy.routing import Answer, Route
+from vcproxy.http.proxy.routing import Route
 
 GET = request("GET", "/a")
 OK = answer(b"hello", "Date: x")

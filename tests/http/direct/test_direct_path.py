@@ -11,9 +11,9 @@ from tests.http.direct.test_differences import FIRST, GET, ONE, answer_all, conn
 from tests.http.direct.twins import Step, both
 from tests.http.proxy.harness import PLAIN, Http, answer, received
 from vcproxy.drivers.sim import NetworkFaults
+from vcproxy.http.filters import Filter
 from vcproxy.http.message.direct_heads import DirectHeads
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.machine.machine import HistoryEntry
 from vcproxy.machine.state import State

@@ -29,7 +29,7 @@ from tests.http.direct.twins import SETTINGS, Step, World, both
 from tests.http.proxy.harness import answer, request
 from vcproxy.admission.rate import Rate
 from vcproxy.drivers.sim import seeds
-from vcproxy.http.proxy.filters import Filter
+from vcproxy.http.filters import Filter
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.upstream.settings import QueueSettings
 

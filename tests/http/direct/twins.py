@@ -17,8 +17,8 @@ from vcproxy.admission.admission import Admission
 from vcproxy.admission.rate import Rate, RateLimits
 from vcproxy.drivers.sim import Peer
 from vcproxy.drivers.sim.driver import TraceEntry
+from vcproxy.http.filters import Phases
 from vcproxy.http.proxy.connection import NEXT_REQUEST, HttpProxy
-from vcproxy.http.proxy.filters import Phases
 from vcproxy.http.proxy.options import Options
 from vcproxy.http.proxy.requesting import CONNECT
 from vcproxy.http.proxy.sent_request import SentRequest

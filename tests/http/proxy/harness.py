@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.address import Address
+from vcproxy.http.filters import Phases
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.filters import Phases
 from vcproxy.http.proxy.listener_context import ListenerContext
 from vcproxy.http.proxy.options import Options
 from vcproxy.http.proxy.origins import ORIGIN_SETTINGS

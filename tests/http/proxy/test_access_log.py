@@ -22,12 +22,13 @@ from tests.http.proxy.harness import (
 from tests.http.proxy.test_admission import BALANCER, BEHIND, CLIENT, TWO, answered, limited
 from vcproxy.access_log.log import AccessLog, AccessLogSettings
 from vcproxy.engine.failures import Killed
+from vcproxy.http.duties.answer import Answer
+from vcproxy.http.filters import Filter, PhaseResult, Subrequests, Wait
 from vcproxy.http.message.messages import Request, Response
 from vcproxy.http.proxy.access_list import AccessEntry
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.filters import Filter, PhaseResult, Subrequests, Wait
 from vcproxy.http.proxy.options import AllowedDestinations, HttpLimits, HttpTimeouts
-from vcproxy.http.proxy.routing import Answer, Route
+from vcproxy.http.proxy.routing import Route
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.upstream.settings import QueueSettings
 

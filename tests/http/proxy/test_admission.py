@@ -15,9 +15,9 @@ from vcproxy.admission.admission import Admission
 from vcproxy.admission.networks import AdmittedAddresses
 from vcproxy.admission.rate import Rate, RateLimits
 from vcproxy.admission.refusal import Refusal
+from vcproxy.http.filters import Filter
 from vcproxy.http.message.messages import Response
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.options import Options
 from vcproxy.http.proxy.transaction import Transaction
 

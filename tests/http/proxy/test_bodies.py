@@ -8,7 +8,7 @@ import pytest
 
 from tests.tunnels.harness import BULK
 from vcproxy.drivers.sim import NetworkFaults
-from vcproxy.http.proxy.filters import Filter
+from vcproxy.http.filters import Filter
 from vcproxy.http.proxy.options import HttpLimits
 from vcproxy.http.proxy.transaction import Transaction
 

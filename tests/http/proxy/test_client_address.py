@@ -8,8 +8,8 @@ from ipaddress import ip_network
 import pytest
 
 from tests.http.proxy.harness import OK, POOLED, Http, received, request
+from vcproxy.http.filters import Filter
 from vcproxy.http.message.forwarded_client import Source
-from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.options import Options
 from vcproxy.http.proxy.transaction import Transaction
 

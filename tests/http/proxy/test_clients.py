@@ -10,10 +10,10 @@ import pytest
 
 from vcproxy.drivers.sim import NetworkFaults
 from vcproxy.drivers.sim.network import EPOCH
+from vcproxy.http.filters import Filter, PhaseResult, Wait
 from vcproxy.http.message.messages import Response
 from vcproxy.http.proxy.access_list import AccessEntry
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.options import AllowedDestinations, HttpLimits, HttpTimeouts
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.machine.state import State

@@ -6,7 +6,7 @@ import pytest
 
 from vcproxy.drivers.sim import Peer
 from vcproxy.engine.iobuffer import WATER_MARK
-from vcproxy.http.proxy.filters import Filter, Wait
+from vcproxy.http.filters import Filter, Wait
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.http.proxy.wire import PIPELINED, UNREAD
 from vcproxy.tunnels.one_way import CHUNK

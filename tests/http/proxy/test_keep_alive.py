@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from vcproxy.http.filters import Filter
 from vcproxy.http.proxy.connection import HttpProxy
 from vcproxy.http.proxy.exchange import Exchange
-from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.options import HttpLimits, HttpTimeouts
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.testing.machines import check_machine

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from vcproxy.drivers.sim import Peer
-from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
+from vcproxy.http.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.upstream.settings import PoolSettings, QueueSettings, UpstreamSettings
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vcproxy.http.filters import Filter
 from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import Response
 from vcproxy.http.message.parsing import parse_request
-from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.routing import NoRoute, Route, Routes
 from vcproxy.http.proxy.transaction import Transaction
 

@@ -10,10 +10,11 @@ from dataclasses import replace
 import pytest
 
 from vcproxy.drivers.sim import Peer
+from vcproxy.http.duties.answer import Answer
+from vcproxy.http.filters import Filter, PhaseResult, Phases, Subrequests, Wait
 from vcproxy.http.message.messages import Request, Response
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.filters import Filter, PhaseResult, Phases, Subrequests, Wait
-from vcproxy.http.proxy.routing import Answer, Route
+from vcproxy.http.proxy.routing import Route
 from vcproxy.http.proxy.subrequests import Subrequest
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.messages.verdict import Defer

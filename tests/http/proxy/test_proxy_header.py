@@ -4,8 +4,8 @@ connections."""
 from __future__ import annotations
 
 from tests.proxy_protocol.headers import V4
+from vcproxy.http.filters import Filter
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.filters import Filter
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.proxy_protocol.encoder import encode_v2
 from vcproxy.proxy_protocol.header import ProxyHeader

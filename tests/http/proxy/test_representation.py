@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vcproxy.drivers.sim import Peer
-from vcproxy.http.proxy.filters import Filter
+from vcproxy.http.filters import Filter
 from vcproxy.http.proxy.transaction import Transaction
 
 from .harness import GET, Http, answer, chunks, received, request

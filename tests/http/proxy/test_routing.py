@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vcproxy.http.duties.answer import Answer
 from vcproxy.http.message.messages import Request
-from vcproxy.http.proxy.routing import EVERYTHING, Answer, NoRoute, Route, Routes
+from vcproxy.http.proxy.routing import EVERYTHING, NoRoute, Route, Routes
 
 
 def found(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from vcproxy.drivers.sim import NetworkFaults, Peer
-from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
+from vcproxy.http.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.upstream.settings import QueueSettings
 

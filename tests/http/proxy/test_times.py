@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
+from vcproxy.http.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.options import HttpTimeouts
 from vcproxy.http.proxy.transaction import Transaction
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tests.tunnels.harness import BULK
+from vcproxy.http.filters import Filter, PhaseResult, Wait
 from vcproxy.http.message.messages import Response
 from vcproxy.http.proxy.access_list import AccessEntry
-from vcproxy.http.proxy.filters import Filter, PhaseResult, Wait
 from vcproxy.http.proxy.options import AllowedDestinations, Options
 from vcproxy.http.proxy.transaction import Transaction
 

@@ -21,8 +21,8 @@ from vcproxy.config.plugin import needs_upstream, options_type
 from vcproxy.config.plugin_loader import FILTERS, NotOfKind, PluginError, PluginLoader
 from vcproxy.config.secret import shown
 from vcproxy.config.values import plugin_place
+from vcproxy.http.filters import Filter, Phases
 from vcproxy.http.proxy.connection import HttpProxy
-from vcproxy.http.proxy.filters import Filter, Phases
 from vcproxy.machine.every import periodic_methods
 from vcproxy.machine.machine import Machine
 from vcproxy.messages.splitter import Splitter

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vcproxy.engine.plugin_error import as_error
 from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.keep_alive import keep_alive_s
 from vcproxy.http.message.messages import UNTIL_CLOSE, Response
@@ -62,11 +63,11 @@ def read_response_head(exchange: Exchange) -> State | None:
         server.upstream.keep_alive_announced(server.vc, kept_s)
     tx.response = response
     exchange.received = response.body, response.bodiless, response.persistent
-    chain = client.chain
+    chain = exchange.chain
     if chain.response_body or chain.response_chunk:
-        exchange.download = Download(client, server, tx)
+        exchange.download = Download(client, chain, server, tx)
     steps = chain.response_head
-    if not steps:
+    if not (steps or chain.every_response):
         if exchange.download is None:
             return send_response(exchange, response)
         return response_head_filtered(exchange)
@@ -82,7 +83,7 @@ def response_head_filtered(exchange: Exchange) -> State | None:
     response.body, response.bodiless, response.persistent = exchange.received
     download = exchange.download
     if download is not None:
-        whole = exchange.client.chain.response_body
+        whole = exchange.chain.response_body
         if exchange.bodiless or response.status == 304:  # the body that GET would get is not known
             download.withdraw(response)
             response.fields.discard("Content-Length")
@@ -90,6 +91,9 @@ def response_head_filtered(exchange: Exchange) -> State | None:
             download.withdraw(response)
         if whole and not response.bodiless:
             return collect_response(exchange)
+    failed = last_phase(exchange, response)
+    if failed is not None:
+        return fail_with(exchange, failed, "plugin")
     try:
         return send_response(exchange, response)
     except ValueError as error:  # a filter made the response invalid
@@ -107,7 +111,7 @@ def collect_response(exchange: Exchange) -> State | None:
     if body is None:
         exchange.set_deadline(client.options.timeouts.stalled)
         return exchange.at(exchange.BUFFERING_RESPONSE)
-    steps = client.chain.response_body
+    steps = exchange.chain.response_body
     return call_filters(exchange, steps, response_body_filtered, exchange.FILTERING_RESPONSE, body)
 
 
@@ -118,15 +122,28 @@ def response_body_filtered(exchange: Exchange) -> State | None:
     assert body is not None
     exchange.download.replace(body)
     keep = exchange.can_keep_alive
+    error = last_phase(exchange, response)
+    if error is not None:
+        return fail_with(exchange, error, "plugin")
     try:
         head = client.head(response, exchange.version, keep, len(body))
-    except ValueError as error:
-        return fail_with(exchange, error, "plugin")
+    except ValueError as invalid:
+        return fail_with(exchange, invalid, "plugin")
     exchange.keep_alive = keep
     client.wire.send(head + body)
     if exchange.tx.record is not None:
         exchange.tx.record.bytes_down = len(body)
     return response_sent(exchange)
+
+
+def last_phase(exchange: Exchange, response: Response) -> Exception | None:
+    """Call `every_response` for the response of a server; return what it raised."""
+    for step in exchange.chain.every_response:
+        try:
+            step(exchange.tx, response)
+        except BaseException as error:
+            return as_error(error)
+    return None
 
 
 def send_response(exchange: Exchange, response: Response) -> State | None:
@@ -135,14 +152,14 @@ def send_response(exchange: Exchange, response: Response) -> State | None:
     client, wire, body = exchange.client, exchange.server.wire, response.body
     record = exchange.tx.record
     keep = exchange.can_keep_alive
-    if len(wire.pending) == body and (response.bodiless or not client.chain.response_chunk):
+    if len(wire.pending) == body and (response.bodiless or not exchange.chain.response_chunk):
         client.wire.send(client.head(response, exchange.version, keep, body) + wire.pending)
         if record is not None:
             record.bytes_down = len(wire.pending)
         wire.pending = b""
         exchange.keep_alive = keep
         return response_sent(exchange)
-    download = exchange.download or Download(client, exchange.server, exchange.tx)
+    download = exchange.download or Download(client, exchange.chain, exchange.server, exchange.tx)
     body = download.prepare(response, exchange.version)
     keep = keep and body != UNTIL_CLOSE
     transfer = download.transfer
@@ -204,7 +221,7 @@ def switch_protocols(exchange: Exchange, response: Response) -> State | None:
         why = "101 without a matching Upgrade request"
         return fail_as(exchange, 502, "server", why, "http_upgrade_failed")
     exchange.tx.response = response
-    steps = exchange.client.chain.response_head
+    steps = exchange.chain.response_head
     if not steps:
         return switch_filtered(exchange)
     return call_filters(exchange, steps, switch_filtered, exchange.FILTERING_RESPONSE)

@@ -15,9 +15,9 @@ from vcproxy.http.proxy.wire import PIPELINED, Wire
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
     from vcproxy.engine.net import NetVConnection
+    from vcproxy.http.filters import Phases
     from vcproxy.http.message.limits import MessageLimits
     from vcproxy.http.message.messages import Body, Response
-    from vcproxy.http.proxy.filters import FilterChain
     from vcproxy.http.proxy.options import Options
     from vcproxy.http.proxy.transaction import TransactionContext
     from vcproxy.sessions.service import Service
@@ -34,7 +34,7 @@ class ClientSide:
     """
 
     __slots__ = (
-        "chain", "cont", "context", "deadline", "limits", "listener", "log", "options", "service",
+        "chains", "cont", "context", "deadline", "limits", "listener", "log", "options", "service",
         "vc", "wire",
     )  # fmt: skip
 
@@ -44,16 +44,17 @@ class ClientSide:
         vc: NetVConnection,
         service: Service,
         options: Options,
-        chain: FilterChain | None,
+        session: Phases | None,
     ) -> None:
-        """`chain`: the filters to call; None: those of the listener."""
+        """`session`: the first filter, if it is the session itself."""
         self.cont = cont
         self.vc = vc
         self.service = service
         self.options = options
         self.limits: MessageLimits = options.limits
         self.listener = listener = ListenerContext.of(service, vc.engine)
-        self.chain = listener.chain if chain is None else chain
+        self.chains = listener.chains if session is None else listener.chains.after(session)
+        """The phases to call."""
         self.log = None if service.access_log is None else listener.follow(vc)
         """The access log of the connection; None: there is none."""
         self.wire = Wire(cont, PIPELINED)

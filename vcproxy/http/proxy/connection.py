@@ -19,6 +19,7 @@ from vcproxy.admission.refusal import Refusal
 from vcproxy.engine.continuation import OwnedCall
 from vcproxy.engine.event import Event
 from vcproxy.engine.vio import VIO
+from vcproxy.http.filters import SERVER_PHASES, Phases
 from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.messages import Request
 from vcproxy.http.message.parsing import HEAD_END, head_end
@@ -26,7 +27,6 @@ from vcproxy.http.proxy.client_side import DEADLINE, ClientSide
 from vcproxy.http.proxy.direct_path import DirectPath
 from vcproxy.http.proxy.exchange import Exchange
 from vcproxy.http.proxy.failure import Failure, invalid_request
-from vcproxy.http.proxy.filters import SERVER_PHASES, FilterChain, Phases
 from vcproxy.http.proxy.listener_context import ListenerContext
 from vcproxy.http.proxy.options import Options as HttpOptions
 from vcproxy.http.proxy.own_responses import error_response
@@ -94,11 +94,8 @@ class HttpProxy(Phases, Session):
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client, service)
         client.set_inactivity_timeout(0)  # the listener's timeout is for tunnels only
-        steps = None
-        if self.own_phases():
-            filters = ListenerContext.of(service, self.engine).filters
-            steps = FilterChain.of((self, *filters))
-        self.side = ClientSide(self, client, service, self.options, steps)
+        own = self if self.own_phases() else None
+        self.side = ClientSide(self, client, service, self.options, own)
         """What its exchanges share."""
         if self.side.log is not None:
             self.side.log.follow(self)
@@ -112,7 +109,7 @@ class HttpProxy(Phases, Session):
         """Passes requests on without an exchange; None: all requests take the ordinary path."""
         admission = service.admission
         permitted = admission is None or admission.permits(client.peer_address)
-        if permitted and self.engine.direct and not (self.side.chain.used or self._altered):
+        if permitted and self.engine.direct and not (self.side.chains.base.used or self._altered):
             self.direct = DirectPath(self)
         self._lingers = False  # whether the client may still be sending as the connection is closed
 

@@ -98,7 +98,7 @@ class DirectRequests:
         """Return the upstream for a request, and the key for balancing. Without an upstream the
         request takes the ordinary path."""
         route = destination(request, self._options)
-        if not isinstance(route, Route) or route.answer is not None:
+        if not isinstance(route, Route) or route.answer or route.declared or route.without:
             return None, None
         service = self._service
         upstream = service.upstreams[route.upstream] if route.upstream else service.upstream

@@ -17,6 +17,7 @@ from vcproxy.http.proxy.body_transfer import BodyTransfer
 from vcproxy.http.proxy.representation import Representation
 
 if TYPE_CHECKING:
+    from vcproxy.http.filters import FilterChain
     from vcproxy.http.message.messages import Body, Response
     from vcproxy.http.proxy.client_side import ClientSide
     from vcproxy.http.proxy.server_side import ServerSide
@@ -28,14 +29,25 @@ class Download:
     """A response's body. Usage: `collect` until it is complete, for a filter; or `prepare`, `take`,
     and if it is not `over` then, `take` again if the rest is `short`, else `begin` a tunnel."""
 
-    __slots__ = ("_buffer", "_client", "_content", "_representation", "_server", "_transfer", "_tx")
+    __slots__ = (
+        "_buffer",
+        "_chain",
+        "_client",
+        "_content",
+        "_representation",
+        "_server",
+        "_transfer",
+        "_tx",
+    )
 
-    def __init__(self, client: ClientSide, server: ServerSide, tx: Transaction) -> None:
+    def __init__(
+        self, client: ClientSide, chain: FilterChain, server: ServerSide, tx: Transaction
+    ) -> None:
         """Create it when the head of `tx.response` has arrived, before a filter changes it."""
         self._client = client
+        self._chain = chain
         self._server = server
         self._tx = tx
-        chain = client.chain
         filtered = chain.response_body or chain.response_chunk
         self._representation = Representation(tx.response.fields) if filtered else None
         self._buffer: BodyBuffer | None = None
@@ -57,7 +69,7 @@ class Download:
         client = self._client
         if self._buffer is None:
             reader = body_reader(self._tx.response.body, client.limits, 502)
-            self._buffer = BodyBuffer(client.cont, reader, client.chain.response_limit, 502)
+            self._buffer = BodyBuffer(client.cont, reader, self._chain.response_limit, 502)
         body = self._buffer.take(self._server.wire)
         if body is not None:
             self._content = body
@@ -72,7 +84,7 @@ class Download:
 
     def prepare(self, response: Response, version: int) -> Body:
         """Decide how the body is sent to a client with this HTTP version; return its framing."""
-        body, steps, limits = response.body, self._client.chain.response_chunk, self._client.limits
+        body, steps, limits = response.body, self._chain.response_chunk, self._client.limits
         pipeline = None
         if body is None and not steps and version > 10:
             pipeline = checked_only(limits, 502)

@@ -9,16 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.plugin_error import as_error
+from vcproxy.http.duties.duty import DutyPhases
 from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.proxy.failure import Failure, invalid_request
 from vcproxy.http.proxy.own_responses import check_sendable, error_response
 from vcproxy.http.proxy.refused_message import refused_message
 
 if TYPE_CHECKING:
+    from vcproxy.http.filters import Step
     from vcproxy.http.message.messages import Response
     from vcproxy.http.proxy.exchange import Exchange
     from vcproxy.http.proxy.failure import Party
-    from vcproxy.http.proxy.filters import Step
     from vcproxy.machine.state import State
 
 
@@ -30,6 +31,11 @@ def respond(exchange: Exchange, response: Response, by: str) -> State:
     """Send this response in place of a server's, and drop the server's connection. `by`: what has
     made it, for the access log."""
     client, record = exchange.client, exchange.tx.record
+    for step in exchange.chain.every_response:
+        try:
+            step(exchange.tx, response)
+        except BaseException as raised:
+            _log_filter(exchange, "in every_response() of", as_error(raised))
     if record is not None:
         record.answered(exchange, by, 0 if exchange.bodiless else len(response.content))
     exchange.drop_server()
@@ -65,7 +71,7 @@ def fail(exchange: Exchange, failure: Failure, *, logged: bool = True) -> State:
     if failure.party == "client" and failure.status not in (404, 429):
         exchange.keep_alive = False
     response, by = error_response(failure, client.options.via), OWN
-    for step in client.chain.error:
+    for step in exchange.chain.error:
         try:
             own = step(tx)
             if own is not None:
@@ -76,8 +82,10 @@ def fail(exchange: Exchange, failure: Failure, *, logged: bool = True) -> State:
 
 
 def filter_name(step: Step) -> str:
-    """Return the name of the filter that has this step, for the access log."""
-    return type(getattr(step, "__self__", step)).__name__
+    """Return the name of the filter, or the key of the duty, that has this step, for the access
+    log."""
+    owner = getattr(step, "__self__", step)
+    return owner.key if isinstance(owner, DutyPhases) else type(owner).__name__
 
 
 def failure_of(exchange: Exchange, error: Exception, party: Party) -> Failure:
@@ -121,7 +129,7 @@ def abort(exchange: Exchange, failure: Failure) -> State:
 
 def end(exchange: Exchange, keep: bool) -> State:
     """End the transaction: call `done`. `keep`: the connection may carry another request."""
-    for step in exchange.client.chain.done:
+    for step in exchange.chain.done:
         try:
             step(exchange.tx)
         except BaseException as raised:

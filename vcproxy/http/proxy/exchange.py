@@ -57,8 +57,8 @@ class Exchange(Machine):
     that the events of its connection, until its state is final."""
 
     __slots__ = (
-        "bodiless", "body", "client", "download", "keep_alive", "received", "result", "server",
-        "suspended", "tx", "upload", "version",
+        "bodiless", "body", "chain", "client", "download", "keep_alive", "received", "result",
+        "server", "suspended", "tx", "upload", "version",
     )  # fmt: skip
 
     ALIVE = State()
@@ -94,6 +94,8 @@ class Exchange(Machine):
         carry another request after this one."""
         super().__init__(client.cont.engine, client.cont.mutex, name=client.vc.name)
         self.client = client
+        self.chain = client.chains.base
+        """The phases to call: from the route on, those of the route."""
         self.tx = tx = Transaction(client.context, request, began_s)
         if client.log is not None:
             tx.record = client.log.begin(request, began_s)
@@ -127,6 +129,8 @@ class Exchange(Machine):
         """Go on with a request that was sent on the direct path."""
         tx, wire = self.tx, self.server.wire
         tx.route = sent.route
+        if sent.route is not None and self.client.chains.varied:
+            self.chain = self.client.chains.find(sent.route)
         tx.upstream = sent.upstream
         self.server.resume(sent.server, sent.idle_s, sent.before)
         wire.pending = sent.arrived

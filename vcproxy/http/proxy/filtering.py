@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from vcproxy.engine.calls import Called
 from vcproxy.engine.plugin_error import as_error
+from vcproxy.http.filters import Subrequests, Wait
 from vcproxy.http.message.messages import Response
 from vcproxy.http.proxy.ending import fail_as, fail_with, filter_name, respond
-from vcproxy.http.proxy.filters import Subrequests, Wait
 from vcproxy.http.proxy.own_responses import check_sendable
 from vcproxy.http.proxy.subrequests import SubrequestGroup, SubrequestsDone
 from vcproxy.messages.verdict import Defer
 
 if TYPE_CHECKING:
     from vcproxy.engine.scheduler import Action
+    from vcproxy.http.filters import Step
     from vcproxy.http.proxy.exchange import Exchange
-    from vcproxy.http.proxy.filters import Step
     from vcproxy.http.proxy.transaction import Transaction
     from vcproxy.machine.state import State
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from vcproxy.http.duties.duty import DutyPhases
+from vcproxy.http.filters import Filter
 from vcproxy.http.message.client_fields import ClientFields
 from vcproxy.http.message.direct_heads import DirectHeads
 from vcproxy.http.message.head_cache import HeadCache
+from vcproxy.http.proxy.chains import Chains
 from vcproxy.http.proxy.direct_requests import DirectRequests
-from vcproxy.http.proxy.filters import Filter, FilterChain, Phases
 from vcproxy.http.proxy.origins import Origins
 from vcproxy.http.proxy.request_counts import RequestCounts
 from vcproxy.http.proxy.request_mirror import RequestMirror
@@ -43,11 +45,10 @@ class ListenerContext:
         "_options",
         "_shared_subrequests",
         "_upstreams",
-        "chain",
+        "chains",
         "counts",
         "direct_heads",
         "direct_requests",
-        "filters",
         "heads",
         "mirror",
         "origins",
@@ -66,15 +67,18 @@ class ListenerContext:
         self.counts = RequestCounts(engine, service.name)
         """The responses and the times of the requests; reloads keep them."""
         self._clients: dict[tuple[str, bool], TransactionContext] = {}
-        self.filters: tuple[Phases, ...] = tuple(make() for make in service.filters)
-        for each in self.filters:
+        filters = tuple(make() for make in service.filters)
+        self.chains = Chains(options, filters)
+        """The phases that the filters and the duties override."""
+        for key, duty in self.chains.duties:
+            if isinstance(duty, DutyPhases):
+                duty.key = key
+        for each in (*filters, *(duty for _, duty in self.chains.duties)):
             if isinstance(each, Filter):
                 each.listener = service.name
                 each.engine = engine
                 if each.periodic:
                     service.start_work(each, each.options)
-        self.chain = FilterChain.of(self.filters)
-        """The phases that the filters override."""
         self.heads = HeadCache(options.limits, engine)
         """The parsed and the forwarded heads."""
         self.direct_heads = DirectHeads(options.limits, options.via)

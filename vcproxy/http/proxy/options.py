@@ -21,11 +21,15 @@ from pydantic import (
 
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.values import Duration, Filters, Size
+from vcproxy.http.duties.declared import Duties
+from vcproxy.http.duties.duty import Duty
+from vcproxy.http.duties.order import ORDER
 from vcproxy.http.message import limits
 from vcproxy.http.message.forwarded_client import IpAddress, Source
 from vcproxy.http.message.resource import as_ip
+from vcproxy.http.option_texts import Token
 from vcproxy.http.proxy.access_list import AccessEntry, AccessList, Network, within
-from vcproxy.http.proxy.routing import EVERYTHING, Route, Routes, Token
+from vcproxy.http.proxy.routing import EVERYTHING, Route, Routes
 
 BODY_GRACE_S = 10.0
 """Seconds after which the average rate of a request's body is compared with `body_rate`."""
@@ -133,7 +137,7 @@ class HttpTimeouts:
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Duties):
     """Routes, forward proxying, filters, limits and timeouts of an HTTP listener.
 
     Without routes, all requests in origin form go to the listener's upstream.
@@ -199,10 +203,29 @@ class Options:
         """The routes, prepared for lookup."""
         return Routes(self.routes or (EVERYTHING,))
 
+    def duties_on(self, route: Route) -> dict[str, Duty]:
+        """Return the duties that apply on a route, by their keys, in their order."""
+        found = {key: duty for key, duty in self.declared.items() if key not in route.without}
+        found |= route.declared
+        return {key: found[key] for key in ORDER if key in found}
+
+    @cached_property
+    def late_duties(self) -> frozenset[str]:
+        """The keys of the listener's duties that some route replaces or is without. Whether such a
+        duty applies is known when the route has been found: it gets the request then."""
+        keys = {key for route in self.routes for key in (*route.declared, *route.without)}
+        return frozenset(keys.intersection(self.declared))
+
+    def needs_server(self, route: Route) -> bool:
+        """Whether requests on a route may be sent to a server."""
+        if route.answer is not None:
+            return False
+        return not any(duty.answers for duty in self.duties_on(route).values())
+
     @property
     def uses_servers(self) -> bool:
         """Whether any request may be sent to a server."""
-        routed = not self.routes or any(route.answer is None for route in self.routes)
+        routed = any(map(self.needs_server, self.routes or (EVERYTHING,)))
         return routed or self.forward is not None or self.connect is not None
 
     @property
@@ -211,10 +234,11 @@ class Options:
         return dict(self._upstreams())
 
     def _upstreams(self) -> Iterator[tuple[KeyPath, str | None]]:
-        if not self.routes and self.forward is None and self.connect is None:
+        tunnels = self.forward is not None or self.connect is not None
+        if not self.routes and not tunnels and self.needs_server(EVERYTHING):
             yield ("routes",), None
         for index, route in enumerate(self.routes):
-            if route.answer is None:
+            if self.needs_server(route):
                 yield ("routes", index, "upstream"), route.upstream
 
     def trusts(self, address: str) -> bool:

@@ -1,6 +1,6 @@
-"""Responses that the proxy creates, for failures and for routes; checks of filters' responses.
+"""Responses that the proxy creates, for failures; checks of filters' responses.
 
-Tested in tests/http/proxy/test_clients.py, test_routing.py and test_proxied_filters.py.
+Tested in tests/http/proxy/test_clients.py and test_proxied_filters.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from vcproxy.http.message.messages import Response
 
 if TYPE_CHECKING:
     from vcproxy.http.proxy.failure import Failure
-    from vcproxy.http.proxy.routing import Answer
 
 
 def error_response(failure: Failure, pseudonym: str) -> Response:
@@ -43,11 +42,3 @@ def check_sendable(response: Response) -> Response:
     if response.status < 200:
         raise ValueError(f"a filter must return a final response (200 or above), not {response!r}")
     return response
-
-
-def route_response(answer: Answer) -> Response:
-    """Return the response that a route's `answer` configures."""
-    fields = {"Content-Type": answer.content_type} if answer.body else {}
-    if answer.location is not None:
-        fields["Location"] = answer.location
-    return Response(answer.status, fields, answer.body.encode())

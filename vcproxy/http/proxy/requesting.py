@@ -17,7 +17,6 @@ from vcproxy.http.proxy.destination import destination
 from vcproxy.http.proxy.ending import OWN, client_left, fail, fail_as, fail_with, respond
 from vcproxy.http.proxy.failure import Failure
 from vcproxy.http.proxy.filtering import call_filters
-from vcproxy.http.proxy.own_responses import route_response
 from vcproxy.http.proxy.routing import Route
 from vcproxy.http.proxy.tunnelling import ESTABLISHED, start_tunnel
 from vcproxy.http.proxy.upload import TOO_SLOW, Upload
@@ -35,7 +34,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 def begin(exchange: Exchange) -> State | None:
     """Refuse a request that loops; call the first filters."""
     client, request = exchange.client, exchange.tx.request
-    chain = client.chain
+    chain = exchange.chain
     if request.body != 0 or chain.request_body or chain.request_chunk:
         exchange.upload = Upload(client, exchange.tx)
     if client.context.fields.trusted:
@@ -65,7 +64,7 @@ def request_head_filtered(exchange: Exchange) -> State | None:
         return fail_as(exchange, 501, "client", "TRACE is not supported", "http_request_error")
     if request.method == "OPTIONS" and max_forwards(request) == 0:
         return respond(exchange, Response(204), OWN)
-    if upload is None or not exchange.client.chain.request_body or request.method == "CONNECT":
+    if upload is None or not exchange.chain.request_body or request.method == "CONNECT":
         return find_destination(exchange)
     if request.expects_continue and not wire.pending:
         wire.send(CONTINUE)
@@ -86,7 +85,7 @@ def collect_request(exchange: Exchange) -> State | None:
         times = client.options.timeouts
         exchange.set_deadline(min(times.body or NEVER, times.stalled or NEVER))
         return exchange.at(exchange.BUFFERING_REQUEST)
-    steps = client.chain.request_body
+    steps = exchange.chain.request_body
     return call_filters(exchange, steps, request_body_filtered, exchange.FILTERING_REQUEST, body)
 
 
@@ -106,18 +105,29 @@ def find_destination(exchange: Exchange) -> State | None:
     if isinstance(place, Failure):
         return fail(exchange, place)
     if isinstance(place, Route):
-        if place.answer is not None:
-            tx.route = place
-            return respond(exchange, route_response(place.answer), "route")
         tx.route = place
-        own = client.service.upstream
-        tx.upstream = tx.upstreams[place.upstream] if place.upstream else own
+        if client.chains.varied:
+            exchange.chain = client.chains.find(place)
+    else:
+        tx.upstream = client.listener.origins.find(place)
+    steps = exchange.chain.late_head
+    if not steps:
+        return destination_found(exchange)
+    return call_filters(exchange, steps, destination_found, exchange.FILTERING_REQUEST)
+
+
+def destination_found(exchange: Exchange) -> State | None:
+    """Send the route's answer, or determine the upstream and go on with the phase `route`."""
+    tx, client = exchange.tx, exchange.client
+    route = tx.route
+    if route is not None:
+        if route.answer is not None:
+            return respond(exchange, route.answer.response(), "route")
+        tx.upstream = tx.upstreams[route.upstream] if route.upstream else client.service.upstream
         if tx.upstream is None:  # a forward proxy only
             why = "no route is for this host"
             return fail_as(exchange, 421, "client", why, "destination_not_found")
-    else:
-        tx.upstream = client.listener.origins.find(place)
-    steps = client.chain.route
+    steps = exchange.chain.route
     if not steps:
         return routed(exchange)
     return call_filters(exchange, steps, routed, exchange.FILTERING_REQUEST)
@@ -152,7 +162,7 @@ def server_selected(exchange: Exchange) -> State | None:
     exchange.tx.server = server.vc.name
     if exchange.tx.record is not None:
         exchange.tx.record.server_selected(server, exchange.tx.reused)
-    steps = exchange.client.chain.server_chosen
+    steps = exchange.chain.server_chosen
     if not steps:
         return send_request(exchange)
     server.wire.attach(server.vc)  # detects the server's end while a filter waits

@@ -7,26 +7,26 @@ forwarded unchanged.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
 from vcproxy.config.values import Size
-from vcproxy.http.message.grammar import is_target, is_text, is_token
+from vcproxy.http.duties.answer import Answer
+from vcproxy.http.duties.declared import Duties
+from vcproxy.http.duties.order import ORDER
+from vcproxy.http.message.grammar import is_target
 from vcproxy.http.message.resource import as_ip, canonical_host, canonical_path, under
+from vcproxy.http.option_texts import Method, Token, Value, latin
 from vcproxy.http.proxy.access_list import is_name
 
 if TYPE_CHECKING:
     from vcproxy.http.message.fields import Fields
     from vcproxy.http.message.messages import Request
-
-BODILESS = (204, 205, 304)
-"""Statuses whose responses have no body (RFC 9110, 15.3.5, 15.3.6 and 15.4.5)."""
 
 
 def _host(text: str) -> str:
@@ -41,7 +41,7 @@ def _host(text: str) -> str:
 
 
 def _prefix(text: str) -> str:
-    if not text.startswith("/") or "?" in text or not is_target(_raw(text)):
+    if not text.startswith("/") or "?" in text or not is_target(latin(text)):
         raise ValueError(
             f'"{text}" is not a path: it must be ASCII, begin with "/" and have no "?"'
         )
@@ -52,61 +52,14 @@ def _prefix(text: str) -> str:
     return text
 
 
-def _token(text: str) -> str:
-    if not is_token(_raw(text)):
-        raise ValueError(f'"{text}" is not a token: use letters, digits and marks such as "-"')
-    return text
-
-
-def _method(text: str) -> str:
-    if (upper := _token(text).upper()) != text:
-        raise ValueError(f'"{text}" is not in upper case, as methods are: write "{upper}"')
-    return text
-
-
-def _value(text: str) -> str:
-    if not is_text(_raw(text)) or text != text.strip(" \t"):
-        raise ValueError(
-            f"{text!r} is not a field value: it has control characters or outer spaces"
-        )
-    return text
-
-
-def _raw(text: str) -> bytes:
-    """Encode a text. A character outside latin-1 becomes NUL, which never matches a request."""
-    return re.sub("[^\0-\xff]", "\0", text).encode("latin-1")
-
-
-Token = Annotated[str, AfterValidator(_token)]
-Method = Annotated[str, AfterValidator(_method)]
-Value = Annotated[str, AfterValidator(_value)]
+def _duty(name: str) -> str:
+    if name not in ORDER:
+        raise ValueError(f'"{name}" is not a duty: it may be {", ".join(sorted(ORDER))}')
+    return name
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A response that the proxy itself sends."""
-
-    status: Annotated[int, Field(ge=200, le=599)] = 200
-    """The status code."""
-
-    body: str = ""
-    """The body."""
-
-    content_type: Value = "text/plain; charset=utf-8"
-    """The Content-Type of the body."""
-
-    location: Value | None = None
-    """The Location of a redirect: a URI."""
-
-    def __post_init__(self) -> None:
-        if self.status in BODILESS and self.body:
-            raise ValueError(f"an answer with the status {self.status} has no body")
-        if self.status in (301, 302, 303, 307, 308) and self.location is None:
-            raise ValueError(f"an answer with the status {self.status} needs a location")
-
-
-@dataclass(frozen=True)
-class Route:
+class Route(Duties):
     """Which requests go where. A condition that is left out matches every request."""
 
     host: Annotated[str, AfterValidator(_host)] | None = None
@@ -130,6 +83,9 @@ class Route:
     max_body: Size | None = None
     """The largest request body. Left out: `limits.body`. "0B": no limit."""
 
+    without: tuple[Annotated[str, AfterValidator(_duty)], ...] = ()
+    """Duties of the listener that do not apply on this route, by their keys."""
+
     @cached_property
     def label(self) -> str:
         """Its host and path, as "shop.example/api"; "*": any host."""
@@ -138,6 +94,9 @@ class Route:
     def __post_init__(self) -> None:
         if self.upstream is not None and self.answer is not None:
             raise ValueError("a route has an upstream or an answer, not both")
+        for name in self.without:
+            if getattr(self, name) is not None:
+                raise ValueError(f"a route that sets {name} cannot be without it")
 
 
 class NoRoute(IntEnum):

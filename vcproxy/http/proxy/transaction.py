@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from vcproxy.upstream.upstream import Upstream
 
 
+REQUEST_ID = "vcproxy.request_id"
+"""The key of the request's id in `notes`."""
+
+USER = "vcproxy.user"
+"""The key of the authenticated user in `notes`."""
+
+
 class TransactionContext(NamedTuple):
     """What all transactions of one client share: see the properties of Transaction."""
 
@@ -89,6 +96,16 @@ class Transaction:
         if self._notes is None:
             self._notes = {}
         return self._notes
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request, see the duty `request_id`; empty without that duty."""
+        return str((self._notes or {}).get(REQUEST_ID, ""))
+
+    @property
+    def user(self) -> str:
+        """The name of the user that a duty has authenticated; empty if none has."""
+        return str((self._notes or {}).get(USER, ""))
 
     @property
     def access_fields(self) -> dict[str, object]:

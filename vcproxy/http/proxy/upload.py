@@ -59,7 +59,7 @@ class Upload:
     def __init__(self, client: ClientSide, tx: Transaction) -> None:
         self._client = client
         self._tx = tx
-        chain = client.chain
+        chain = client.chains.base  # no duty has these phases
         filtered = chain.request_body or chain.request_chunk
         self._representation = Representation(tx.request.fields) if filtered else None
         self._buffer: BodyBuffer | None = None
@@ -86,7 +86,7 @@ class Upload:
         buffer = self._buffer
         if buffer is None:
             reader = body_reader(self.framing, client.limits, 400)
-            limit = client.chain.request_limit
+            limit = client.chains.base.request_limit
             self._buffer = buffer = BodyBuffer(client.cont, reader, limit, 413)
             self._began_s = client.vc.engine.now
         body = buffer.take(client.wire)
@@ -263,7 +263,7 @@ class Upload:
 
     def _pipeline(self) -> BodyPipeline | None:
         """Return the pipeline for the body; None: it is forwarded unchanged."""
-        limits, steps = self._client.limits, self._client.chain.request_chunk
+        limits, steps = self._client.limits, self._client.chains.base.request_chunk
         if self.framing is not None and not steps:
             return None
         if steps:

@@ -1,8 +1,8 @@
 """Phases: the methods by which filters take part in the life of a request.
 
     request_head -> [request_body] -> route -> server_chosen -> [request_chunk ...]
-        -> response_head -> [response_body | response_chunk ...] -> done
-    and from anywhere: error -> done
+        -> response_head -> [response_body] -> every_response -> [response_chunk ...] -> done
+    and from anywhere: error -> every_response -> done
 
 A phase that no filter overrides costs nothing.
 """
@@ -184,6 +184,17 @@ class Phases:
         """
         return data
 
+    def every_response(self, tx: Transaction, response: Response) -> None:
+        """A final response is about to be sent, whatever made it: a server, a filter, a route's
+        `answer`, or the proxy itself, as for a 404. Its fields may be changed, and the `content` of
+        a response that was made here.
+
+        When: for each valid request, before the head of its response is sent. Not for 101, and not
+            for the 200 of a CONNECT that opens a tunnel.
+        Returns: nothing.
+        Default: nothing is done.
+        """
+
     def done(self, tx: Transaction) -> None:
         """The response was handed over for sending, or there will be none: see `tx.failure`.
 
@@ -245,7 +256,9 @@ class Filter(Phases):
 
 Step = Callable[..., Any]
 
-RESPONSE_PHASES = frozenset({"response_head", "response_body", "response_chunk", "error", "done"})
+RESPONSE_PHASES = frozenset(
+    {"response_head", "response_body", "response_chunk", "error", "every_response", "done"}
+)
 """Phases called in reverse order: the last filter of the configuration first."""
 
 SERVER_PHASES = (
@@ -267,16 +280,29 @@ class FilterChain:
     response_body: tuple[Step, ...]
     response_chunk: tuple[Step, ...]
     error: tuple[Step, ...]
+    every_response: tuple[Step, ...]
     done: tuple[Step, ...]
+    late_head: tuple[Step, ...]
+    """`request_head` of the duties that are called when the route has been found."""
     request_limit: int
     """Bytes of a request's whole body: the smallest limit of the filters that need it."""
     response_limit: int
     """The same for a response's."""
 
     @classmethod
-    def of(cls, filters: Sequence[Phases]) -> FilterChain:
-        """Return the chain of these filters, given in the order of the configuration."""
-        own = [(each, each.own_phases()) for each in filters]
+    def of(
+        cls,
+        filters: Sequence[Phases],
+        *,
+        duties: Sequence[Phases] = (),
+        late: Sequence[Phases] = (),
+    ) -> FilterChain:
+        """Return the chain of these filters, given in the order of the configuration.
+
+        `duties` stand before the filters. Those among them that are `late` get the head of a
+        request when its route has been found.
+        """
+        own = [(each, each.own_phases()) for each in (*duties, *filters)]
 
         def overriding(phase: str) -> list[Phases]:
             return [each for each, phases in own if phase in phases]
@@ -291,11 +317,19 @@ class FilterChain:
                     found.append(_as_one(getattr(each, CHUNK_PHASES[phase])))
             return tuple(found)
 
+        def heads(wanted: bool) -> tuple[Step, ...]:
+            return tuple(
+                each.request_head
+                for each in overriding("request_head")
+                if any(each is other for other in late) is wanted
+            )
+
         def limit(phase: str) -> int:
             return min((in_bytes(each.body_limit) for each in overriding(phase)), default=0)
 
         return cls(
-            **{name: steps(name) for name in cls.phases()},
+            **{name: steps(name) for name in cls.phases()} | {"request_head": heads(False)},
+            late_head=heads(True),
             request_limit=limit("request_body"),
             response_limit=limit("response_body"),
         )
@@ -303,7 +337,7 @@ class FilterChain:
     @property
     def used(self) -> bool:
         """Whether any filter overrides a phase."""
-        return any(getattr(self, name) for name in self.phases())
+        return bool(self.late_head) or any(getattr(self, name) for name in self.phases())
 
     @classmethod
     def phases(cls) -> list[str]:

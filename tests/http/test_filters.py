@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from vcproxy.http.filters import Filter, FilterChain, Phases, Subrequests, Wait
 from vcproxy.http.message.messages import Request, Response
-from vcproxy.http.proxy.filters import Filter, FilterChain, Phases, Subrequests, Wait
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.messages.verdict import Defer
 from vcproxy.testing.http import SimulatedHttp

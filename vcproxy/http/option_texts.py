@@ -1,0 +1,43 @@
+"""The types of texts in the options of an HTTP proxy: tokens, methods and values of fields.
+
+Tested in tests/http/proxy/test_options.py and test_routing.py.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from vcproxy.http.message.grammar import is_text, is_token
+
+
+def _token(text: str) -> str:
+    if not is_token(latin(text)):
+        raise ValueError(f'"{text}" is not a token: use letters, digits and marks such as "-"')
+    return text
+
+
+def _method(text: str) -> str:
+    if (upper := _token(text).upper()) != text:
+        raise ValueError(f'"{text}" is not in upper case, as methods are: write "{upper}"')
+    return text
+
+
+def _value(text: str) -> str:
+    if not is_text(latin(text)) or text != text.strip(" \t"):
+        raise ValueError(
+            f"{text!r} is not a field value: it has control characters or outer spaces"
+        )
+    return text
+
+
+def latin(text: str) -> bytes:
+    """Encode a text. A character outside latin-1 becomes NUL, which never matches a request."""
+    return re.sub("[^\0-\xff]", "\0", text).encode("latin-1")
+
+
+Token = Annotated[str, AfterValidator(_token)]
+Method = Annotated[str, AfterValidator(_method)]
+Value = Annotated[str, AfterValidator(_value)]
