@@ -3,7 +3,8 @@
 `vcproxy -t` prints each with its position, and every start and reload logs it. It is not an error:
 a file with warnings is used. What is no mistake at all is a note: see `vcproxy.config.notes`.
 
-Two kinds of code give warnings:
+A file with secrets that all users of the system can read is warned of where an option names it.
+Two kinds of code give further warnings:
 
 - A check of the tables: a generator of KeyProblem that `key_warnings` includes.
 - The options of a plugin, and each dataclass or model in them: a method `warnings(self)` that
@@ -18,9 +19,11 @@ from dataclasses import fields, is_dataclass
 from pydantic import BaseModel
 
 from vcproxy.config.errors import KeyProblem
+from vcproxy.config.file_content import FileContent
 from vcproxy.config.plugin import Plugin
 from vcproxy.config.plugin_loader import failed
 from vcproxy.config.positions import KeyPath
+from vcproxy.config.private_files import readable_by_all
 from vcproxy.config.schema import Settings
 
 
@@ -52,6 +55,9 @@ def _declared(value: object, path: KeyPath) -> Iterator[KeyProblem]:
     elif isinstance(value, dict):
         for key, each in value.items():
             yield from _declared(each, (*path, key))
+    elif isinstance(value, FileContent):
+        if value.private and (text := readable_by_all(value.path)):
+            yield KeyProblem(path, text)
     elif isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
         for name, key in _keys(value):
             yield from _declared(getattr(value, name), (*path, key))

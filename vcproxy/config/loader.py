@@ -39,12 +39,14 @@ class Configuration:
     text: str = field(compare=False)
     """The file as it was read."""
     sources: Mapping[str, bytes] = field(compare=False)
-    """The source files of the plugins. See PluginLoader."""
+    """The source files of the plugins, and the files that options name. See PluginLoader."""
     files: Mapping[Path, bytes] = field(compare=False)
-    """The content of the files that a reload reads again: of the configuration, and of plugins that
-    are named by their files."""
+    """The content of the files that a reload reads again: of the configuration, of plugins that
+    are named by their files, and of files that options name."""
     warnings: tuple[Problem, ...] = field(compare=False, default=())
     """What is not wrong, but probably not meant: see `vcproxy.config.key_warnings`."""
+    masked: Mapping[str, bytes] = field(compare=False, default_factory=dict)
+    """What a recording has instead of those of `sources` that have secrets."""
 
     def outdated(self) -> bool:
         """Whether one of `files` is another now. It reads them."""
@@ -104,6 +106,7 @@ def load(file: Path, recorded: Recorded | None = None) -> Configuration:
         loader.sources,
         {file.absolute(): document.content, **loader.files},
         document.located(warned),
+        loader.masked,
     )
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from vcproxy.config.errors import KeyProblem, OptionsError
+from vcproxy.config.file_content import ReadFile
 from vcproxy.config.plugin import AddressesByOption, Plugin, Upstreams, options_type
 from vcproxy.config.plugin_loader import FILTERS, PluginError, PluginLoader, failed
 from vcproxy.config.positions import KeyPath
@@ -36,7 +37,7 @@ def read_plugin(
 
     Raises OptionsError with every problem in the options; if they have none, in the filters.
     """
-    options, complete = read_options(cls, table, directory)
+    options, complete = read_options(cls, table, directory, loader.read)
     plugin = _plugin(cls, options)
     filters, tables = _read_filters(options, directory, loader)
     if tables:
@@ -45,11 +46,12 @@ def read_plugin(
 
 
 def read_options(
-    plugin: type, table: dict[str, object], directory: Path
+    plugin: type, table: dict[str, object], directory: Path, read: ReadFile | None = None
 ) -> tuple[object, dict[str, object]]:
     """Return a plugin's options, and a table of the same options with every default.
 
-    The options are None for a plugin that has no `Options`. Raises OptionsError.
+    The options are None for a plugin that has no `Options`. `read`: reads the files that options
+    name; None: as they are on disk. Raises OptionsError.
     """
     kind = options_type(plugin)
     if kind is None:
@@ -64,7 +66,10 @@ def read_options(
     try:
         adapter = TypeAdapter(kind)
         options = adapter.validate_json(
-            as_json(table), strict=True, extra="forbid", context={"directory": directory}
+            as_json(table),
+            strict=True,
+            extra="forbid",
+            context={"directory": directory, "read": read},
         )
         return options, adapter.dump_python(options, mode="json", exclude_none=True)
     except ValidationError as error:
@@ -159,7 +164,7 @@ def _read_filters(
         path: KeyPath = ("filters", index)
         try:
             cls = loader.find(each.plugin, FILTERS)
-            own, table = read_options(cls, each.options, directory)
+            own, table = read_options(cls, each.options, directory, loader.read)
             found.append(replace(_plugin(cls, own), code=loader.code(each.plugin)))
             tables.append({"plugin": each.plugin, "options": table})
         except PluginError as error:

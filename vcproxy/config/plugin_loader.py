@@ -7,21 +7,25 @@ the file's code again, so that a reload uses the current content.
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from threading import current_thread, main_thread
 from types import ModuleType
-from typing import TypeGuard
+from typing import Final, TypeGuard
 
 import vcproxy
 from vcproxy.config.errors import did_you_mean
+from vcproxy.config.file_content import read_file
 from vcproxy.config.private_names import redefined
 from vcproxy.config.values import plugin_place
 
 BUNDLED = Path(vcproxy.__file__).parent / "plugins"
+
+CONTENT: Final = "content of "
+"""What the place of a file begins with that an option names. No plugin has such a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +65,13 @@ class PluginLoader:
 
     def __init__(self, recorded: Mapping[str, bytes] | None = None) -> None:
         self.sources: dict[str, bytes] = {}
-        """The source files loaded so far, by the plugin's name without ":Class"."""
+        """The source files loaded so far, by the plugin's name without ":Class"; and the files that
+        options name, by CONTENT and their paths."""
         self.files: dict[Path, bytes] = {}
-        """The content of the plugins that are named by their files; b"" of one that cannot be read.
+        """The content of the files that plugins and options name; b"" of one that cannot be read.
         A reload reads them again."""
+        self.masked: dict[str, bytes] = {}
+        """What a recording has in place of those of `sources` with secrets, by the same keys."""
         self._recorded = recorded
         self._files: dict[Path, ModuleType] = {}
 
@@ -104,6 +111,23 @@ class PluginLoader:
             classes = [key for key, value in vars(module).items() if kind.has(value)]
             raise PluginError(f"{place} has no class {name}{did_you_mean(name, classes)}")
         return found
+
+    def read(self, path: Path, recorded: Callable[[bytes], bytes] = bytes) -> bytes:
+        """Return the content of a file that an option names: see FileContent. Raises ValueError."""
+        place = f"{CONTENT}{path}"
+        if self._recorded is not None:
+            if place not in self._recorded:
+                raise ValueError(f"the log has no content of {path}")
+            content = self._recorded[place]
+        else:
+            self.files[path] = b""
+            self.files[path] = content = read_file(path)
+        self.sources[place] = content
+        try:
+            self.masked[place] = recorded(content)
+        except ValueError:  # the content is refused anyway
+            self.masked[place] = b""
+        return content
 
     def code(self, spec: str) -> dict[str, bytes]:
         """Return the source files of a plugin returned by `find`."""

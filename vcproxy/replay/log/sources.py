@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Recorded, load
+from vcproxy.config.plugin_loader import CONTENT
 from vcproxy.replay.format.reader import LogError
 from vcproxy.replay.format.redaction import redacted, redacted_value
 
@@ -40,7 +41,7 @@ def redacted_sources(
     """
     found = (
         _configuration(text, patterns),
-        {place: _python(source, patterns) for place, source in sources.items()},
+        {place: _source(place, source, patterns) for place, source in sources.items()},
     )
     if found != (text, dict(sources)) and _loads(file, text, sources) is None:
         why = _loads(file, *found)
@@ -80,6 +81,12 @@ def _values(value: object, patterns: Patterns) -> object:
     if isinstance(value, list):
         return [_values(each, patterns) for each in value]
     return redacted_value(patterns, value) if isinstance(value, str) else value
+
+
+def _source(place: str, source: bytes, patterns: Patterns) -> bytes:
+    if place.startswith(CONTENT):
+        return redacted(patterns, source)
+    return _python(source, patterns)
 
 
 def _python(source: bytes, patterns: Patterns) -> bytes:

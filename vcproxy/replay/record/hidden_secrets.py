@@ -28,5 +28,11 @@ def text_without_secrets(configuration: Configuration) -> str:
     return with_secrets(configuration, _masked)
 
 
+def sources_without_secrets(configuration: Configuration) -> dict[str, bytes]:
+    """Return the sources of plugins and the files that options name, the latter without hashes of
+    passwords and the like."""
+    return {**configuration.sources, **configuration.masked}
+
+
 def _masked(secret: Secret) -> str:
     return "x" * len(secret.reveal().encode())

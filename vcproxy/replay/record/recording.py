@@ -19,7 +19,11 @@ from vcproxy.replay.format.entries import ChangedEntry, ServeEntry, SignalledEnt
 from vcproxy.replay.format.header import Header
 from vcproxy.replay.format.writer import Writer
 from vcproxy.replay.hosts import RecordedHost
-from vcproxy.replay.record.hidden_secrets import patterns, text_without_secrets
+from vcproxy.replay.record.hidden_secrets import (
+    patterns,
+    sources_without_secrets,
+    text_without_secrets,
+)
 from vcproxy.replay.record.recorder import RecordingEngine
 
 if TYPE_CHECKING:
@@ -75,7 +79,7 @@ class Recording:
             seed=seed,
             file=str(configuration.file.absolute()),
             configuration=text_without_secrets(configuration),
-            sources=configuration.sources,
+            sources=sources_without_secrets(configuration),
             outputs=record.outputs,
             compress=record.compress,
             marks=("redacted",) if redact else (),
@@ -111,7 +115,7 @@ class Recording:
         self._first = None
         text = None if first else text_without_secrets(configuration)
         self.engine.redact_also(patterns(configuration))
-        sources = None if first else dict(configuration.sources)
+        sources = None if first else sources_without_secrets(configuration)
         try:
             yield
         finally:

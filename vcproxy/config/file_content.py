@@ -1,0 +1,78 @@
+"""FileContent: an option that names a file, whose content is read with the configuration.
+
+    PageFile = Annotated[FileContent[bytes], *content_of(bytes)]
+
+The file is watched like the configuration itself: when it changes, a reload reads it again, and
+one that cannot be used is refused while the old content stays in use. Tested in
+tests/config/test_file_content.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
+
+T = TypeVar("T")
+
+MOST: Final = 16 << 20
+"""Bytes of a file: a quarter of a million users. A device such as /dev/zero has no end."""
+
+ReadFile: TypeAlias = Callable[[Path, Callable[[bytes], bytes]], bytes]
+"""Returns the content of a file; the function returns what a recording may have of it."""
+
+
+@dataclass(frozen=True)
+class FileContent(Generic[T]):
+    """A file, and what was made of its content."""
+
+    path: Path
+    value: T = field(repr=False)
+    private: bool = False
+    """Whether it has secrets: then a recording has another content, and `-t` warns if all users of
+    the system can read it."""
+
+
+def content_of(
+    read: Callable[[bytes], T], *, recorded: Callable[[bytes], bytes] | None = None
+) -> tuple[PlainValidator, PlainSerializer, WithJsonSchema]:
+    """Return the annotations of an option of this type.
+
+    Args:
+        read: makes the value of the content; raises ValueError.
+        recorded: for a file with secrets: returns what a recording has of a content that `read`
+            accepts, of the same form; raises ValueError like `read`.
+    """
+
+    def validate(name: object, info: ValidationInfo[Any]) -> FileContent[T]:
+        if not isinstance(name, str) or not name:
+            raise ValueError('must be the path of a file in quotes, as "conf/file"')
+        context = info.context or {}
+        path: Path = context.get("directory", Path()) / name
+        open_file: ReadFile = context.get("read") or read_file
+        content = open_file(path, recorded or bytes)
+        try:
+            return FileContent(path, read(content), private=recorded is not None)
+        except ValueError as problem:
+            raise ValueError(f"{path}: {problem}") from None
+
+    return (
+        PlainValidator(validate),
+        PlainSerializer(lambda content: str(content.path), when_used="json"),
+        WithJsonSchema({"type": "string", "format": "path"}),
+    )
+
+
+def read_file(path: Path, _: Callable[[bytes], bytes] = bytes) -> bytes:
+    """Return the content of a file. Raises ValueError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST + 1)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    if len(content) > MOST:
+        raise ValueError(f"cannot read {path}: it is larger than 16MiB")
+    return content
