@@ -8,6 +8,8 @@ Tested in tests/engine/test_iobuffer.py and test_memory_pressure.py.
 
 from __future__ import annotations
 
+from vcproxy.engine.file_range import FileRange
+
 SLAB = 256 * 1024
 """Bytes of a slab. Reads of 256 KiB move 5 times as many bytes a second as reads of 4 KiB
 (measured)."""
@@ -22,6 +24,8 @@ POOL = 16
 """The most free slabs kept in the pool: 4 MiB, enough for a few bulk transfers."""
 
 Block = bytes | memoryview
+"""In a buffer to which ranges of files were written, a block may be a FileRange as well: see
+`IOBuffer.write_range`. Only drivers and the buffer itself meet these."""
 
 
 class _Empty(bytes):
@@ -93,5 +97,15 @@ class Memory:
 
 
 def capacity(block: Block) -> int:
-    """Return the bytes that a block occupies: a view of a slab occupies the whole slab."""
-    return len(block.obj) if type(block) is memoryview else len(block)  # type: ignore[arg-type]
+    """Return the bytes that a block occupies: a view of a slab occupies the whole slab, a range of
+    a file nothing."""
+    if type(block) is memoryview:
+        return len(block.obj)  # type: ignore[arg-type]
+    return 0 if isinstance(block, FileRange) else len(block)
+
+
+def part(block: Block, start: int, stop: int | None = None) -> Block:
+    """Return a part of a block, uncopied."""
+    if isinstance(block, FileRange):
+        return block.part(start, stop)
+    return memoryview(block)[start:stop]

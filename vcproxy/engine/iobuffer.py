@@ -6,7 +6,10 @@ passed it. Memory is counted by what blocks occupy, not by the bytes in them.
 
 from __future__ import annotations
 
-from vcproxy.engine.blocks import COPY_OUT, EMPTY, SLAB, Block, Memory, Slab, capacity
+from typing import cast
+
+from vcproxy.engine.blocks import COPY_OUT, EMPTY, SLAB, Block, Memory, Slab, capacity, part
+from vcproxy.engine.file_range import FileRange
 
 WATER_MARK = 64 * 1024
 """Bytes that a buffer occupies at most, unless it is made with another water mark: the cost of a
@@ -133,6 +136,14 @@ class IOBuffer:
             self._share(data)
         else:
             self.write(bytes(data) if type(data) is memoryview else data)
+
+    def write_range(self, piece: FileRange) -> None:
+        """Append a range of a file, which occupies no memory. Only `views` and `consume` of the
+        buffer's readers may be used until it is sent."""
+        if self.readers:
+            self._append(cast("Block", piece), len(piece), 0)
+        else:
+            self.written += len(piece)
 
     def write_from(self, reader: Reader, count: int) -> None:
         """Append the next `count` bytes of another buffer's reader, by reference.
@@ -265,14 +276,14 @@ class Reader:
         end = len(blocks) if max_views is None else index + max_views
         views: list[Block] = blocks[index:end]
         if self._offset and views:
-            views[0] = memoryview(views[0])[self._offset :]
+            views[0] = part(views[0], self._offset)
         total = 0
         for index, view in enumerate(views):
             total += len(view)
             if total >= limit:
                 del views[index + 1 :]
                 if total > limit:
-                    views[index] = memoryview(view)[: len(view) - (total - limit)]
+                    views[index] = part(view, 0, len(view) - (total - limit))
                     if not len(views[index]):
                         del views[index]
                 break

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from vcproxy.engine.blocks import EMPTY, SLAB, Block
 from vcproxy.engine.bridge import BULK_READ, BULK_READS, Bridge
@@ -20,7 +20,9 @@ from vcproxy.engine.mutex import current
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
+    from vcproxy.engine.file_range import FileRange
     from vcproxy.engine.mutex import Mutex
+    from vcproxy.engine.port import FilePort
     from vcproxy.engine.vconnection import VConnection
     from vcproxy.engine.vio import VIO
 
@@ -41,6 +43,8 @@ class NetVConnection(VCLifecycle):
       lists the VC in `engine.writes` later. If views: write them once, in order, then call
       `sent(n)`, where n counts plaintext bytes, 0 if nothing was written. On a message-oriented VC
       each view is one message, and n counts whole messages;
+    - after `expect_files()` of the port, a view may be a FileRange: send these bytes of the file.
+      If it cannot be read or is shorter, call `sent(0)`, and pass FileFailed to its source once;
     - the end of the peer's direction, after all its data: `ended()` if it is orderly (FIN,
       close_notify), `ended(error)` if not (FIN without the close_notify that TLS requires). A
       broken connection (reset, timed out): `failed(error)`, also after all data; where `begin_read`
@@ -148,6 +152,29 @@ class NetVConnection(VCLifecycle):
             buffer.written += count
             reader.position += count
         return count
+
+    def send_file(self, piece: FileRange) -> None:
+        """Send a range of a file after all that `write_vio` sends: at once, as far as that is
+        possible (see `send_at_once`); the rest is written to its buffer.
+
+        WRITE_READY is delivered for what was not sent at once.
+        """
+        engine, vio = self.engine, self.write_vio
+        assert vio is not None
+        port = cast("FilePort", self.port)
+        port.expect_files()
+        reader: Reader = vio.store  # type: ignore[assignment]
+        buffer = reader.buffer
+        count = 0
+        if engine.direct and reader.position == buffer.written and not vio.over and vio.live:
+            count = port.push_file(piece)
+            self.moved_at = engine.now
+            vio.ndone += count
+            buffer.written += count
+            reader.position += count
+        if count < len(piece):
+            buffer.write_range(piece.part(count))
+            vio.reenable()
 
     def as_direct_sink(self, source: VConnection) -> NetVConnection | None:
         """Return this VC, if both are on one engine."""

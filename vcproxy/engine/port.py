@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from vcproxy.engine.blocks import Block
+    from vcproxy.engine.file_range import FileRange
 
 
 class Port(Protocol):
@@ -31,6 +32,16 @@ class Port(Protocol):
 
     def close(self, abort: bool) -> None:
         """Close: at once with a reset (`abort`), or after everything sent has been transmitted."""
+
+
+class FilePort(Port, Protocol):
+    """A stream port, which can send ranges of files."""
+
+    def expect_files(self) -> None:
+        """From now on `begin_write` may return ranges of files; until it returns bytes only."""
+
+    def push_file(self, piece: FileRange) -> int:
+        """Send a part of a range at once, as `push` does; return how many bytes were taken."""
 
 
 class MessagePort(Port, Protocol):

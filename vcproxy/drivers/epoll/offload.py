@@ -26,6 +26,8 @@ class Offload:
         """For the launches of child processes: exec(2) may wait for a slow disk."""
         self.looks = ThreadPool("looks")
         """For looks whether a socket listens somewhere, which may wait for other hosts."""
+        self.files = ThreadPool("files")
+        """For opening files that are sent: a disk may be slow."""
         self._lock = threading.Lock()
         self._calls: dict[str, ThreadPool] = {}
 

@@ -23,8 +23,10 @@ from vcproxy.drivers.spreading import push_all
 from vcproxy.engine.blocks import Block
 
 if TYPE_CHECKING:
+    from vcproxy.drivers.epoll.file_output import FileOutput
     from vcproxy.drivers.epoll.poller import Poller
     from vcproxy.drivers.epoll.splice import Splice
+    from vcproxy.engine.file_range import FileRange
     from vcproxy.engine.net import NetVConnection
 
 ENDS = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR | select.EPOLLPRI
@@ -96,8 +98,8 @@ class StreamPort:
         self.spliceable = True
         self.bridged_out: Splice | None = None
         """The bridge that moves this port's input."""
-        self.bridged_in: Splice | None = None
-        """The bridge that moves this port's output."""
+        self.bridged_in: Splice | FileOutput | None = None
+        """What writes this port's output in its place: a bridge, or what sends files."""
         self._ending = False  # epoll has reported an end: there will be no further event
         self._eof = False  # the end has been read
         # the error that broke the connection; input may be unread
@@ -232,6 +234,20 @@ class StreamPort:
                 self.writable = False
             vc.sent(count)
 
+    def expect_files(self) -> None:
+        """See FilePort."""
+        if self.bridged_in is None:
+            from vcproxy.drivers.epoll.file_output import FileOutput  # most proxies send none
+
+            FileOutput(self)
+
+    def push_file(self, piece: FileRange) -> int:
+        """See FilePort."""
+        from vcproxy.drivers.epoll.file_output import FileOutput
+
+        output = self.bridged_in
+        return output.send(piece) if isinstance(output, FileOutput) else 0
+
     def check_error(self) -> None:
         """Read SO_ERROR: epoll has reported an error that no read or write has returned."""
         if self._lost is None and self.sock is not None:
@@ -290,9 +306,9 @@ class StreamPort:
 
         The descriptor stays open until the data sent before has arrived, for a limited time.
         """
-        for splice in (self.bridged_in, self.bridged_out):
-            if splice is not None:
-                splice.stop()
+        for mover in (self.bridged_in, self.bridged_out):
+            if mover is not None:
+                mover.stop()
         if abort:
             Resetting(self._driver, self).begin(broken=self._lost is not None)
         elif self._eof:

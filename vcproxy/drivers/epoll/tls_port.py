@@ -138,6 +138,9 @@ class TlsPort(StreamPort):
         vc, tls = self.vc, self._filter
         if tls.has_ciphertext:
             self._flush()
+        if self.bridged_in is not None:
+            self.bridged_in.move()
+            return
         while self.writable and tls.established:
             views = vc.begin_write()
             if views is None:

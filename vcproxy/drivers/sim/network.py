@@ -74,6 +74,7 @@ class Network(Conditions):
         self.datagrams = DatagramNetwork(self)
         """The UDP sockets of the simulation."""
         self.files = SimFiles()
+        self.files.clock = lambda: self.time_of_day() * 1_000_000_000
         """The file system of the simulation."""
         self.bus = BusExchange()
         """The BusMessages sources of the simulation."""

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from vcproxy.drivers.sim.files.opened_files import as_bytes, read_range
 from vcproxy.drivers.spreading import push_all
 from vcproxy.drivers.tls import Truncated
 from vcproxy.engine.blocks import COPY_OUT, Block
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from vcproxy.drivers.sim.port_driver import PortDriver
     from vcproxy.engine.bridge import Bridge
     from vcproxy.engine.commands import EndBridge, StartBridge
+    from vcproxy.engine.file_range import FileRange
     from vcproxy.engine.net import NetVConnection
 
 
@@ -177,6 +179,16 @@ class SimPort:
             self.writable = False
         return count or 0
 
+    def expect_files(self) -> None:
+        """See FilePort."""
+
+    def push_file(self, piece: FileRange) -> int:
+        """See FilePort."""
+        if not self.writable or not self.established:
+            return 0
+        data = read_range(self.vc, piece)
+        return self.push(data) if data else 0
+
     def push_each(self, blocks: Sequence[Block]) -> int:
         """See MessagePort."""
         taken = 0
@@ -198,8 +210,9 @@ class SimPort:
         views = vc.begin_write()
         if views is None:
             return
+        views = as_bytes(vc, views)
         try:
-            count = self.stream.send(views)
+            count = self.stream.send(views) if views else 0
         except ConnectionError as error:
             vc.sent(0)
             self._connection_lost(error)

@@ -12,6 +12,7 @@ from vcproxy.drivers.child_pipes import ChildPipes
 from vcproxy.drivers.opened_sources import OpenedSources
 from vcproxy.drivers.sim import datagram_sources
 from vcproxy.drivers.sim.child_processes import SimChild
+from vcproxy.drivers.sim.files.opened_files import SimOpenedFile
 from vcproxy.drivers.sim.files.watching import SimWatching
 from vcproxy.drivers.sim.listener_watches import SimListenerWatch
 from vcproxy.drivers.sim.local_streams import LocalEndpoint
@@ -26,6 +27,7 @@ from vcproxy.engine.sources.file_changes import FileChanges
 from vcproxy.engine.sources.listening import ListenerWatch
 from vcproxy.engine.sources.own_thread import MOST_THREADS, OwnThread
 from vcproxy.engine.sources.signals import Signal, Signals
+from vcproxy.engine.sources.stored_file import StoredFile
 from vcproxy.engine.sources.thread_messages import ThreadMessages
 from vcproxy.engine.sources.unix_datagrams import UnixDatagrams
 
@@ -81,6 +83,8 @@ class SimSources(OpenedSources):
             return ThreadFeed(source, driver.complete)
         if isinstance(source, ListenerWatch):
             return SimListenerWatch(driver, network, source)
+        if isinstance(source, StoredFile):
+            return SimOpenedFile(driver, network, source, ended)
         if isinstance(source, FileChanges | ContentWatch):
             if self.watching is None:
                 self.watching = SimWatching(driver, network)

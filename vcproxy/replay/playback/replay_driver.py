@@ -24,6 +24,7 @@ from vcproxy.replay.record.recorder import RecordingEngine
 
 if TYPE_CHECKING:
     from vcproxy.engine.blocks import Block
+    from vcproxy.engine.file_range import FileRange
     from vcproxy.replay.format.reader import RecordingLog
     from vcproxy.replay.playback.engine import FrameComparison, ReplayEngine
 
@@ -311,6 +312,13 @@ class _NoPort:
         """Never called in a replay."""
 
     def push(self, data: Block) -> int:
+        """Never called in a replay."""
+        return 0
+
+    def expect_files(self) -> None:
+        """Do nothing: the log has how much was sent of each range."""
+
+    def push_file(self, piece: FileRange) -> int:
         """Never called in a replay."""
         return 0
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 from zlib import crc32
 
-from vcproxy.engine.blocks import EMPTY
+from vcproxy.engine.blocks import EMPTY, part
+from vcproxy.engine.file_range import FileRange
 from vcproxy.engine.listener import Listener
 from vcproxy.engine.net import NetVConnection
 from vcproxy.replay.format.entries import (
@@ -142,7 +143,13 @@ class RecordedVC(NetVConnection):
         full: list[bytes] | None = [] if recorder.full else None
         for view in self._views:
             if left < len(view):
-                view = memoryview(view)[:left]
+                view = part(view, 0, left)
+            if isinstance(view, FileRange):
+                left -= len(view)
+                digest = crc32(view.text, digest)
+                if full is not None:
+                    full.append(bytes(len(view)))
+                continue
             digest = crc32(view, digest)
             left -= len(view)
             if full is not None:

@@ -19,6 +19,7 @@ from vcproxy.engine.sources.content_watch import ContentWatch
 from vcproxy.engine.sources.file_changes import FileChanges
 from vcproxy.engine.sources.listening import ListenerWatch
 from vcproxy.engine.sources.own_thread import OwnThread
+from vcproxy.engine.sources.stored_file import StoredFile
 from vcproxy.engine.sources.thread_messages import ThreadMessages
 from vcproxy.engine.sources.unix_datagrams import UnixDatagrams
 
@@ -41,6 +42,10 @@ def opened(driver: EpollDriver, source: Source, ended: Callable[[], object]) -> 
         return ThreadFeed(source, feed)
     if isinstance(source, ListenerWatch):
         return WatchedListener(driver, source)
+    if isinstance(source, StoredFile):
+        from vcproxy.drivers.epoll.opened_files import OpenedFile
+
+        return OpenedFile(driver, source, ended)
     if isinstance(source, FileChanges | ContentWatch):
         from vcproxy.drivers.epoll.sources.inotify import InotifyWatching
 

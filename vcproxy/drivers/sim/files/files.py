@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from posixpath import join, normpath
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,8 @@ class SimFiles:
 
     def __init__(self) -> None:
         self.root = SimInode(Kind.DIRECTORY)
+        self.clock: Callable[[], int] = lambda: 0
+        """The time of day in nanoseconds, for the times of files."""
         self.queues: dict[SimQueue, None] = {}
         """The open instances of inotify."""
         self.max_watches = 192_000
@@ -79,6 +82,7 @@ class SimFiles:
     def _write(self, above: SimInode, name: str, inode: SimInode, content: bytes) -> None:
         if content != inode.content:
             inode.content = content
+            inode.modified_ns = self.clock()
             inode.happened(MODIFY, above, name)
         inode.happened(CLOSE_WRITE, above, name)
 

@@ -30,13 +30,25 @@ _NUMBERS = count(1)
 class SimInode:
     """It may have several names (links), and it is freed with its last."""
 
-    __slots__ = ("content", "entries", "kind", "links", "marks", "mounted", "number", "readable")
+    __slots__ = (
+        "content",
+        "entries",
+        "kind",
+        "links",
+        "marks",
+        "modified_ns",
+        "mounted",
+        "number",
+        "readable",
+    )
 
     def __init__(self, kind: Kind, content: bytes = b"") -> None:
         self.kind = kind
         self.number = next(_NUMBERS)
         self.content = content
         """Of a file its bytes, of a symlink its target."""
+        self.modified_ns = 0
+        """When its content was changed last: nanoseconds since 1970; 0: not known."""
         self.entries: dict[str, SimInode] = {}
         self.links = 1
         self.mounted: SimInode | None = None
