@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     """
     from vcproxy.app.commands import (  # a proxy that is started needs none of them
         check_certificate_command,
+        completion_command,
         ctl_command,
         log_command,
         machine_command,
@@ -136,6 +138,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         **signal_command.add_to(commands),
         **stop_process_command.add_to(commands),
         **check_certificate_command.add_to(commands),
+        **completion_command.add_to(commands, parsers),
     }
 
 
@@ -238,6 +241,12 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _serve(file: Path, trace: str | None, record: Path | None) -> int:
+    if os.getpid() == 1:  # of a container
+        from vcproxy.app.init_process import run_as_init
+
+        status = run_as_init()
+        if status is not None:
+            return status
     from vcproxy.app.serve import serve
     from vcproxy.app.start import StartError
 
