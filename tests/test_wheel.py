@@ -13,7 +13,9 @@ from zipfile import ZipFile
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("vcproxy", "tunnels", "plugins")
+SOURCES = ("vcproxy", "tunnels", "plugins", "packaging/man")
+FILES = ("pyproject.toml", "README.md", "LICENSE")
+"""All that a wheel is built from."""
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy, wheels, installed = (tmp_path_factory.mktemp(name) for name in ("copy", "wheels", "site"))
     for folder in SOURCES:
         shutil.copytree(ROOT / folder, copy / folder, symlinks=True)
-    for file in ("pyproject.toml", "README.md", "LICENSE"):
+    for file in FILES:
         shutil.copy(ROOT / file, copy)
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet")
     options = ("--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(copy))
@@ -50,7 +52,14 @@ def modules(package: Path) -> Iterator[Path]:
 
 
 def test_wheel_contains_nothing_else(installed: Path) -> None:
-    assert {path.name for path in installed.iterdir()} == {"vcproxy", "vcproxy-0.1.0.dist-info"}
+    version = "vcproxy-0.1.0"
+    found = {path.name for path in installed.iterdir()}
+    assert found == {"vcproxy", f"{version}.dist-info", f"{version}.data"}
+    data = installed / f"{version}.data"
+    assert {str(path.relative_to(data)) for path in data.rglob("*.[1-8]")} == {
+        "data/share/man/man1/vcproxy.1",
+        "data/share/man/man5/vcproxy.toml.5",
+    }
 
 
 def test_the_wheel_runs_on_its_own(installed: Path, tmp_path: Path) -> None:

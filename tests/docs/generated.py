@@ -1,8 +1,8 @@
 """Generate pages from the code: `python -m tests.docs.generated`.
 
-Generated are most pages of docs/reference; the table of phases; and, on any page, the diagrams of
-machines: a Mermaid block below a comment with its command, such as `<!-- vcproxy diagram forward
--->`.
+Generated are most pages of docs/reference; the man pages; the table of phases; and, on any page,
+the diagrams of machines: a Mermaid block below a comment with its command, such as
+`<!-- vcproxy diagram forward -->`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from typing import Any, get_args, get_type_hints
 import tomli_w
 from pydantic import TypeAdapter
 
-from tests.docs import access_log, bus_messages, log_lines, metrics_page, questions_page
+from tests.docs import (
+    access_log,
+    bus_messages,
+    log_lines,
+    man_pages,
+    metrics_page,
+    questions_page,
+)
 from vcproxy.app import cli
 from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
@@ -320,6 +327,7 @@ PAGES: dict[Path, Callable[[], str]] = {
     log_lines.PAGE: log_lines.page,
     ROOT / "docs/reference/metrics.md": metrics_page.page,
     ROOT / "docs/reference/plugins.md": plugins,
+    **man_pages.PAGES,
 } | {
     page: partial(pictured, page)
     for page in ROOT.glob("docs/**/*.md")

@@ -78,12 +78,12 @@ def reference() -> str:
 
 
 def _section(title: str, table: type[BaseModel]) -> str:
-    rows = "".join(f"| {' | '.join(row)} |\n" for row in _rows(table))
+    lines = "".join(f"| {' | '.join(row)} |\n" for row in rows(table))
     head = "| key | type | default | meaning |\n|---|---|---|---|\n"
-    return f"## {title}\n\n{inspect.getdoc(table)}\n\n{head}{rows}"
+    return f"## {title}\n\n{inspect.getdoc(table)}\n\n{head}{lines}"
 
 
-def _rows(table: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
+def rows(table: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
     properties = table.model_json_schema()["properties"]
     meanings = docstrings(table)
     for key, info in table.model_fields.items():
