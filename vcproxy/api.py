@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from vcproxy.bus.message.definitions import ParameterDefinition
     from vcproxy.bus.message.invalid_message import InvalidMessage
     from vcproxy.config.secret import Secret
-    from vcproxy.config.tables.upstream import UpstreamTls
+    from vcproxy.config.tables.tls import UpstreamTls
     from vcproxy.config.values import (
         Duration,
         Endpoint,
@@ -254,7 +254,7 @@ else:
         ),
         "vcproxy.admission.refusal": ("Refusal",),
         "vcproxy.config.secret": ("Secret",),
-        "vcproxy.config.tables.upstream": ("UpstreamTls",),
+        "vcproxy.config.tables.tls": ("UpstreamTls",),
         "vcproxy.config.values": (
             "NumberRanges",
             "Duration",

@@ -12,7 +12,7 @@ from vcproxy.config.loader import Configuration, load
 PLUGINS = """\
 from dataclasses import dataclass, field
 
-from vcproxy.config.tables.upstream import UpstreamTls
+from vcproxy.config.tables.tls import UpstreamTls
 from vcproxy.config.values import Duration, Endpoint, FilePath, Filters, Size, Target, UpstreamName
 
 

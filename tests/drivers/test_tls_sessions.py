@@ -12,7 +12,7 @@ from vcproxy.drivers import tls as tls_module
 from vcproxy.drivers import tls_sessions
 from vcproxy.drivers.tls import TlsFilter
 from vcproxy.drivers.tls_context import client_context, server_context
-from vcproxy.drivers.tls_sessions import MOST_SERVERS, ClientTls
+from vcproxy.drivers.tls_sessions import MOST_SERVERS, ClientTls, ServerNames
 from vcproxy.engine.failures import CertificateRefused, TlsError
 
 from .test_tls import (
@@ -231,3 +231,75 @@ def test_sessions_end_with_their_context_without_a_garbage_collection(files: Fil
         assert alive() is None
     finally:
         gc.enable()
+
+
+# Names that are sent and verified
+
+
+def toward(
+    files: Files, sent: str | None, verified: str | None, *, resume: bool = True
+) -> ClientTls:
+    names = ServerNames(sent, verified)
+    context = client_context(ca=files.ca, check_name=names.checked_by_openssl)
+    return ClientTls(context, names, resume=resume)
+
+
+@pytest.mark.parametrize(
+    ("host", "sent", "verified", "arrives"),
+    [
+        ("site.example", None, None, "site.example"),
+        ("10.0.0.7", "site.example", None, "site.example"),
+        ("elsewhere.example", "site.example", None, "site.example"),
+        ("elsewhere.example", None, "site.example", "elsewhere.example"),
+        ("10.0.0.7", None, "site.example", None),
+        ("elsewhere.example", "third.example", "site.example", "third.example"),
+        ("elsewhere.example", None, "127.0.0.1", "elsewhere.example"),
+        ("site.example", "", None, None),
+        ("127.0.0.1", "", None, None),
+        ("elsewhere.example", "", "site.example", None),
+    ],
+)
+def test_the_name_that_is_sent_and_the_one_that_is_verified(
+    files: Files, host: str, sent: str | None, verified: str | None, arrives: str | None
+) -> None:
+    """The certificate is for site.example and 127.0.0.1."""
+    server = server_context(*files.site)
+    client = toward(files, sent, verified)
+    for resumed in (False, True):
+        here, there = talk(client, server, host)
+        assert (there.sni, here.resumed) == (arrives, resumed)
+
+
+@pytest.mark.parametrize(
+    ("host", "sent", "verified", "reason"),
+    [
+        ("site.example", "other.example", None, "Hostname mismatch"),
+        ("site.example", None, "other.example", "it is not for other.example"),
+        ("127.0.0.2", "", None, "it is not for 127.0.0.2"),
+        ("site.example", "", "127.0.0.2", "it is not for 127.0.0.2"),
+    ],
+)
+def test_a_server_with_another_name_is_refused(
+    files: Files, host: str, sent: str | None, verified: str | None, reason: str
+) -> None:
+    server = server_context(*files.site)
+    with pytest.raises(CertificateRefused, match=f"the peer's certificate is refused: {reason}"):
+        talk(toward(files, sent, verified), server, host)
+
+
+def test_a_name_is_not_verified_where_nothing_is(files: Files) -> None:
+    client = ClientTls(client_context(verify=False), ServerNames("", None))
+    assert talk(client, server_context(*files.stranger))[1].sni is None
+
+
+def test_an_unknown_authority_is_refused_with_a_name_of_its_own_too(files: Files) -> None:
+    names = ServerNames(None, "site.example")
+    context = client_context(ca=files.other_ca, check_name=names.checked_by_openssl)
+    with pytest.raises(CertificateRefused, match="unknown CA"):
+        talk(ClientTls(context, names), server_context(*files.site), "elsewhere.example")
+
+
+def test_sessions_need_not_be_resumed(files: Files, version: ssl.TLSVersion) -> None:
+    server = server_context(*files.site)
+    client = ClientTls(trusting(files, version), resume=False)
+    assert [talk(client, server)[0].resumed for _ in range(3)] == [False, False, False]

@@ -10,8 +10,7 @@ import pytest
 import trustme
 
 from vcproxy.config.certificate_files import files_of
-from vcproxy.config.tables.listener import ListenerTls
-from vcproxy.config.tables.upstream import UpstreamTls
+from vcproxy.config.tables.tls import ListenerTls, UpstreamTls
 from vcproxy.drivers.sim import Simulation
 from vcproxy.listeners.tls_contexts import Remade, TlsContext, make_context, remake
 from vcproxy.testing.configured import SimHost

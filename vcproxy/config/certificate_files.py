@@ -11,14 +11,13 @@ from vcproxy.config.plugin import Plugin
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.schema import Settings
 from vcproxy.config.tables.control import ControlTls
-from vcproxy.config.tables.listener import KeyPair, ListenerTls
-from vcproxy.config.tables.upstream import UpstreamTls
+from vcproxy.config.tables.tls import KeyPair, ListenerTls, UpstreamTls
 
 
 def files_of(tls: ListenerTls | ControlTls | UpstreamTls) -> tuple[Path, ...]:
     """Return the files that a table names."""
     if isinstance(tls, UpstreamTls):
-        return () if tls.ca is None else (tls.ca,)
+        return tuple(file for file in (tls.certificate, tls.key, tls.ca) if file is not None)
     pairs = (tls, *tls.names.values()) if isinstance(tls, ListenerTls) else (tls,)
     files = [file for pair in pairs for file in (pair.certificate, pair.key)]
     return tuple(files if tls.client_ca is None else [*files, tls.client_ca])

@@ -6,15 +6,13 @@ tests/config/test_problems.py and test_alpn.py.
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from vcproxy.config import control, logs, proxy_protocol, user, workers
-from vcproxy.config.certificate_files import authorities, key_pair
+from vcproxy.config import control, logs, proxy_protocol, tls, user, workers
 from vcproxy.config.errors import KeyProblem, did_you_mean
+from vcproxy.config.places import Plugins, addresses_bound, upstreams_named
 from vcproxy.config.plugin import (
-    Plugin,
-    alpn_refused,
     mixes_datagrams,
     needs_upstream,
     overrides,
@@ -23,12 +21,7 @@ from vcproxy.config.plugin import (
 from vcproxy.config.plugin_loader import failed
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.schema import Settings
-from vcproxy.config.tables.listener import ListenerTable
-from vcproxy.config.tables.upstream import UpstreamTls
 from vcproxy.engine.address import PATHS, STANDARD, UNIX, Address
-
-Plugins = Mapping[int, Plugin]
-"""The plugins whose options are valid, by the index of their listener."""
 
 _UNPRINTABLE = "a name is shown in lines of the log: it must have no control characters"
 
@@ -58,9 +51,8 @@ def check(
     yield from _addresses(settings, plugins)
     yield from _datagrams(settings, classes, plugins)
     yield from _local(settings, plugins)
-    yield from _tls_and_addresses(settings, plugins)
     yield from _upstreams(settings)
-    yield from _files(settings, plugins)
+    yield from tls.problems(settings, plugins)
     yield from logs.problems(settings)
     yield from user.problems(settings)
     yield from _commands(plugins)
@@ -131,7 +123,7 @@ def _names(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
 def _references(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
     for index, listener in enumerate(settings.listener):
         own: KeyPath = ("listener", index, "upstream")
-        for path, name in _named(index, listener, plugins):
+        for path, name in upstreams_named(index, listener, plugins):
             if name is None:
                 message = (
                     "names no upstream, and the listener has none: name one here, or write "
@@ -142,19 +134,6 @@ def _references(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
                 hint = did_you_mean(name, list(settings.upstream))
                 message = f"there is no [upstream.{name}]{hint}"
                 yield KeyProblem(path, message, because=(("upstream",),))
-
-
-def _named(
-    index: int, listener: ListenerTable, plugins: Plugins
-) -> Iterator[tuple[KeyPath, str | None]]:
-    """Yield the upstreams named by a listener and its options; None: a required name is missing."""
-    path: KeyPath = ("listener", index)
-    if listener.upstream is not None:
-        yield (*path, "upstream"), listener.upstream
-    if index in plugins:
-        for option, name in plugins[index].upstreams.items():
-            if name is not None or listener.upstream is None:
-                yield (*path, "options", *option), name
 
 
 def _unfit_upstreams(settings: Settings, classes: Mapping[int, type]) -> Iterator[KeyProblem]:
@@ -179,7 +158,7 @@ def _unfit_servers(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]
         unfit = getattr(plugin.cls, "unfit_server", None)
         if unfit is None:
             continue
-        for named, name in _named(index, settings.listener[index], plugins):
+        for named, name in upstreams_named(index, settings.listener[index], plugins):
             upstream = settings.upstream.get(name or "")
             for server in () if upstream is None else upstream.addresses:
                 try:
@@ -222,26 +201,13 @@ def _needless_binds(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem
             )
 
 
-def _bound(
-    index: int, listener: ListenerTable, plugins: Plugins
-) -> Iterator[tuple[KeyPath, Address]]:
-    """Yield each address to bind for a listener, its options included, with the path of its key."""
-    path: KeyPath = ("listener", index)
-    for item, address in enumerate(listener.bind):
-        yield (*path, "bind", item), address
-    if index in plugins:
-        for option, addresses in plugins[index].binds.items():
-            for item, address in enumerate(addresses):
-                yield (*path, "options", option, item), address
-
-
 def _addresses(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
     """Report addresses that would be bound twice. stdio: and terminal: can be used once in a
     process."""
     standard: dict[str, list[KeyPath]] = {scheme: [] for scheme in STANDARD}
     taken: dict[tuple[str, object], KeyPath] = {}
     for index, listener in enumerate(settings.listener):
-        for path, address in _bound(index, listener, plugins):
+        for path, address in addresses_bound(index, listener, plugins):
             if address.scheme in standard:
                 standard[address.scheme].append(path)
             elif address.path or address.port:  # with port 0 each listener gets its own port
@@ -262,12 +228,12 @@ def _datagrams(
     for index, listener in enumerate(settings.listener):
         servers = [
             (("upstream", name, "servers"), server)
-            for name in dict.fromkeys(name for _, name in _named(index, listener, plugins))
+            for name in dict.fromkeys(name for _, name in upstreams_named(index, listener, plugins))
             if name in settings.upstream
             for server in settings.upstream[name].addresses
         ]
         plugin = classes.get(index)  # also if its options are not valid
-        for path, address in _bound(index, listener, plugins):
+        for path, address in addresses_bound(index, listener, plugins):
             if address.message_oriented and plugin is not None and not takes_datagrams(plugin):
                 yield KeyProblem(
                     path,
@@ -297,7 +263,7 @@ def _local(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
     bound = [
         each
         for index, listener in enumerate(settings.listener)
-        for each in _bound(index, listener, plugins)
+        for each in addresses_bound(index, listener, plugins)
     ]
     servers = [each for upstream in settings.upstream.values() for each in upstream.addresses]
     if any(each.scheme in PATHS for each in (*servers, *(address for _, address in bound))):
@@ -312,64 +278,6 @@ def _socket(address: Address) -> tuple[str, object]:
     if address.path:
         return "unix", address.path
     return address.scheme.replace("tls", "tcp"), (address.host, address.port)
-
-
-def _tls_and_addresses(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
-    for index, listener in enumerate(settings.listener):
-        path: KeyPath = ("listener", index)
-        tls = (*path, "tls")
-        secure = [place for place, address in _bound(index, listener, plugins) if address.secure]
-        if listener.tls is None:
-            for place in secure:
-                message = "tls:// needs the listener's tls = { certificate = ..., key = ... }"
-                yield KeyProblem(place, message, because=(tls,))
-        elif not secure and index in plugins:
-            where = " or ".join(("bind", *plugins[index].binds))
-            message = (
-                f"has no effect: no address in {where} is tls://: remove it, or make one tls://"
-            )
-            yield KeyProblem(tls, message, because=((*path, "bind"), (*path, "options")))
-        elif index in plugins:
-            yield from _alpn(listener.tls.alpn, plugins[index].cls, (*tls, "alpn"))
-    for index, plugin in plugins.items():
-        if plugin.tls != UpstreamTls() and not plugin.needs_tls:
-            yield KeyProblem(
-                ("listener", index, "options", "tls"),
-                "has no effect: no other option names a server on tls://: remove it",
-            )
-    for name, upstream in settings.upstream.items():
-        if upstream.tls != UpstreamTls() and not any(each.secure for each in upstream.addresses):
-            yield KeyProblem(
-                ("upstream", name, "tls"),
-                "has no effect: no server is tls://: remove it, or make one tls://",
-                because=(("upstream", name, "servers"),),
-            )
-
-
-def _alpn(offered: Sequence[str], plugin: type, path: KeyPath) -> Iterator[KeyProblem]:
-    """Report offered ALPN protocols that the plugin does not support: clients would choose them."""
-    for item, protocol in enumerate(offered):
-        if protocol in alpn_refused(plugin):
-            yield KeyProblem(
-                (*path, item),
-                f'{plugin.__name__} does not support "{protocol}": remove it, and clients use '
-                "another protocol",
-                because=((*path[:2], "plugin"),),
-            )
-
-
-def _files(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
-    for index, listener in enumerate(settings.listener):
-        if listener.tls is not None:
-            path: KeyPath = ("listener", index, "tls")
-            yield from key_pair(listener.tls, path)
-            yield from authorities(listener.tls.client_ca, (*path, "client_ca"))
-            for name, pair in listener.tls.names.items():
-                yield from key_pair(pair, (*path, "names", name))
-    for index, plugin in plugins.items():
-        yield from authorities(plugin.tls.ca, ("listener", index, "options", "tls", "ca"))
-    for name, upstream in settings.upstream.items():
-        yield from authorities(upstream.tls.ca, ("upstream", name, "tls", "ca"))
 
 
 def _commands(plugins: Plugins) -> Iterator[KeyProblem]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.secret import Secret
-from vcproxy.config.tables.upstream import UpstreamTls
+from vcproxy.config.tables.tls import UpstreamTls
 from vcproxy.engine.address import Address
 
 AddressesByOption = Mapping[str, Sequence[Address]]

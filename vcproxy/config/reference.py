@@ -23,6 +23,7 @@ from vcproxy.config.tables import (
     process,
     proxy_protocol,
     tcp,
+    tls,
     upstream,
 )
 
@@ -36,8 +37,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[http]": process.HttpTable,
     "[record]": process.RecordTable,
     "[[listener]]": listener.ListenerTable,
-    "[listener.tls]": listener.ListenerTls,
-    "[listener.tls.names.NAME]": listener.KeyPair,
+    "[listener.tls]": tls.ListenerTls,
+    "[listener.tls.names.NAME]": tls.KeyPair,
     "[listener.limits]": listener.LimitsTable,
     "[[listener.rate]]": admission.RateTable,
     "[listener.timeouts]": listener.TimeoutsTable,
@@ -51,7 +52,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[upstream.NAME.check]": upstream.UpstreamCheck,
     "[upstream.NAME.eject]": upstream.UpstreamEject,
     "[upstream.NAME.proxy_protocol]": proxy_protocol.UpstreamProxyProtocol,
-    "[upstream.NAME.tls]": upstream.UpstreamTls,
+    "[upstream.NAME.tls]": tls.UpstreamTls,
     "[upstream.NAME.tcp]": tcp.TcpTable,
 }
 

@@ -8,6 +8,7 @@ import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -39,6 +40,29 @@ def subject(certificate: dict[str, Any]) -> str:
 def expiry(certificate: dict[str, Any]) -> float:
     """Return when the certificate expires, in seconds since 1970."""
     return ssl.cert_time_to_seconds(certificate["notAfter"])
+
+
+def is_for(certificate: dict[str, Any], name: str) -> bool:
+    """Return whether a certificate contains a host name or an IP address (RFC 9525, 6.3).
+
+    "*" in a certificate stands for one whole label, the first one. The common name does not count.
+    """
+    named = certificate.get("subjectAltName", ())
+    try:
+        address = ip_address(name)
+    except ValueError:
+        wanted = name.lower().removesuffix(".")
+        first, _, rest = wanted.partition(".")
+        accepted = {wanted, f"*.{rest}"} if first and rest else {wanted}
+        return any(kind == "DNS" and each.lower() in accepted for kind, each in named)
+    return any(kind == "IP Address" and _same_address(each, address) for kind, each in named)
+
+
+def _same_address(text: str, address: IPv4Address | IPv6Address) -> bool:
+    try:
+        return ip_address(text.strip()) == address  # OpenSSL ends its text with a line break
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,9 @@ import math
 import ssl
 from collections.abc import Iterator, Sequence
 from time import time
-from typing import TYPE_CHECKING, Final, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
-from vcproxy.drivers.certificate import expiry, subject
+from vcproxy.drivers.certificate import expiry, is_for, subject
 from vcproxy.drivers.tls_errors import failure_of
 from vcproxy.engine.failures import CertificateRefused, TlsError
 
@@ -76,6 +76,10 @@ class TlsFilter:
         server_hostname: client side: the DNS name or IP address that the server's certificate must
             contain; a DNS name is also sent as SNI. A final dot is removed (RFC 6066 section 3):
             certificates do not have it either.
+        verify_name: client side: the name or address that the certificate must contain instead of
+            `server_hostname`, with a context that does not check names. OpenSSL is not asked for
+            it (Python's ssl cannot set it): the handshake is done before it is checked, so the
+            server gets no alert.
         last: client side: the last session with this server. It is resumed if possible, and
             replaced after a full handshake. None: every handshake is a full one.
 
@@ -84,24 +88,10 @@ class TlsFilter:
     """
 
     __slots__ = (
-        "_closed",
-        "_end",
-        "_fin",
-        "_incoming",
-        "_kept",
-        "_last",
-        "_object",
-        "_outgoing",
-        "_reading",
-        "_tickets",
-        "_wire",
-        "alpn",
-        "established",
-        "peer",
-        "pending",
-        "resumed",
-        "sni",
-    )
+        "_closed", "_end", "_fin", "_incoming", "_kept", "_last", "_object", "_outgoing",
+        "_reading", "_tickets", "_verify_name", "_wire", "alpn", "established", "peer", "pending",
+        "resumed", "sni",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -109,6 +99,7 @@ class TlsFilter:
         *,
         server_side: bool,
         server_hostname: str | None = None,
+        verify_name: str | None = None,
         last: LastSession | None = None,
     ) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -116,6 +107,7 @@ class TlsFilter:
         name = server_hostname and server_hostname.removesuffix(".")
         session = last.get() if last is not None else None
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side, name, session)
+        self._verify_name = verify_name
         self._last = last  # where new sessions go; None once a session was offered
         self._tickets = 0  # bytes of tickets in the outgoing ciphertext, which wait for other data
         self._wire = _NOTHING  # ciphertext to send, already taken from OpenSSL
@@ -161,14 +153,23 @@ class TlsFilter:
             self._tickets = self._outgoing.pending
         certificate = tls.getpeercert()
         self.resumed = bool(tls.session_reused)
-        if self.resumed and certificate and expiry(certificate) <= time():
-            raise CertificateRefused("the peer's certificate is refused: certificate has expired")
+        self._check(certificate)
         self.established = True
         self._update_pending()
         self.sni = getattr(tls, "sni", None)
         self.alpn = tls.selected_alpn_protocol()
         self.peer = subject(certificate) if certificate else None
         return True
+
+    def _check(self, certificate: dict[str, Any] | None) -> None:
+        """Check what OpenSSL does not. Raises CertificateRefused."""
+        name, why = self._verify_name, ""
+        if name is not None and not (certificate and is_for(certificate, name)):
+            why = f"it is not for {name}"
+        elif self.resumed and certificate and expiry(certificate) <= time():
+            why = "certificate has expired"
+        if why:
+            raise CertificateRefused(f"the peer's certificate is refused: {why}")
 
     @property
     def parameters(self) -> tuple[str | None, str | None]:

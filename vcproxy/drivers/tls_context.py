@@ -3,8 +3,8 @@
 Every error in the files is found here and raised with a plain text, so that `vcproxy -t` and a
 start make the same calls. Nothing here opens a connection or prompts for a password.
 
-Both sides use TLS 1.2 and 1.3, with OpenSSL's and Python's default ciphers; compression and
-renegotiation are off.
+Both sides use TLS 1.2 and 1.3, with OpenSSL's and Python's default ciphers, unless other
+HandshakeParameters are set; compression and renegotiation are off.
 
 Clients may resume their sessions by tickets. The keys of the tickets are random, belong to the
 context and cannot be read or set (Python's ssl): a session is resumed only by the listener and the
@@ -19,7 +19,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from vcproxy.drivers.handshake_parameters import HandshakeParameters
 from vcproxy.drivers.tls import SniObject
+
+DEFAULTS = HandshakeParameters()
 
 
 class Identity(NamedTuple):
@@ -37,6 +40,7 @@ def server_context(
     client_ca: str | Path | None = None,
     alpn: Sequence[str] = (),
     names: Mapping[str, Identity] | None = None,
+    parameters: HandshakeParameters = DEFAULTS,
 ) -> ssl.SSLContext:
     """Return the context of a server.
 
@@ -50,6 +54,7 @@ def server_context(
         names: further certificates by SNI: an exact name, or "*.example" for one label before it;
             case and a final dot make no difference (RFC 4343, RFC 1034 section 3.1). Unknown and
             absent names get the first certificate.
+        parameters: what a handshake may agree on.
 
     Raises:
         ValueError: a file is missing or has the wrong content; the text names the file.
@@ -59,7 +64,7 @@ def server_context(
         # After SNI, OpenSSL uses the selected context for ALPN and for verifying clients: all
         # contexts need the same settings.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        _harden(context, alpn)
+        _harden(context, alpn, parameters)
         _load_identity(context, identity)
         if client_ca is not None:
             _load_ca(context, client_ca)
@@ -90,30 +95,34 @@ def client_context(
     *,
     ca: str | Path | None = None,
     verify: bool = True,
+    check_name: bool = True,
     certificate: str | Path | None = None,
     key: str | Path | None = None,
     alpn: Sequence[str] = (),
+    parameters: HandshakeParameters = DEFAULTS,
 ) -> ssl.SSLContext:
     """Return the context of a client.
 
     Args:
         ca: PEM file of CAs to trust instead of the system's.
-        verify: whether the server's certificate must be valid for the name or address used.
+        verify: whether the server's certificate must be valid.
+        check_name: whether it must also be valid for the name or address used, with `verify`.
         certificate: PEM file to send to servers that request one, with `key`.
         key: PEM file with its key, not encrypted.
         alpn: protocols to offer, in order of preference.
+        parameters: what a handshake may agree on.
 
     Raises:
         ValueError: a file is missing or has the wrong content; the text names the file.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _harden(context, alpn)
+    _harden(context, alpn, parameters)
     if ca is not None:
         _load_ca(context, ca)
     elif verify:
         context.load_default_certs()
+    context.check_hostname = verify and check_name
     if not verify:
-        context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if certificate is not None and key is not None:
         _load_identity(context, Identity(certificate, key))
@@ -122,8 +131,8 @@ def client_context(
     return context
 
 
-def _harden(context: ssl.SSLContext, alpn: Sequence[str]) -> None:
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+def _harden(context: ssl.SSLContext, alpn: Sequence[str], parameters: HandshakeParameters) -> None:
+    parameters.apply(context)
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     if alpn:
         try:

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Hashable
 from threading import Lock
 from time import time
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from vcproxy.drivers.tls import TlsFilter
 
@@ -52,18 +52,41 @@ class LastSession:
         self._session = None
 
 
+class ServerNames(NamedTuple):
+    """Which name is sent to a server, and which one its certificate must contain."""
+
+    sent: str | None = None
+    """"": none; None: that of the server's address."""
+    verified: str | None = None
+    """None: the one that is sent, or that of the server's address if none is sent."""
+
+    @property
+    def checked_by_openssl(self) -> bool:
+        """Whether OpenSSL checks the name in the certificate: it can only check the sent one."""
+        return self.verified is None and self.sent != ""
+
+
 @final
 class ClientTls:
     """What a driver needs for TLS connections to servers. Drivers on any thread may use it.
 
     A reload creates another ClientTls; when files change, it gets another context. The old sessions
     are dropped then, and each server is verified again.
+
+    Args:
+        context: from `client_context`, with `check_name=names.checked_by_openssl`.
+        names: the names to send and to verify.
+        resume: whether connections resume the last session with their server.
     """
 
-    __slots__ = ("_context", "_last", "_lock")
+    __slots__ = ("_context", "_last", "_lock", "_names", "_resume")
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, names: ServerNames | None = None, *, resume: bool = True
+    ) -> None:
         self._context = context
+        self._names = names or ServerNames()
+        self._resume = resume
         self._last: dict[tuple[Hashable, str], LastSession] = {}
         self._lock = Lock()
 
@@ -73,18 +96,31 @@ class ClientTls:
             self._context = new._context
             self._last = {}
 
-    def connection(self, address: Hashable, server_name: str) -> TlsFilter:
+    def connection(self, address: Hashable, host: str) -> TlsFilter:
         """Return the filter of a new connection; it resumes the last session if there is one.
 
         Args:
             address: where it is connected to.
-            server_name: the name or IP address that the certificate must contain; "": none.
+            host: the name or IP address to send and to verify, unless others are set; "": none.
         """
-        key = address, server_name
+        names = self._names
+        sent = host if names.sent is None else names.sent
+        last = None
         with self._lock:
-            last = self._last.pop(key, None) or LastSession()
-            self._last[key] = last  # moved to the end: the longest unused is first
-            if len(self._last) > MOST_SERVERS:
-                del self._last[next(iter(self._last))]
             context = self._context
-        return TlsFilter(context, server_side=False, server_hostname=server_name or None, last=last)
+            if self._resume:
+                key = address, sent
+                last = self._last.pop(key, None) or LastSession()
+                self._last[key] = last  # moved to the end: the longest unused is first
+                if len(self._last) > MOST_SERVERS:
+                    del self._last[next(iter(self._last))]
+        verify = None
+        if not names.checked_by_openssl and context.verify_mode is not ssl.CERT_NONE:
+            verify = names.verified or sent or host
+        return TlsFilter(
+            context,
+            server_side=False,
+            server_hostname=sent or None,
+            verify_name=verify,
+            last=last,
+        )

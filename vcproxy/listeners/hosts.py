@@ -12,11 +12,10 @@ from vcproxy.listeners.plan import place_of
 
 if TYPE_CHECKING:
     import socket
-    import ssl
 
-    from vcproxy.config.tables.listener import ListenerTls
-    from vcproxy.config.tables.upstream import UpstreamTls
+    from vcproxy.config.tables.tls import ListenerTls, UpstreamTls
     from vcproxy.drivers.epoll.driver import EpollDriver
+    from vcproxy.drivers.handshake_parameters import HandshakeParameters
     from vcproxy.engine.address import Address
     from vcproxy.engine.listener import Listener
     from vcproxy.listeners.plan import Place
@@ -50,23 +49,45 @@ class Host(Protocol):
 class TlsFiles:
     """Makes TLS contexts from the files named in a configuration. See Host."""
 
+    resumes = True
+    """Whether connections to servers may resume TLS sessions."""
+
     def server_tls(self, tls: ListenerTls) -> object:
         """See Host."""
         from vcproxy.drivers.tls_context import Identity, server_context
 
         names = {name: Identity(pair.certificate, pair.key) for name, pair in tls.names.items()}
         return server_context(
-            tls.certificate, tls.key, client_ca=tls.client_ca, alpn=tls.alpn, names=names
+            tls.certificate,
+            tls.key,
+            client_ca=tls.client_ca,
+            alpn=tls.alpn,
+            names=names,
+            parameters=_parameters(tls),
         )
 
     def client_tls(self, tls: UpstreamTls) -> object:
-        """See Host. Every handshake is a full one."""
-        return self._client_context(tls)
-
-    def _client_context(self, tls: UpstreamTls) -> ssl.SSLContext:
+        """See Host. Connections resume the last TLS session with their server."""
         from vcproxy.drivers.tls_context import client_context
+        from vcproxy.drivers.tls_sessions import ClientTls, ServerNames
 
-        return client_context(ca=tls.ca, verify=tls.verify)
+        names = ServerNames(tls.server_name, tls.verify_name)
+        context = client_context(
+            ca=tls.ca,
+            verify=tls.verify,
+            check_name=names.checked_by_openssl,
+            certificate=tls.certificate,
+            key=tls.key,
+            alpn=tls.alpn,
+            parameters=_parameters(tls),
+        )
+        return ClientTls(context, names, resume=tls.resume and self.resumes)
+
+
+def _parameters(tls: ListenerTls | UpstreamTls) -> HandshakeParameters:
+    from vcproxy.drivers.handshake_parameters import HandshakeParameters
+
+    return HandshakeParameters(tls.min_version, tls.max_version, tls.ciphers, tls.groups)
 
 
 class EpollHost(TlsFiles):
@@ -88,12 +109,6 @@ class EpollHost(TlsFiles):
     def renew(self, address: Address, listener: Listener) -> None:
         """See Host."""
         self._driver.renew(address, listener, self._take(address, listener))
-
-    def client_tls(self, tls: UpstreamTls) -> object:
-        """See Host. Connections resume the last TLS session with their server."""
-        from vcproxy.drivers.tls_sessions import ClientTls
-
-        return ClientTls(self._client_context(tls))
 
     def _take(self, address: Address, listener: Listener) -> socket.socket | None:
         return self._inherited.pop(place_of(listener.name, address), None)

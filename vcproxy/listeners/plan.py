@@ -11,8 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vcproxy.config.certificate_files import files_of
-from vcproxy.config.tables.listener import ListenerTls
 from vcproxy.config.tables.proxy_protocol import UNIX as UNIX_SENDERS
+from vcproxy.config.tables.tls import ListenerTls
 from vcproxy.engine.address import Address
 from vcproxy.engine.tcp import TcpOptions
 from vcproxy.listeners.tls_contexts import TlsContext, make_context
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vcproxy.config.plugin import Plugin
     from vcproxy.config.tables.listener import ListenerTable
     from vcproxy.config.tables.proxy_protocol import ListenerProxyProtocol
-    from vcproxy.config.tables.upstream import UpstreamTls
+    from vcproxy.config.tables.tls import UpstreamTls
     from vcproxy.listeners.hosts import Host
     from vcproxy.proxy_protocol.senders import TrustedSenders
 

@@ -20,7 +20,7 @@ from vcproxy.config import nats
 from vcproxy.config.errors import KeyProblem, OptionsError
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.secret import Secret, whole_file
-from vcproxy.config.tables.upstream import UpstreamTls
+from vcproxy.config.tables.tls import UpstreamTls
 from vcproxy.config.values import Duration, Endpoint, Size, no_permissions
 from vcproxy.engine.address import LOCAL, STANDARD, Address
 from vcproxy.engine.units import show_size, size

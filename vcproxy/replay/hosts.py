@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from vcproxy.replay.format.values import FailureValue
 
 if TYPE_CHECKING:
-    from vcproxy.config.tables.listener import ListenerTls
-    from vcproxy.config.tables.upstream import UpstreamTls
+    from vcproxy.config.tables.tls import ListenerTls, UpstreamTls
     from vcproxy.engine.address import Address
     from vcproxy.engine.listener import Listener
     from vcproxy.listeners.hosts import Host

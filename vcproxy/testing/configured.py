@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 class SimHost(TlsFiles):
     """A host in a simulation. See Host."""
 
+    resumes = False
+    """The length of a ticket varies by chance, and a simulation must repeat."""
+
     def __init__(self, driver: SimDriver) -> None:
         self.engine = driver.engine
         self.driver = driver

@@ -16,8 +16,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from vcproxy.config.tables.listener import KeyPair
 from vcproxy.config.tables.network import Network
+from vcproxy.config.tables.tls import KeyPair
 from vcproxy.config.values import Endpoint, FilePath, Table, endpoint, listed, server_address
 from vcproxy.engine.address import Address
 

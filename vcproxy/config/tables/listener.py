@@ -12,45 +12,15 @@ from vcproxy.config.tables.admission import Rates
 from vcproxy.config.tables.network import Network
 from vcproxy.config.tables.proxy_protocol import ListenerProxyProtocol
 from vcproxy.config.tables.tcp import TcpTable
+from vcproxy.config.tables.tls import ListenerTls
 from vcproxy.config.values import (
     Duration,
     Endpoint,
-    FilePath,
     PluginName,
     Table,
     bindable,
     listed,
 )
-
-
-def _protocol_name(name: str) -> str:
-    if not name.isascii() or not 0 < len(name) < 256:  # the length is one byte (RFC 7301, 3.1)
-        raise ValueError(f'"{name}" is not a protocol name: write 1 to 255 ASCII characters')
-    return name
-
-
-class KeyPair(Table):
-    """A certificate and its private key, both PEM."""
-
-    certificate: FilePath
-    """The certificate, followed by the chain that leads to its root."""
-
-    key: FilePath
-    """The private key, not encrypted: the proxy cannot ask for a passphrase."""
-
-
-class ListenerTls(KeyPair):
-    """The certificate of a listener on tls://, and the certificates required from clients."""
-
-    client_ca: FilePath | None = None
-    """Authorities, PEM: a client must present a certificate signed by one of them. Absent: clients
-    need no certificate."""
-
-    alpn: tuple[Annotated[str, AfterValidator(_protocol_name)], ...] = ()
-    """Application protocols offered, the preferred one first."""
-
-    names: dict[str, KeyPair] = {}
-    """Other certificates, by the server name that the client sends (SNI)."""
 
 
 class LimitsTable(Table):

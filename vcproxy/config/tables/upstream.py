@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Va
 
 from vcproxy.config.tables.proxy_protocol import UpstreamAnnouncement
 from vcproxy.config.tables.tcp import TcpTable
-from vcproxy.config.values import Duration, FilePath, Table, Target, positive, server_address
+from vcproxy.config.tables.tls import UpstreamTls
+from vcproxy.config.values import Duration, Table, Target, positive, server_address
 from vcproxy.engine.address import Address
 
 
@@ -53,16 +54,6 @@ def _hash_by(text: str) -> str:
     if not re.fullmatch(r"client|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+", text):
         raise ValueError(f'must be "client", "header:NAME" or "cookie:NAME", not "{text}"')
     return text
-
-
-class UpstreamTls(Table):
-    """How servers on tls:// are verified."""
-
-    verify: bool = True
-    """Whether servers need a valid certificate for their name. False: any server is accepted."""
-
-    ca: FilePath | None = None
-    """Trusted authorities, PEM. Absent: those of the system."""
 
 
 class UpstreamServer(Table):
@@ -219,7 +210,7 @@ class UpstreamTable(Table):
     with one belongs to its client: it is reused for no other. Absent: none is sent."""
 
     tls: UpstreamTls = UpstreamTls()
-    """How servers on tls:// are verified."""
+    """How servers on tls:// are verified, and what they are sent."""
 
     tcp: TcpTable = TcpTable()
     """How disappeared servers are detected."""

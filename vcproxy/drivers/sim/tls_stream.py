@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.drivers.sim.link import do_nothing
 from vcproxy.drivers.tls import RECORD, TlsFilter, Truncated
+from vcproxy.drivers.tls_sessions import ClientTls
 from vcproxy.engine.failures import TlsError
 
 if TYPE_CHECKING:
@@ -25,10 +26,12 @@ LINGER_S = 2.0
 def wrap_tls(
     endpoint: Endpoint, tls: object, clock: VirtualClock, *, server_side: bool, name: str = ""
 ) -> Stream:
-    """Return TLS on the endpoint if `tls` is an ssl.SSLContext, else the endpoint itself.
+    """Return TLS on the endpoint if `tls` is an ssl.SSLContext or a ClientTls, else the endpoint.
 
     `name`: client side: the name that the server's certificate must contain.
     """
+    if isinstance(tls, ClientTls):
+        return TlsStream(endpoint, tls.connection(endpoint.peer, name), clock)
     if not isinstance(tls, ssl.SSLContext):
         return endpoint
     if server_side:
