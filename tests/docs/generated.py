@@ -291,6 +291,8 @@ def _toml(value: object) -> str:
     """Return a value as TOML; tables are inline."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_toml(of)}" for key, of in value.items()) + " }"
+    if isinstance(value, list | tuple):  # in one line, for a cell of a table
+        return f"[{', '.join(map(_toml, value))}]"
     return tomli_w.dumps({"_": value})[4:].strip()
 
 

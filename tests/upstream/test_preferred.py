@@ -134,3 +134,8 @@ def test_a_returned_connection_goes_to_a_waiting_request_only_if_it_is_to_its_se
     at_b.give()
     world.settle()
     assert (waiter.events, waiter.vc) == ([Event.CONNECTED], at_b.vc)
+
+
+def test_a_server_of_another_upstream_is_not_used(sim: Simulation) -> None:
+    world = World(sim, "ab")
+    assert world.request(preferred=at("b")).place == "a"

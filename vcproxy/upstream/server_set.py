@@ -196,13 +196,17 @@ class ServerSet:
         Only the `preferred` one if it `keeps` its clients. Else those in `up`; then backup servers,
         although others count as up still.
         """
-        if preferred is not None and preferred.keeps and preferred not in tried:
+        if preferred is not None and self._keeps(preferred) and preferred not in tried:
             return (preferred,)
         if not tried:
             return self.up
         up = [server for server in self.up if server not in tried]
         rest = [each for each in self.all if each.serves and each.up and each not in tried]
         return up or self._preferred(rest)
+
+    def _keeps(self, server: Server) -> bool:
+        """Return whether a server gets its clients' requests; it may be of another upstream."""
+        return server.keeps and server in self.all
 
     def others_up(self, server: Server) -> bool:
         """Return whether another server is up that could be used instead of this one."""

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from vcproxy.http.duties.compression import Compression
 from vcproxy.http.duties.order import ORDER
 from vcproxy.http.duties.response_fields import ResponseFieldEdits
+from vcproxy.http.duties.sticky import Sticky
 
 if TYPE_CHECKING:
     from vcproxy.http.duties.duty import Duty
@@ -25,6 +27,12 @@ class Duties:
 
     response_fields: ResponseFieldEdits | None = None
     """Fields of every response to clients: set, added, removed."""
+
+    compression: Compression | None = None
+    """Bodies are compressed for clients that accept it."""
+
+    sticky: Sticky | None = None
+    """A client stays with its server, by a cookie."""
 
     @cached_property
     def declared(self) -> dict[str, Duty]:

@@ -20,11 +20,11 @@ ORDER: Final = (
     # cors: a preflight has no credentials (Fetch, 3.2)
     # basic_auth
     # bearer
+    "compression",  # of every body, of error pages too; reads what request_fields may remove
     # request_fields
     # rewrite
-    # compression: of every body, of error pages too
     # error_pages
-    # sticky
+    "sticky",
     # folder
 )
 """Their keys."""

@@ -6,6 +6,7 @@ tests/http/proxy/test_bodies.py, test_servers.py and test_proxied_filters.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -85,14 +86,17 @@ class Download:
     def prepare(self, response: Response, version: int) -> Body:
         """Decide how the body is sent to a client with this HTTP version; return its framing."""
         body, steps, limits = response.body, self._chain.response_chunk, self._client.limits
+        encoder = self._tx.encoder
+        bound: list[Callable[[bytes], bytes]] = [partial(step, self._tx) for step in steps]
+        if encoder is not None:
+            bound.append(encoder.feed)
         pipeline = None
-        if body is None and not steps and version > 10:
+        if body is None and not bound and version > 10:
             pipeline = checked_only(limits, 502)
-        elif body is None or body < 0 or (steps and not response.bodiless):
+        elif body is None or body < 0 or (bound and not response.bodiless):
             reader = body_reader(body, limits, 502)
             body = None if version > 10 else UNTIL_CLOSE
-            bound = tuple(partial(step, self._tx) for step in steps)
-            pipeline = BodyPipeline(reader, body_writer(body), bound)
+            pipeline = BodyPipeline(reader, body_writer(body), tuple(bound))
         self._transfer = BodyTransfer(self._server.wire, body or 0, pipeline)
         return body
 

@@ -6,7 +6,7 @@ Tested in tests/http/proxy/test_proxied_filters.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from vcproxy.access_log.author_fields import author_fields
 
@@ -29,6 +29,13 @@ REQUEST_ID = "vcproxy.request_id"
 
 USER = "vcproxy.user"
 """The key of the authenticated user in `notes`."""
+
+
+class BodyEncoder(Protocol):
+    """Changes the body of one response, as a compressor does."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the bytes to send for a piece of the body; b"" marks the end of the body."""
 
 
 class TransactionContext(NamedTuple):
@@ -54,8 +61,8 @@ class Transaction:
     """
 
     __slots__ = (
-        "_context", "_notes", "attempts", "began_s", "client", "failure", "preferred", "record",
-        "request", "response", "reused", "route", "server", "upstream",
+        "_context", "_notes", "attempts", "began_s", "client", "encoder", "failure", "preferred",
+        "record", "request", "response", "reused", "route", "server", "upstream",
     )  # fmt: skip
 
     response: Response
@@ -75,6 +82,9 @@ class Transaction:
         self.upstream: Upstream | None = None
         """Where the request goes, from `route` on; there it may be changed to one of
         `upstreams`."""
+        self.encoder: BodyEncoder | None = None
+        """What changes the body of this response as the last, after all filters; None: nothing. Set
+        it in `every_response`, and change the fields."""
         self.preferred: Server | None = None
         """The server of `upstream` that gets the request if it is up and not in maintenance, even
         if it is drained; None: the policy chooses. Set it in the phase `route`."""
