@@ -10,7 +10,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from vcproxy.http.message.grammar import is_text, is_token
+from vcproxy.http.message.grammar import is_target, is_text, is_token
+from vcproxy.http.message.resource import canonical_path
 
 
 def _token(text: str) -> str:
@@ -33,6 +34,18 @@ def _value(text: str) -> str:
     return text
 
 
+def _prefix(text: str) -> str:
+    if not text.startswith("/") or "?" in text or not is_target(latin(text)):
+        raise ValueError(
+            f'"{text}" is not a path: it must be ASCII, begin with "/" and have no "?"'
+        )
+    if (plain := canonical_path(text)) != text:
+        raise ValueError(
+            f'"{text}" never matches, as paths are compared in canonical form: write "{plain}"'
+        )
+    return text
+
+
 def latin(text: str) -> bytes:
     """Encode a text. A character outside latin-1 becomes NUL, which never matches a request."""
     return re.sub("[^\0-\xff]", "\0", text).encode("latin-1")
@@ -41,3 +54,4 @@ def latin(text: str) -> bytes:
 Token = Annotated[str, AfterValidator(_token)]
 Method = Annotated[str, AfterValidator(_method)]
 Value = Annotated[str, AfterValidator(_value)]
+PathPrefix = Annotated[str, AfterValidator(_prefix)]

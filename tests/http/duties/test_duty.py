@@ -18,6 +18,6 @@ def test_a_duty_does_not_buffer_bodies(phase: str) -> None:
 
 
 def test_a_duty_must_have_phases() -> None:
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(NotImplementedError, match="Duty has neither edits nor phases"):
         Duty().phases()
     assert not Duty().answers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vcproxy.http.duties.template import VARIABLES, Template
+from vcproxy.http.duties.template import OF_HEAD, OF_TRANSACTION, Template
 from vcproxy.http.filters import Filter
 from vcproxy.http.message.messages import Request
 from vcproxy.http.proxy.transaction import Transaction
@@ -41,6 +41,8 @@ def test_variables(text: str, result: str) -> None:
 def test_a_constant_is_recognized() -> None:
     assert Template("a {{b}}").constant == "a {b}"
     assert Template("{host}").constant is None
+    assert Template("{host}").of_head
+    assert not Template("{host}{client}").of_head
 
 
 @pytest.mark.parametrize(
@@ -58,4 +60,9 @@ def test_refused(text: str, error: str) -> None:
 
 
 def test_each_variable_can_be_filled() -> None:
-    assert filled("|".join(f"{{{name}}}" for name in VARIABLES)).count("|") == len(VARIABLES) - 1
+    names = (*OF_HEAD, *OF_TRANSACTION)
+    assert filled("|".join(f"{{{name}}}" for name in names)).count("|") == len(names) - 1
+
+
+def test_an_ipv6_address_keeps_its_brackets() -> None:
+    assert filled("https://{host}/", host="[2001:DB8::1]:8080") == "https://[2001:db8::1]/"

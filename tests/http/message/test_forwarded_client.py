@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vcproxy.http.message.fields import Fields
-from vcproxy.http.message.forwarded_client import IpAddress, Source, forwarded_client
+from vcproxy.http.message.forwarded_client import (
+    IpAddress,
+    Source,
+    forwarded_client,
+    forwarded_scheme,
+)
 
 TRUSTED = ip_network("10.0.0.0/8"), ip_network("fd00::/8")
 
@@ -101,3 +106,20 @@ def test_no_value_takes_long(piece: str, source: Source) -> None:
     began = process_time()
     client(value, source)
     assert process_time() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "source", "scheme"),
+    [
+        ("X-Forwarded-Proto", "HTTPS", "x-forwarded-for", "https"),
+        ("X-Forwarded-Proto", "https, http", "x-forwarded-for", "http"),
+        ("X-Forwarded-Proto", "https", "forwarded", ""),
+        ("X-Forwarded-Proto", "https", "connection", ""),
+        ("Forwarded", 'for=1.2.3.4;proto="https"', "forwarded", "https"),
+        ("Forwarded", "proto=https, for=1.2.3.4", "forwarded", ""),
+        ("Forwarded", "proto=http, Proto=https;for=1.2.3.4", "forwarded", "https"),
+        ("Forwarded", "proto=https", "x-forwarded-for", ""),
+    ],
+)
+def test_the_scheme(name: str, value: str, source: Source, scheme: str) -> None:
+    assert forwarded_scheme(Fields.of({name: value}), source) == scheme

@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING
 
 from vcproxy.http.duties.compression import Compression
 from vcproxy.http.duties.order import ORDER
+from vcproxy.http.duties.redirect import Redirect
+from vcproxy.http.duties.request_fields import RequestFieldEdits
+from vcproxy.http.duties.request_id import RequestId
 from vcproxy.http.duties.response_fields import ResponseFieldEdits
+from vcproxy.http.duties.rewrite import Rewrite
 from vcproxy.http.duties.sticky import Sticky
+from vcproxy.http.duties.strict_transport_security import StrictTransportSecurity
 
 if TYPE_CHECKING:
     from vcproxy.http.duties.duty import Duty
@@ -24,6 +29,21 @@ class Duties:
 
     What a route sets replaces the listener's key of the same name.
     """
+
+    redirect: Redirect | None = None
+    """To https, to another host or to another place."""
+
+    rewrite: Rewrite | None = None
+    """Other first segments of the path for the server."""
+
+    request_fields: RequestFieldEdits | None = None
+    """Fields of requests to servers: set, added, removed."""
+
+    request_id: RequestId | None = None
+    """An identifier of each request, in the access log, for the server and for the client."""
+
+    strict_transport_security: StrictTransportSecurity | None = None
+    """Browsers use https only from now on."""
 
     response_fields: ResponseFieldEdits | None = None
     """Fields of every response to clients: set, added, removed."""

@@ -14,20 +14,26 @@ from pydantic import AfterValidator
 from vcproxy.http.option_texts import Value
 
 if TYPE_CHECKING:
+    from vcproxy.http.duties.duty import Scheme
+    from vcproxy.http.message.messages import Request
     from vcproxy.http.proxy.transaction import Transaction
 
-VARIABLES: Final[dict[str, Callable[[Transaction], str]]] = {
+OF_HEAD: Final[dict[str, Callable[[Request, Scheme], str]]] = {
+    "host": lambda request, scheme: _uri_host(request.hostname),
+    "method": lambda request, scheme: request.method,
+    "path": lambda request, scheme: request.origin_form.partition("?")[0],
+    "query": lambda request, scheme: request.query,
+    "scheme": lambda request, scheme: scheme,
+    "uri": lambda request, scheme: request.origin_form,
+}
+"""The variables that depend on the head of a request only."""
+
+OF_TRANSACTION: Final[dict[str, Callable[[Transaction], str]]] = {
     "client": lambda tx: tx.client,
-    "host": lambda tx: tx.request.hostname,
-    "method": lambda tx: tx.request.method,
-    "path": lambda tx: tx.request.origin_form.partition("?")[0],
-    "query": lambda tx: tx.request.query,
     "request_id": lambda tx: tx.request_id,
-    "scheme": lambda tx: "https" if tx.secure else "http",
-    "uri": lambda tx: tx.request.origin_form,
     "user": lambda tx: tx.user,
 }
-"""What each variable is, of a transaction."""
+"""The others."""
 
 _PARTS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _UNSENDABLE = re.compile("[^\t -~\xa0-\xff]")
@@ -36,35 +42,52 @@ _UNSENDABLE = re.compile("[^\t -~\xa0-\xff]")
 class Template:
     """A text whose variables are filled in for each request. "{{" and "}}" are braces."""
 
-    __slots__ = ("_parts", "constant")
+    __slots__ = ("_parts", "constant", "of_head")
 
     def __init__(self, text: str) -> None:
         """Raises ValueError for an unknown variable, or a brace without another."""
-        parts: list[str | Callable[[Transaction], str]] = []
+        parts: list[tuple[str, bool]] = []
         for found in _PARTS.finditer(text):
             part, name = found[0], found[1]
             if name is not None:
-                if name not in VARIABLES:
-                    known = ", ".join(f"{{{each}}}" for each in VARIABLES)
+                if name not in OF_HEAD and name not in OF_TRANSACTION:
+                    known = ", ".join(f"{{{each}}}" for each in sorted({*OF_HEAD, *OF_TRANSACTION}))
                     raise ValueError(f"{part} is not a variable: there are {known}")
-                parts.append(VARIABLES[name])
+                parts.append((name, True))
             elif part in ("{", "}"):
                 raise ValueError(f'a "{part}" without its other brace: write "{part}{part}"')
             else:
-                parts.append(part[:1] if part in ("{{", "}}") else part)
+                parts.append((part[:1] if part in ("{{", "}}") else part, False))
         self._parts = tuple(parts)
-        self.constant: str | None = None
+        variables = {text for text, variable in parts if variable}
+        self.constant: str | None = None if variables else "".join(text for text, _ in parts)
         """The text, if it has no variables."""
-        if all(isinstance(each, str) for each in parts):
-            self.constant = "".join(map(str, parts))
+        self.of_head = variables.issubset(OF_HEAD)
+        """Whether it depends on the head of a request only."""
 
     def fill(self, tx: Transaction) -> str:
         """Return the text for a request, fit for the value of a field: a character that is not is
         replaced by "?"."""
         if self.constant is not None:
             return self.constant
-        text = "".join(each if isinstance(each, str) else each(tx) for each in self._parts)
+        return self.fill_head(tx.request, tx.scheme, tx)
+
+    def fill_head(self, request: Request, scheme: Scheme, tx: Transaction | None = None) -> str:
+        """Do what `fill` does, for a template that depends on the head only."""
+        text = ""
+        for part, variable in self._parts:
+            if not variable:
+                text += part
+            elif part in OF_HEAD:
+                text += OF_HEAD[part](request, scheme)
+            else:
+                assert tx is not None
+                text += OF_TRANSACTION[part](tx)
         return _UNSENDABLE.sub("?", text).strip(" \t")
+
+
+def _uri_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _template(text: str) -> str:

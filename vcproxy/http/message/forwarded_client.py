@@ -50,6 +50,21 @@ def forwarded_client(
     return found
 
 
+def forwarded_scheme(fields: Fields, source: Source) -> str:
+    """Return the scheme in which a trusted proxy has got a request, in lower case; "" if its fields
+    do not have it: X-Forwarded-Proto, or the `proto` of the last element of Forwarded."""
+    if source == "x-forwarded-for":
+        return fields.get("X-Forwarded-Proto", "").rpartition(",")[2].strip("\t ").lower()
+    scheme = ""
+    if source == "forwarded":
+        for name, value, end in (pair.groups() for pair in _pair.finditer(fields.get(source, ""))):
+            if name.lower() == "proto" and value:
+                scheme = value.strip('\t "').lower()
+            if end == ",":
+                scheme = ""
+    return scheme
+
+
 def _nodes_of_list(value: str) -> Iterator[str]:
     """Return the elements of X-Forwarded-For, the last one first."""
     return filter(None, (node.strip("\t ") for node in reversed(value.split(","))))

@@ -155,6 +155,7 @@ class ListenerContext:
                 self.mirror,
                 fields,
                 listener=self._name,
+                source=options.client_from,
             )
             if len(self._clients) >= MAX_CLIENTS:
                 self._clients.clear()

@@ -19,9 +19,8 @@ from vcproxy.config.values import Size
 from vcproxy.http.duties.answer import Answer
 from vcproxy.http.duties.declared import Duties
 from vcproxy.http.duties.order import ORDER
-from vcproxy.http.message.grammar import is_target
-from vcproxy.http.message.resource import as_ip, canonical_host, canonical_path, under
-from vcproxy.http.option_texts import Method, Token, Value, latin
+from vcproxy.http.message.resource import as_ip, canonical_host, under
+from vcproxy.http.option_texts import Method, PathPrefix, Token, Value
 from vcproxy.http.proxy.access_list import is_name
 
 if TYPE_CHECKING:
@@ -40,18 +39,6 @@ def _host(text: str) -> str:
     )
 
 
-def _prefix(text: str) -> str:
-    if not text.startswith("/") or "?" in text or not is_target(latin(text)):
-        raise ValueError(
-            f'"{text}" is not a path: it must be ASCII, begin with "/" and have no "?"'
-        )
-    if (plain := canonical_path(text)) != text:
-        raise ValueError(
-            f'"{text}" never matches, as paths are compared in canonical form: write "{plain}"'
-        )
-    return text
-
-
 def _duty(name: str) -> str:
     if name not in ORDER:
         raise ValueError(f'"{name}" is not a duty: it may be {", ".join(sorted(ORDER))}')
@@ -65,7 +52,7 @@ class Route(Duties):
     host: Annotated[str, AfterValidator(_host)] | None = None
     """The host of the request: a name, an IP address, or "*.NAME" for all names below it."""
 
-    path: Annotated[str, AfterValidator(_prefix)] = "/"
+    path: PathPrefix = "/"
     """The first segments of the path: "/api" matches /api and /api/x, not /apis."""
 
     methods: tuple[Method, ...] = ()

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from vcproxy.access_log.author_fields import author_fields
+from vcproxy.http.message.forwarded_client import forwarded_scheme
 
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.log_function import Level
+    from vcproxy.http.duties.duty import Scheme
     from vcproxy.http.message.client_fields import ClientFields
+    from vcproxy.http.message.forwarded_client import Source
     from vcproxy.http.message.messages import Request, Response
     from vcproxy.http.proxy.failure import Failure
     from vcproxy.http.proxy.request_mirror import RequestMirror
@@ -24,11 +27,8 @@ if TYPE_CHECKING:
     from vcproxy.upstream.upstream import Upstream
 
 
-REQUEST_ID = "vcproxy.request_id"
-"""The key of the request's id in `notes`."""
-
-USER = "vcproxy.user"
-"""The key of the authenticated user in `notes`."""
+_REQUEST_ID, _USER = "vcproxy.request_id", "vcproxy.user"
+"""Their keys in `notes`."""
 
 
 class BodyEncoder(Protocol):
@@ -51,6 +51,16 @@ class TransactionContext(NamedTuple):
     proxied: ProxyHeader | None = None
     listener: str = ""
     """The name of the listener."""
+    source: Source = "connection"
+    """Which fields of a trusted proxy are used: see the option `client_from`."""
+
+    @property
+    def scheme(self) -> Scheme:
+        """ "https" if the client uses TLS, to this proxy or to the load balancer that announces it
+        in a PROXY header; else "http"."""
+        proxied = self.proxied
+        tls = None if proxied is None else proxied.tls
+        return "https" if self.secure or (tls is not None and tls.encrypted) else "http"
 
 
 class Transaction:
@@ -109,13 +119,23 @@ class Transaction:
 
     @property
     def request_id(self) -> str:
-        """The id of the request, see the duty `request_id`; empty without that duty."""
-        return str((self._notes or {}).get(REQUEST_ID, ""))
+        """The identifier of the request: see the duty `request_id`, which sets it. Empty without
+        that duty."""
+        return str((self._notes or {}).get(_REQUEST_ID, ""))
+
+    @request_id.setter
+    def request_id(self, value: str) -> None:
+        self.notes[_REQUEST_ID] = value
 
     @property
     def user(self) -> str:
-        """The name of the user that a duty has authenticated; empty if none has."""
-        return str((self._notes or {}).get(USER, ""))
+        """The name of the user whom a duty has authenticated, and which that duty sets; empty if
+        none has."""
+        return str((self._notes or {}).get(_USER, ""))
+
+    @user.setter
+    def user(self, value: str) -> None:
+        self.notes[_USER] = value
 
     @property
     def access_fields(self) -> dict[str, object]:
@@ -149,6 +169,22 @@ class Transaction:
     def secure(self) -> bool:
         """Whether the client is connected by TLS."""
         return self._context.secure
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the connection is that of a proxy in the option `trusted`."""
+        return self._context.fields.trusted
+
+    @property
+    def scheme(self) -> Scheme:
+        """ "https" if the client uses TLS, to this proxy or to the trusted proxy before it, as the
+        fields of that proxy or its PROXY header say; else "http"."""
+        context = self._context
+        if context.fields.trusted:
+            stated = forwarded_scheme(self.request.fields, context.source)
+            if stated:
+                return "https" if stated == "https" else "http"
+        return context.scheme
 
     @property
     def proxied(self) -> ProxyHeader | None:
