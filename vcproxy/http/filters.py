@@ -30,13 +30,16 @@ Then: TypeAlias = "Callable[[Transaction, Any], PhaseResult]"
 
 
 class Wait:
-    """Delays the request by `time`, as "250ms" or 0.25, then continues the phase."""
+    """Delays the request by `time`, as "250ms" or 0.25, then continues the phase.
 
-    __slots__ = ("seconds",)
-    then: ClassVar[Then | None] = None
+    `then(tx, None)` is called after that and returns what the phase does; None: it goes on.
+    """
 
-    def __init__(self, time: str | float) -> None:
+    __slots__ = ("seconds", "then")
+
+    def __init__(self, time: str | float, *, then: Then | None = None) -> None:
         self.seconds = seconds(time)
+        self.then = then
 
 
 class Subrequests:

@@ -14,12 +14,12 @@ ORDER: Final = (
     "response_fields",  # has the last word on every response
     "strict_transport_security",
     "request_id",  # so that every refusal has it
-    # maintenance: ends the request at once, so before any work
-    # rate: limits guesses of passwords too
+    "maintenance",  # ends the request at once, so before any work
+    "rate",  # limits guesses of passwords too
     "redirect",  # to https, before a password is asked for
-    # cors: a preflight has no credentials (Fetch, 3.2)
-    # basic_auth
-    # bearer
+    "cors",  # a preflight has no credentials (Fetch, 3.2)
+    "basic_auth",
+    "bearer",
     "compression",  # of every body, of error pages too; reads what request_fields may remove
     "request_fields",
     "rewrite",

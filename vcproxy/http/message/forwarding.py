@@ -92,6 +92,8 @@ def to_client(
     fields = response.fields
     control = fields.control
     removed = hop_by_hop(fields)
+    if status == 407 and response.content:  # made here: this is the proxy that asks (RFC 9110 11.7)
+        removed.discard(b"proxy-authenticate")
     added = b""
     if pseudonym:
         added = b"Via: 1.%d %b\r\n" % (response.version - 10, pseudonym.encode("latin-1"))

@@ -21,7 +21,7 @@ from pydantic import (
 
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.values import Duration, Filters, Size
-from vcproxy.http.duties.declared import Duties
+from vcproxy.http.duties.declared import Duties, check_duties
 from vcproxy.http.duties.duty import Duty
 from vcproxy.http.duties.order import ORDER
 from vcproxy.http.message import limits
@@ -197,6 +197,10 @@ class Options(Duties):
     """How often a request is sent again on another connection: only if no byte of it was sent; or
     if its method is idempotent and a reused connection failed before any response. One is enough to
     replace a stale connection, and causes no retry storm."""
+
+    def __post_init__(self) -> None:
+        for route in self.routes or (EVERYTHING,):
+            check_duties(self.duties_on(route), f"the route {route.label}")
 
     @cached_property
     def table(self) -> Routes:
