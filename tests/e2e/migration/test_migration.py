@@ -72,7 +72,10 @@ def check(example: Example, program: str, folder: Path, ports: Mapping[str, str]
 
 
 def plain(line: str) -> str:
-    """Return a line with the name of a field in lower case, and without trailing spaces."""
+    """Return a line as it is compared: without a status's reason phrase, which means nothing (RFC
+    9112, 4), the name of a field in lower case, without trailing spaces."""
+    if status := re.match(r"HTTP/1\.1 \d{3}", line):
+        return status[0]
     name, colon, value = line.rstrip().partition(": ")
     return f"{name.lower()}: {value}" if colon and " " not in name else line.rstrip()
 
