@@ -10,8 +10,10 @@ import pytest
 
 from vcproxy.config.errors import OptionsError
 from vcproxy.config.file_content import MOST, FileContent, content_of, read_file
+from vcproxy.config.loader import load
 from vcproxy.config.options import read_options
 from vcproxy.config.plugin_loader import CONTENT, PluginLoader
+from vcproxy.replay.record.hidden_secrets import sources_without_secrets
 
 
 def _number(content: bytes) -> int:
@@ -98,3 +100,26 @@ def test_a_file_without_end_is_not_read() -> None:
     with pytest.raises(ValueError, match="it is larger than 16MiB"):
         read_file(Path("/dev/zero"))
     assert MOST == 16 << 20
+
+
+def test_a_recording_of_a_configuration_has_no_hash(tmp_path: Path) -> None:
+    (tmp_path / "users").write_text("anna:$2y$05$" + "a" * 53 + "\n")
+    file = tmp_path / "proxy.toml"
+    file.write_text(
+        """
+        [[listener]]
+        name = "site"
+        bind = "tcp://127.0.0.1:0"
+        plugin = "http_proxy"
+        upstream = "site"
+        options.basic_auth.users = "users"
+
+        [upstream.site]
+        servers = ["tcp://127.0.0.1:9"]
+        """
+    )
+    configuration = load(file)
+    [place] = [each for each in configuration.sources if each.startswith(CONTENT)]
+    assert b"aaaa" in configuration.sources[place], "for workers"
+    assert b"aaaa" not in sources_without_secrets(configuration)[place]
+    assert tmp_path / "users" in configuration.files
