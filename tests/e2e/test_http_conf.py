@@ -19,6 +19,7 @@ CONF = Path(__file__).parents[2] / "conf"
     [
         ("proxy.toml", ["<title>vcproxy</title>", "hello"]),
         ("http-reverse.toml", ["HTTP/1.1 200 OK"]),
+        ("edge.toml", ["308 Permanent Redirect", "https://127.0.0.1/here?a=b", "nosniff"]),
         ("http-forward.toml", ["Directory listing", "403 Forbidden"]),
     ],
 )

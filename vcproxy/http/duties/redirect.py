@@ -30,7 +30,7 @@ class Redirect(Duty):
 
     https: bool = False
     """Whether requests that arrive without TLS are sent to https, with the same host, path and
-    query. Those over TLS go on, also those that a proxy in `trusted` got over TLS."""
+    query. Those over TLS go on to a server, also those that a proxy in `trusted` got over TLS."""
 
     port: Annotated[int, Field(ge=1, le=65535)] = 443
     """The port of https."""
