@@ -287,6 +287,8 @@ class FilterChain:
     done: tuple[Step, ...]
     late_head: tuple[Step, ...]
     """`request_head` of the duties that are called when the route has been found."""
+    folder: Phases | None
+    """The duty `folder`, which answers in place of a server; None: there is none."""
     request_limit: int
     """Bytes of a request's whole body: the smallest limit of the filters that need it."""
     response_limit: int
@@ -299,6 +301,7 @@ class FilterChain:
         *,
         duties: Sequence[Phases] = (),
         late: Sequence[Phases] = (),
+        folder: Phases | None = None,
     ) -> FilterChain:
         """Return the chain of these filters, given in the order of the configuration.
 
@@ -333,6 +336,7 @@ class FilterChain:
         return cls(
             **{name: steps(name) for name in cls.phases()} | {"request_head": heads(False)},
             late_head=heads(True),
+            folder=folder,
             request_limit=limit("request_body"),
             response_limit=limit("response_body"),
         )
@@ -340,7 +344,9 @@ class FilterChain:
     @property
     def used(self) -> bool:
         """Whether any filter overrides a phase."""
-        return bool(self.late_head) or any(getattr(self, name) for name in self.phases())
+        return bool(self.late_head or self.folder) or any(
+            getattr(self, name) for name in self.phases()
+        )
 
     @classmethod
     def phases(cls) -> list[str]:

@@ -80,10 +80,7 @@ class StoredFile(Source):
         paths: tuple[str, ...],
         priority: int = PRIORITY,
     ) -> None:
-        """`folder`: an absolute path; `paths`: at least one, without "." and "..". Raises
-        ValueError for others."""
-        if not folder.startswith("/") or "\0" in folder:
-            raise ValueError(f"{name}: {folder!r} is not an absolute path")
+        """`paths`: at least one, without "." and "..". Raises ValueError for others."""
         for path in paths:
             if "\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
                 raise ValueError(f"{name}: {path!r} is not a path below a folder")

@@ -14,6 +14,7 @@ from vcproxy.http.duties.basic_auth import BasicAuth
 from vcproxy.http.duties.bearer import Bearer
 from vcproxy.http.duties.compression import Compression
 from vcproxy.http.duties.cors import Cors
+from vcproxy.http.duties.folder import Folder
 from vcproxy.http.duties.maintenance import Maintenance
 from vcproxy.http.duties.order import ORDER
 from vcproxy.http.duties.rate import RateKey
@@ -74,6 +75,9 @@ class Duties:
 
     sticky: Sticky | None = None
     """A client stays with its server, by a cookie."""
+
+    folder: Folder | None = None
+    """Files of a folder, in place of a server."""
 
     @cached_property
     def declared(self) -> dict[str, Duty]:

@@ -25,6 +25,6 @@ ORDER: Final = (
     "rewrite",
     # error_pages
     "sticky",
-    # folder
+    "folder",  # in place of a server
 )
 """Their keys."""

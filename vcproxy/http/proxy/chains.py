@@ -74,4 +74,9 @@ class Chains:
             for key, each in duties.items()
             if key not in first or each is not self._listener[key]
         ]
-        return FilterChain.of(self._filters, duties=tuple(duties.values()), late=late)
+        return FilterChain.of(
+            self._filters,
+            duties=tuple(duties.values()),
+            late=late,
+            folder=duties.get("folder"),
+        )

@@ -30,21 +30,31 @@ OWN = "vcproxy"
 def respond(exchange: Exchange, response: Response, by: str) -> State:
     """Send this response in place of a server's, and drop the server's connection. `by`: what has
     made it, for the access log."""
-    client, record = exchange.client, exchange.tx.record
+    filter_own(exchange, response)
+    client, record, content = exchange.client, exchange.tx.record, response.content
+    if record is not None:
+        record.answered(exchange, by, 0 if exchange.bodiless else len(content))
+    keep, head = begin_response(exchange, response, len(content))
+    client.wire.send(head if exchange.bodiless else head + content)
+    return end(exchange, keep)
+
+
+def filter_own(exchange: Exchange, response: Response) -> None:
+    """Call `every_response` for a response that is sent in place of a server's."""
     for step in exchange.chain.every_response:
         try:
             step(exchange.tx, response)
         except BaseException as raised:
             _log_filter(exchange, "in every_response() of", as_error(raised))
-    if record is not None:
-        record.answered(exchange, by, 0 if exchange.bodiless else len(response.content))
+
+
+def begin_response(exchange: Exchange, response: Response, length: int) -> tuple[bool, bytes]:
+    """Prepare a response in place of a server's; return whether the connection may carry another
+    request after it, and its head. `length`: bytes of its body."""
     exchange.drop_server()
     exchange.tx.response = response
     keep = exchange.can_keep_alive
-    content = response.content
-    head = client.head(response, exchange.version, keep, len(content))
-    client.wire.send(head if exchange.bodiless else head + content)
-    return end(exchange, keep)
+    return keep, exchange.client.head(response, exchange.version, keep, length)
 
 
 def fail_as(exchange: Exchange, status: int, party: Party, why: str, error: str) -> State:

@@ -14,6 +14,9 @@ The machine of its connection, HttpProxy, passes on all events that it gets. The
 result: KEPT, the connection may carry another request; CLOSED, it is closed after the response;
 ABORTED, it was reset.
 
+A file is opened (OPENING_FILE) unless it is open, and sent without a server; what the client does
+not take at once, as it does (SENDING_FILE).
+
 A longer body of known length is moved by a OneWayTunnel, which the driver may bridge. Any other is
 moved by a MessageTunnel: chunks that no filter changes are only checked, everything else is decoded
 and framed again. Tested in tests/http/proxy, most in test_keep_alive.py, test_servers.py,
@@ -27,6 +30,7 @@ from typing import TYPE_CHECKING
 from vcproxy.engine.calls import Called
 from vcproxy.engine.event import Event
 from vcproxy.engine.vio import VIO
+from vcproxy.http.files.file_tags import FILE_FAILED, FILE_READY
 from vcproxy.http.message.messages import Body, Request
 from vcproxy.http.proxy import answering, requesting
 from vcproxy.http.proxy.client_side import DEADLINE, ClientSide
@@ -47,6 +51,8 @@ from vcproxy.tunnels.done import Reason, TunnelDone
 
 if TYPE_CHECKING:
     from vcproxy.engine.net import NetVConnection
+    from vcproxy.http.files.open_files import OpenFile
+    from vcproxy.http.proxy.file_sending import FileUse
 
 NO_TIME_LEFT = Failure(504, "proxy", Reason.ACTIVE.value, "http_response_timeout")
 CUT_OFF = Failure(0, "proxy", Reason.ACTIVE.value, "http_response_timeout")
@@ -70,6 +76,8 @@ class Exchange(Machine):
     SENDING_REQUEST = State(parent=AWAITING_RESPONSE)
     BUFFERING_RESPONSE = State(parent=ALIVE)
     FILTERING_RESPONSE = State(parent=ALIVE)
+    OPENING_FILE = State(parent=ALIVE)
+    SENDING_FILE = State(parent=ALIVE)
     SENDING_RESPONSE = State(parent=ALIVE)
     STREAMING_RESPONSE = State(parent=SENDING_RESPONSE)
     TUNNELLING = State(parent=ALIVE)
@@ -78,8 +86,10 @@ class Exchange(Machine):
     ABORTED = State(final=True)
 
     ENDED = (KEPT, CLOSED, ABORTED)
-    SENT = (*ENDED, CONNECTING, AWAITING_RESPONSE, SENDING_REQUEST)
-    """The states that may follow when the request may be sent."""
+    SENT = (
+        *ENDED, CONNECTING, AWAITING_RESPONSE, SENDING_REQUEST, OPENING_FILE, SENDING_FILE,
+    )  # fmt: skip
+    """The states that may follow when the request may be sent, or answered with a file."""
     ANSWERED = (
         *ENDED, FILTERING_RESPONSE, BUFFERING_RESPONSE, SENDING_RESPONSE, STREAMING_RESPONSE,
         TUNNELLING,
@@ -104,8 +114,8 @@ class Exchange(Machine):
         """The body of the request, if it has one or a filter may give it one."""
         self.download: Download | None = None
         """The body of the response, unless it is sent with its head."""
-        self.suspended: SuspendedPhase | None = None
-        """The phase in which a filter waits."""
+        self.suspended: SuspendedPhase | FileUse | None = None
+        """The phase in which a filter waits, or the file that is sent."""
         self.body = b""
         """The body as the filters of a phase for bodies have returned it."""
         self.bodiless = request.method == "HEAD"
@@ -314,6 +324,7 @@ class Exchange(Machine):
         why = "connection timed out inside the body"
         return abort(self, Failure(0, "server", why, "connection_read_timeout"))
 
+    @SENDING_FILE.on(Event.ACTIVE_TIMEOUT, to=ENDED)
     @SENDING_RESPONSE.on(Event.ACTIVE_TIMEOUT, to=ENDED)
     def client_active_timeout(self, _: VIO) -> State | None:
         """Abort: the listener's `timeouts.active` has passed."""
@@ -323,6 +334,36 @@ class Exchange(Machine):
     def tunnel_done(self, done: TunnelDone) -> None:
         """End the transaction; reset the client's connection if the tunnel failed."""
         end_tunnel(self, done)
+
+    # -- files -------------------------------------------------------------------------------
+
+    @OPENING_FILE.on(FILE_READY, to=(*ENDED, SENDING_FILE))
+    def file_opened(self, file: OpenFile) -> State | None:
+        """Answer with the file, or with the reason why it is not opened."""
+        from vcproxy.http.proxy import file_sending
+
+        return file_sending.file_ready(self, file)
+
+    @SENDING_FILE.on(Event.WRITE_READY, to=ENDED)
+    def file_sent_more(self, vio: VIO) -> State | None:
+        """Wait until all is sent."""
+        from vcproxy.http.proxy import file_sending
+
+        return file_sending.sent_more(self)
+
+    @SENDING_FILE.on(FILE_FAILED, to=ENDED)
+    def file_failed(self, why: str) -> State | None:
+        """Abort: the file cannot be read."""
+        from vcproxy.http.proxy import file_sending
+
+        return file_sending.file_failed(self, why)
+
+    @SENDING_FILE.on(DEADLINE, to=ENDED)
+    def file_stalled(self, _: object) -> State | None:
+        """Abort: the client takes nothing, or the whole request took too long."""
+        from vcproxy.http.proxy import file_sending
+
+        return None if self.client.deadline.early() else file_sending.stalled(self)
 
     # -- in every state ----------------------------------------------------------------------
 

@@ -94,7 +94,7 @@ def call_filters(
 def resume(exchange: Exchange, data: Called | SubrequestsDone | None) -> State | None:
     """Go on with a suspended phase, with the value that a filter waited for."""
     suspended, exchange.suspended = exchange.suspended, None
-    assert suspended is not None
+    assert isinstance(suspended, SuspendedPhase)
     value: object = None
     if isinstance(data, SubrequestsDone):
         value = data.responses

@@ -142,6 +142,13 @@ class RequestRecord:
             self._end = End(By.LOCAL, request_phase(exchange))
             self._note_connecting(exchange)
 
+    def sends(self, by: str, client: NetVConnection, besides: int) -> None:
+        """Note that `by` sends a response in place of a server: an orderly end follows unless
+        something fails. `besides`: see `count_down`."""
+        self.answered_by = by
+        self.responding = True
+        self.count_down(client, besides)
+
     def ended(self, end: End, reason: object) -> None:
         """Note what has ended it; the first reason counts."""
         if self._end is None:

@@ -120,6 +120,10 @@ def destination_found(exchange: Exchange) -> State | None:
     """Send the route's answer, or determine the upstream and go on with the phase `route`."""
     tx, client = exchange.tx, exchange.client
     route = tx.route
+    if exchange.chain.folder is not None:
+        from vcproxy.http.proxy.file_sending import serve_file  # most proxies send no files
+
+        return serve_file(exchange)
     if route is not None:
         if route.answer is not None:
             return respond(exchange, route.answer.response(), "route")

@@ -81,6 +81,8 @@ class Route(Duties):
     def __post_init__(self) -> None:
         if self.upstream is not None and self.answer is not None:
             raise ValueError("a route has an upstream or an answer, not both")
+        if self.folder is not None and (self.upstream is not None or self.answer is not None):
+            raise ValueError("a route has a folder, an upstream or an answer, one of them")
         for name in self.without:
             if getattr(self, name) is not None:
                 raise ValueError(f"a route that sets {name} cannot be without it")

@@ -15,6 +15,7 @@ from vcproxy.sessions.streams import READ_AHEAD
 if TYPE_CHECKING:
     from vcproxy.engine.blocks import Block
     from vcproxy.engine.continuation import Continuation
+    from vcproxy.engine.file_range import FileRange
     from vcproxy.engine.iobuffer import Reader
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vio import VIO
@@ -178,6 +179,17 @@ class Wire:
         writes.pending = True  # WRITE_READY is not needed here, and would cost a turn
         self._output.buffer.write(data)
         writes.reenable()
+
+    def send_file(self, piece: FileRange) -> None:
+        """Send a range of a file after all earlier output."""
+        assert self.vc is not None
+        self.writes.pending = True
+        self.vc.send_file(piece)
+        self._sent_in = self.vc.engine.turns
+
+    def await_sent(self) -> None:
+        """Let WRITE_READY be delivered when more of the output has been sent."""
+        self.writes.pending = False
 
     @property
     def full(self) -> bool:
