@@ -42,8 +42,12 @@ def test_the_machine_of_an_exchange() -> None:
         "RESUMED",
         "Request",
         "SentRequest",
+        "FILE_READY",
+        "FILE_FAILED",
     }
     taken = {
+        "OPENING_FILE FILE_READY",
+        "SENDING_FILE FILE_FAILED",
         "RECEIVED Request",
         "CONNECTING CONNECTED",
         "FILTERING_REQUEST Called",

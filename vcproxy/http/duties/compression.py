@@ -200,6 +200,8 @@ class CompressionPhases(DutyPhases):
             return
         if response.content and length > LARGEST_WHOLE:
             return
+        if not (response.content or tx.server):  # a file: its folder has `precompressed`
+            return
         if tx.request.method == "CONNECT" or _NO_TRANSFORM(tx.request.fields.lower):
             return
         vary_by(fields, "Accept-Encoding")
