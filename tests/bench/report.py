@@ -160,6 +160,8 @@ GOALS = (
     Goal("http-unlike", 0.55, "before-http", peer="vcproxy-http"),
     Goal("http-unlike", 1.8, "haproxy-http", peer="vcproxy-http"),
     Goal("http-1m", 0.7, "nginx-http", peer="vcproxy-http"),
+    Goal("compression", 1.3, "nginx-gzip", peer="vcproxy-gzip"),
+    Goal("sticky", 1.15, "ordinary-free", peer="ordinary-sticky"),
     Goal("http-tls", 0.6, "before-tls", peer="vcproxy-tls"),
     Goal("http-tls", 1.5, "haproxy-tls", peer="vcproxy-tls"),
     Goal("tls-resumed", 0.5, "vcproxy-tls", peer="vcproxy-tls", as_in="tls-full"),

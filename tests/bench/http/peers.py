@@ -15,6 +15,8 @@ from tests.bench.peers import MOST_TUNNELS, RULES, before
 HEAD_S = 2
 SMALL = 1024
 LARGE = 1024 * 1024
+TEXT = 100 * 1024
+"""Bytes of a text: a page of a documentation with its scripts."""
 
 KEPT = ("http", "http-unlike", "http-1m", "http-idle")
 GUARDED = (*KEPT, "http-slow")
@@ -45,10 +47,12 @@ ORIGIN = f"""\
 cd $scratch
 head -c {SMALL} /dev/zero >small
 head -c {LARGE} /dev/zero >large
+{sys.executable} {Path(__file__).parent}/text.py {TEXT} >text.txt
 cat >nginx.conf <<end
 {NGINX_BEGUN}
     sendfile on;
     open_file_cache max=10;
+    types {{ text/plain txt; }}
     server {{
         listen 127.0.0.1:$listen backlog=4096;
         root $scratch;
@@ -250,6 +254,38 @@ ADMISSIONS = (
     ),
 )
 
+# The same level: the default of both differs.
+COMPRESSED = ("compression",)
+GZIP = """
+            gzip on;
+            gzip_comp_level 4;
+            gzip_types text/plain;
+            gzip_proxied any;
+            gzip_vary on;"""
+
+
+def vcproxy_duty(name: str, only: str, duty: str = "") -> Peer:
+    """A proxy with a duty, or with none, on the ordinary path."""
+    ours = vcproxy(name, (only,))
+    config = ours.config.replace("\n[upstream.app]", f"{duty}\n\n[upstream.app]")
+    return replace(ours, config=config + ORDINARY)
+
+
+COMPRESSIONS = (
+    vcproxy_duty("vcproxy-gzip", "compression", "compression = { levels = { gzip = 4 } }"),
+    Peer(
+        "nginx-gzip",
+        ("nginx", "-p", "$scratch", "-c", "$config"),
+        NGINX.replace(" {tls}", "").replace("location / {", "location / {" + GZIP),
+        ("nginx", "-v"),
+        only=COMPRESSED,
+    ),
+)
+STICKINESS = (
+    vcproxy_duty("ordinary-free", "sticky"),
+    vcproxy_duty("ordinary-sticky", "sticky", 'sticky = { secret = "a secret of the benchmark" }'),
+)
+
 WORKERS = replace(
     vcproxy("vcproxy-workers", ("http", "workers", "kills")),
     config=OURS[0].config.replace("[proxy]\n", "[proxy]\nworkers = 2\n"),
@@ -263,6 +299,8 @@ HTTP_PEERS = {
         *ACCESS_LOGS,
         *METRICS_PEERS,
         *ADMISSIONS,
+        *COMPRESSIONS,
+        *STICKINESS,
         WORKERS,
         *(
             # Sessions of revision 1fe49d4 cannot be resumed.

@@ -1,12 +1,14 @@
 """The workloads for reverse proxies, and how one peer is measured with one of them."""
 
+import gzip
 import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPMessage
 from statistics import quantiles
 from typing import NamedTuple
 
@@ -14,7 +16,7 @@ from tests.bench.measure import cpu_s, resident_kib, settle, sockets
 from tests.bench.peer import Failed, Peer, last_line, running
 from tests.bench.workloads import PATIENCE_S, Sample, Workload, answer, load, order
 
-from .peers import HEAD_S, LARGE, ORIGIN_PEER, SMALL
+from .peers import HEAD_S, LARGE, ORIGIN_PEER, SMALL, TEXT
 
 WARM = 10
 """Requests of each client before the measurement: afterwards all connections are open."""
@@ -51,6 +53,10 @@ class Gets:
     scheme: str = "http"
     unlike: int = 0
     """Number of different requests, each with a different response; 0: all requests are equal."""
+    compressed: bool = False
+    """Whether the clients accept gzip, and every answer must be compressed."""
+    sticky: bool = False
+    """Whether the clients send the cookie that the proxy has set."""
     cost_unit: str = "us"
     rate_unit: str = "/s"
 
@@ -60,6 +66,8 @@ class Gets:
     def measure(self, peer: Peer) -> Sample:
         """Measure once, with everything fresh. Raises Failed."""
         with proxied(peer) as (pid, port):
+            if self.compressed:
+                self.check_compressed(port)
             warm = self.run_requests(port, WARM)
             settle(pid)
             before = cpu_s(pid)
@@ -78,7 +86,11 @@ class Gets:
             tempfile.NamedTemporaryFile("r", prefix="bench-") as log,
             tempfile.NamedTemporaryFile("w", prefix="bench-") as urls,
         ):
-            command = ("h2load", "--h1", "-n", str(number), "-c", str(self.clients))
+            command = ["h2load", "--h1", "-n", str(number), "-c", str(self.clients)]
+            if self.compressed:
+                command += ["-H", "accept-encoding: gzip"]
+            if self.sticky and (cookie := fetched(port, self.path)[0].get("Set-Cookie")):
+                command += ["-H", f"cookie: {cookie.partition(';')[0]}"]
             urls.writelines(f"{url}?unlike={each + 1}\n" for each in range(self.unlike))
             urls.flush()
             target = f"--input-file={urls.name}" if self.unlike else url
@@ -98,12 +110,36 @@ class Gets:
             if not match:
                 raise Failed(f"h2load: {last_line(done.stderr)}")
             right, data = map(int, match.groups())
-            if (right, data) != (number, number * self.size):
+            whole = number * self.size
+            if right != number or not (data < whole / 2 if self.compressed else data == whole):
                 raise Failed(f"of {number} answers {right} were right; {data} bytes came in all")
             rows = [tuple(map(int, row.split())) for row in log]
         begin, end = min(begun for begun, _, _ in rows), max(at + took for at, _, took in rows)
         centiles = quantiles((took for _, _, took in rows), n=100)
         return Answered(number / (end - begin) * 1e6, centiles[49], centiles[98])
+
+    def check_compressed(self, port: int) -> None:
+        """Raise Failed if an answer is not the compressed body."""
+        fields, body = fetched(port, self.path, {"Accept-Encoding": "gzip"})
+        if fields.get("Content-Encoding") != "gzip":
+            raise Failed("the answer is not compressed")
+        if len(gzip.decompress(body)) != self.size:
+            raise Failed("the answer is compressed, but is not the whole body")
+
+
+def fetched(
+    port: int, path: str, fields: Mapping[str, str] | None = None
+) -> tuple[HTTPMessage, bytes]:
+    """Get one answer; return its fields and its body."""
+    client = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    try:
+        client.request("GET", f"/{path}", headers=fields or {})
+        answer = client.getresponse()
+        return answer.headers, answer.read()
+    except OSError as error:
+        raise Failed(f"no answer: {error}") from None
+    finally:
+        client.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +278,16 @@ def workloads(seconds: float, idle: int) -> dict[str, Workload]:
             seconds,
             unlike=UNLIKE,
         ),
+        Gets(
+            "compression",
+            "GET of 100 KiB, sent by gzip",
+            8,
+            "text.txt",
+            TEXT,
+            seconds,
+            compressed=True,
+        ),
+        Gets("sticky", "GET of 1 KiB with a cookie", 64, "small", SMALL, seconds, sticky=True),
         gets("http-tls", "the same behind TLS", "https"),
         Gets("http-1m", "GET of 1 MiB, 8 kept connections", 8, "large", LARGE, seconds),
         Handshakes("tls-full", "new TLS connection, one GET", "handshakes", seconds),

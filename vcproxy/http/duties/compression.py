@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from pydantic import AfterValidator, Field
 
 from vcproxy.config.values import Size
-from vcproxy.http.duties.codings import CODINGS
+from vcproxy.http.duties.codings import CODINGS, keep_freed_memory
 from vcproxy.http.duties.duty import Duty, DutyPhases
 from vcproxy.http.message.accept_encoding import IDENTITY, preferred_coding
 from vcproxy.http.message.entity_tag import tags, weak_tag
@@ -173,6 +173,7 @@ class CompressionPhases(DutyPhases):
 
     def __init__(self, options: Compression) -> None:
         super().__init__(options)
+        keep_freed_memory()
         self._codings = tuple(options.codings)
         self._min_size = options.min_size
         self._memory = options.memory
