@@ -360,8 +360,7 @@ class OneWayTunnel(Machine):
         return self.DONE
 
     def _read(self, nbytes: int | None, buffer: IOBuffer, already_read: int) -> None:
-        self.source = self._source_vc.do_io_read(self, nbytes, buffer)
-        self.source.ndone = already_read
+        self.source = self._source_vc.read_on(self, nbytes, buffer, already_read)
 
     def _limit_flush(self, seconds: float) -> None:
         """Deliver STALLED when the sink has taken nothing for this time."""

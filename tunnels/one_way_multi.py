@@ -450,8 +450,7 @@ class OneWayMultiTunnel(Machine):
         self.engine.schedule(self._owner, type(report), report)  # type: ignore[arg-type]
 
     def _read(self, source: VConnection, already_read: int = 0) -> None:
-        self.source = source.do_io_read(self, None, self.buffer)
-        self.source.ndone = already_read
+        self.source = source.read_on(self, None, self.buffer, already_read)
         self._fan.add_source(self.source)
 
     def _received(self) -> int:

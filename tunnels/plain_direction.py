@@ -30,9 +30,13 @@ class PlainDirection:
         source: VConnection,
         sink: VConnection,
         water_mark: int | None = None,
+        reader: Reader | None = None,
     ) -> None:
-        buffer = cont.engine.buffer(water_mark, message_oriented=source.message_oriented)
-        self.source, self.sink = relay(cont, source, sink, buffer)
+        """`reader`: of a buffer that the source has already been read into: see OneWayTunnel."""
+        if reader is None:
+            buffer = cont.engine.buffer(water_mark, message_oriented=source.message_oriented)
+            reader = buffer.reader()
+        self.source, self.sink = relay(cont, source, sink, reader)
 
     def start(self) -> None:
         """Do nothing: both operations have begun."""

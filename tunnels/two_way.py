@@ -109,9 +109,9 @@ class TwoWayTunnel(Machine):
         self._error: Exception | None = None
         self.up: Direction
         self.down: Direction
-        changes = request or upward or downward or openings != NO_OPENINGS
+        changes = upward or downward or openings != NO_OPENINGS
         if half_close and not changes and type(self) is TwoWayTunnel:
-            self.up = PlainDirection(self, client, server, water_mark)
+            self.up = PlainDirection(self, client, server, water_mark, request)
             self.down = PlainDirection(self, server, client, water_mark)
             return
         self.up = self.up_direction(

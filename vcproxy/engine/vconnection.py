@@ -159,6 +159,16 @@ class VConnection(Continuation, ABC):
         self._begin_read(vio)
         return vio
 
+    def read_on(self, cont: Continuation, nbytes: int | None, buffer: IOBuffer, done: int) -> VIO:
+        """Read as do_io_read() does; `done` bytes of this operation were read by earlier ones.
+
+        They count as bytes of this one, and once for the VC. Raises LockNotHeld, ClosedError.
+        """
+        vio = self.do_io_read(cont, nbytes, buffer)
+        vio.ndone = done
+        self.read_before -= done
+        return vio
+
     def do_io_write(self, cont: Continuation, nbytes: int | None, reader: Reader) -> VIO:
         """Write `nbytes` (None: without end) of what `reader` has to read.
 
@@ -345,18 +355,24 @@ class VConnection(Continuation, ABC):
 
 
 def relay(
-    cont: Continuation, source: VConnection, sink: VConnection, buffer: IOBuffer
+    cont: Continuation, source: VConnection, sink: VConnection, reader: Reader
 ) -> tuple[VIO, VIO]:
-    """Read `source` without end into `buffer`, and write all of it to `sink`; return both VIOs.
+    """Read `source` without end into the buffer of `reader`, and write to `sink` what that reader
+    has and gets; return both VIOs.
 
-    The result is that of do_io_read, do_io_write and `couple`, without a READY event in between.
-    Raises LockNotHeld, ClosedError.
+    The result is that of read_on, do_io_write and `couple`, without a READY event in between: what
+    the reader has was read from `source` before. Raises LockNotHeld, ClosedError.
     """
     source._require_open("relay()")
     sink._require_open("relay()")
+    buffer = reader.buffer
     read = VIO(source, cont, None, buffer, reads=True)
-    write = VIO(sink, cont, None, buffer.reader(), reads=False)
+    write = VIO(sink, cont, None, reader, reads=False)
     join(read, write)
     source._begin_read(read)
     sink._begin_write(write)
+    done = buffer.written - reader.position
+    if done:
+        read.ndone = done
+        source.read_before -= done
     return read, write

@@ -189,8 +189,7 @@ class InputStream:
         cont = vio.cont
         if cont is None or not vio.vc.unread:
             return False
-        self.vio = vio.vc.do_io_read(cont, None, vio.buffer)
-        self.vio.ndone = vio.ndone
+        self.vio = vio.vc.read_on(cont, None, vio.buffer, vio.ndone)
         return True
 
     @property
