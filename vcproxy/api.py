@@ -175,6 +175,7 @@ if TYPE_CHECKING:
     from vcproxy.sessions.service import Service
     from vcproxy.sessions.session import Session
     from vcproxy.sessions.staged_program import StagedProgram
+    from vcproxy.sessions.tls_router import TlsRouter
     from vcproxy.sessions.transfer import Receive, Rx, Transmit, Tx
     from vcproxy.supervise.child_spec import ChildSpec, Restart
     from vcproxy.supervise.children import Child
@@ -377,6 +378,7 @@ else:
         "vcproxy.proxy_protocol.header": ("ProxyHeader",),
         "vcproxy.proxy_protocol.tlv": (
             "TlsFacts",
+            "TlsRouter",
             "Tlv",
         ),
         "vcproxy.relay.options": ("RelayOptions",),
@@ -390,6 +392,7 @@ else:
         "vcproxy.sessions.service": ("Service",),
         "vcproxy.sessions.session": ("Session",),
         "vcproxy.sessions.staged_program": ("StagedProgram",),
+        "vcproxy.sessions.tls_router": ("TlsRouter",),
         "vcproxy.sessions.transfer": ("Receive", "Rx", "Transmit", "Tx"),
         "vcproxy.supervise.child_spec": ("ChildSpec", "Restart"),
         "vcproxy.supervise.intensity": ("Intensity",),
@@ -609,6 +612,7 @@ __all__ = [
     "Tick",
     "Ticks",
     "TlsFacts",
+    "TlsRouter",
     "Tlv",
     "Transaction",
     "Transform",

@@ -32,7 +32,7 @@ from tests.docs import (
 from vcproxy.app import cli
 from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
-from vcproxy.config.plugin import options_type
+from vcproxy.config.plugin import options_type, with_options
 from vcproxy.config.plugin_loader import PluginLoader
 from vcproxy.config.reference import docstrings
 from vcproxy.config.reference import reference as configuration
@@ -228,8 +228,9 @@ def plugins() -> str:
 
 
 def _plugin(name: str) -> str:
-    plugin = PluginLoader().find(name)
-    about = (inspect.getdoc(inspect.getmodule(plugin)) or "").partition("\n\n")[0]
+    found = PluginLoader().find(name)
+    about = (inspect.getdoc(inspect.getmodule(found)) or "").partition("\n\n")[0]
+    plugin = with_options(found)
     options = options_type(plugin)
     if options is None:
         return f"## {name}\n\n{_sentence(about)} It has no options.\n"

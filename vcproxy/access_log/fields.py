@@ -48,7 +48,13 @@ FIELDS: Final = (
     Field("tls", ALL, "text", "The client's version of TLS, as TLSv1.3."),
     Field("cipher", ALL, "text", "The cipher suite of the client's TLS."),
     Field("sni", ALL, "text", "The server name that the client requested in its TLS handshake."),
-    Field("alpn", ALL, "text", "The application protocol agreed on in the TLS handshake."),
+    Field(
+        "alpn",
+        ALL,
+        "text",
+        "The application protocol agreed on in the TLS handshake; of a client routed by its "
+        "ClientHello, those that it offers.",
+    ),
     Field("certificate", ALL, "text", "The subject of the client's verified certificate."),
     Field("plugin", ALL, "text", "The plugin of the listener."),
     Field("method", HTTP, "text", "The method of the request."),

@@ -148,10 +148,11 @@ class SessionRecord(_Record):
             "bytes_down": vc.bytes_written,
             "verdicts": self.verdicts,
         }
-        if vc.secure:
+        tls = vc.secure or vc.sni is not None or vc.alpn is not None  # also TLS that is not ended
+        if tls:
             values["tls"], values["cipher"] = vc.tls_parameters()
             values |= {"sni": vc.sni, "alpn": vc.alpn, "certificate": vc.certificate}
-            if vc.open:
+            if vc.secure and vc.open:
                 values["time_handshake"] = vc.established_at - began
         if vc.proxied is not None:
             values["proxied_by"] = vc.real_peer_address
@@ -160,23 +161,23 @@ class SessionRecord(_Record):
             if server.started_at != NOT_YET:
                 values["server"] = server.name
         listener = vc.listener.name if vc.listener is not None else None
-        same = (self.kind, listener, self.plugin, vc.secure, vc.proxied is not None)
+        same = (self.kind, listener, self.plugin, tls, vc.proxied is not None)
         pattern = self.log.filled.get(same) or self._filled(*same)
         self._write(pattern, end, reason, values)
 
     def _filled(
-        self, kind: Kind, listener: str | None, plugin: str | None, secure: bool, proxied: bool
+        self, kind: Kind, listener: str | None, plugin: str | None, tls: bool, proxied: bool
     ) -> Pattern:
         """Return the pattern for records that have this in common; the next one finds it."""
         log = self.log
         values: dict[str, object] = {
             "kind": kind, "listener": listener, "plugin": plugin, "parent": None
         }  # fmt: skip
-        if not secure:
+        if not tls:
             values |= dict.fromkeys(_OF_TLS)
         if not proxied:
             values["proxied_by"] = None
-        same = (kind, listener, plugin, secure, proxied)
+        same = (kind, listener, plugin, tls, proxied)
         pattern = log.filled[same] = log.pattern(kind).filled(values)
         return pattern
 

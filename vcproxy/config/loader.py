@@ -18,7 +18,7 @@ from vcproxy.config.document import Document, parse_document, read_document
 from vcproxy.config.errors import KeyProblem, OptionsError, Problem
 from vcproxy.config.key_warnings import key_warnings
 from vcproxy.config.options import read_plugin
-from vcproxy.config.plugin import Plugin
+from vcproxy.config.plugin import Plugin, with_options
 from vcproxy.config.plugin_loader import PluginError, PluginLoader
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.schema import Settings, as_json
@@ -141,7 +141,8 @@ def _find_plugins(
     problems: list[KeyProblem] = []
     for index, listener in enumerate(settings.listener):
         try:
-            classes[index] = loader.find(listener.plugin)
+            found = loader.find(listener.plugin)
+            classes[index] = with_options(found) if listener.options else found
         except PluginError as error:
             problems.append(KeyProblem(("listener", index, "plugin"), str(error)))
     return classes, problems

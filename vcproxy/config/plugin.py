@@ -81,6 +81,12 @@ class Plugin:
         return any(address.secure for addresses in self.connects.values() for address in addresses)
 
 
+def with_options(plugin: type) -> type:
+    """Return the class that serves a listener of this plugin which has options: see Session."""
+    choose = getattr(plugin, "with_options", None)
+    return plugin if choose is None else choose()
+
+
 def options_type(plugin: type) -> type | None:
     """Return a plugin's class `Options`, a dataclass or pydantic model; None: it has none."""
     found: type | None = getattr(plugin, "Options", None)

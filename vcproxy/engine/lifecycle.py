@@ -94,7 +94,10 @@ class VCLifecycle(VConnection):
         self.local = ""
         """Where an accepted client has connected to, as "host:port"; "" where it is not noted."""
         self.sni: str | None = None
+        """The server name that the client has asked for in its TLS handshake, ended here or not."""
         self.alpn: str | None = None
+        """The application protocol agreed on; those that the client offers, separated by commas, if
+        its TLS is not ended here."""
         self.certificate: str | None = None
         """The subject of the peer's verified certificate."""
         self.secure = False

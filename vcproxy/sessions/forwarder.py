@@ -13,20 +13,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.event import Event
-from vcproxy.engine.vio import VIO
 from vcproxy.machine.state import State
-from vcproxy.sessions.session import Session
+from vcproxy.sessions.forwarding import Forwarding
 from vcproxy.tunnels.done import TunnelDone
 
 if TYPE_CHECKING:
-    from vcproxy.engine.net import NetVConnection
     from vcproxy.tunnels.transform import Transform
 
 REFUSED = "REFUSED"
 """Tag: this client is not served."""
 
 
-class Forwarder(Session):
+class Forwarder(Forwarding):
     """Tunnels each client to a server of the upstream. Subclasses can refuse clients, change bytes.
 
         class Upper(Forwarder):
@@ -50,10 +48,6 @@ class Forwarder(Session):
         """Return the bytes to refuse the client with; None: serve it. To be overridden."""
         return None
 
-    def unserved(self) -> bytes:
-        """Return the bytes to send to the client if no server can be reached. To be overridden."""
-        return b""
-
     def upward(self) -> Transform | None:
         """Return the transform of the bytes to the server. To be overridden."""
         return None
@@ -62,7 +56,7 @@ class Forwarder(Session):
         """Return the transform of the bytes to the client. To be overridden."""
         return None
 
-    # -- connecting --------------------------------------------------------------------------
+    # -- its course --------------------------------------------------------------------------
 
     @CONNECTING.enter
     def connecting(self) -> None:
@@ -79,29 +73,8 @@ class Forwarder(Session):
             self.engine.schedule(self, REFUSED, None)
 
     CONNECTING.goes(REFUSED, CLOSED)
-
-    @CONNECTING.on(Event.ERROR, to=(CLOSED,))
-    def failed(self, failed: NetVConnection | VIO) -> State | None:
-        """Try the next server, if one is left and the client has not failed."""
-        if isinstance(failed, VIO):
-            if self.client.unread:
-                return None  # what the client sent before its error still goes to a server
-            if not self.was_probe:
-                self.log(f"client connection failed before a server answered: {failed.error}")
-            return self.CLOSED
-        if self.connect_next():
-            return None
-        self.count("unserved")
-        self.answer(self.unserved())
-        return self.CLOSED
-
-    @CONNECTING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)
-    def expired(self, _: VIO) -> None:
-        """Close: a timeout of the client expired before a server was connected."""
-        self.log("connection timed out before a server answered")
-
-    # -- relaying ----------------------------------------------------------------------------
-
+    CONNECTING.on(Event.ERROR, to=(CLOSED,))(Forwarding.failed)
+    CONNECTING.on(Event.INACTIVITY_TIMEOUT, Event.ACTIVE_TIMEOUT, to=CLOSED)(Forwarding.expired)
     CONNECTING.goes(Event.CONNECTED, RELAYING)
 
     @RELAYING.enter
@@ -109,10 +82,4 @@ class Forwarder(Session):
         """Lend both sides to a tunnel."""
         self.lend(upward=self.upward(), downward=self.downward())
 
-    @RELAYING.on(TunnelDone, to=CLOSED)
-    def relayed(self, done: TunnelDone) -> None:
-        """Reset both sides after an abnormal end: a peer must not mistake it for an orderly end."""
-        if not self.ended_cleanly(done):
-            if not self.was_probe:
-                self.log(done)
-            self.close(done.error or ConnectionAbortedError(done.reason.value))
+    RELAYING.on(TunnelDone, to=CLOSED)(Forwarding.relayed)

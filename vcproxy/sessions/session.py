@@ -97,6 +97,15 @@ class Session(Machine):
         return self.datagram_framing or (UNFRAMED if framing is LINES else framing)
 
     @classmethod
+    def with_options(cls) -> type[Session]:
+        """Return the class that serves a listener which has options: by default, this class.
+
+        A plugin that does something else with options than without may return another class. Then
+        its own class has no `Options`, and costs nothing of what the other one needs.
+        """
+        return cls
+
+    @classmethod
     def needs_bind(cls, options: Any) -> bool | None:
         """Return True: its listener must have a `bind`; False: it must not; None: it may."""
         return True

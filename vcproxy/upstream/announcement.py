@@ -110,13 +110,15 @@ class Announcement:
 
 
 def _own(client: NetVConnection) -> Iterator[tuple[int, bytes]]:
-    """Yield what is known of the TLS between a client and this proxy."""
-    if not client.secure:
-        return
-    if client.alpn is not None:
-        yield ALPN, client.alpn.encode("latin-1")[:LONGEST]
+    """Yield what is known of the TLS of a client: between it and this proxy, or, where that routes
+    it by SNI, what the client asks the server for."""
+    alpn = client.alpn
+    if alpn is not None and (client.secure or "," not in alpn):  # of several the server chooses
+        yield ALPN, alpn.encode("latin-1")[:LONGEST]
     if client.sni is not None:
         yield AUTHORITY, client.sni.encode()[:LONGEST]
+    if not client.secure:
+        return
     presented = client.certificate is not None
     name = _common_name(client.certificate or "")
     yield SSL, write_tls(TlsFacts(True, presented, presented, *client.tls_parameters(), name))

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from vcproxy.bus.dispatch.on_message import message_methods
 from vcproxy.config.errors import OptionsError, did_you_mean
 from vcproxy.config.options import read_options
-from vcproxy.config.plugin import needs_upstream, options_type
+from vcproxy.config.plugin import needs_upstream, options_type, with_options
 from vcproxy.config.plugin_loader import FILTERS, NotOfKind, PluginError, PluginLoader
 from vcproxy.config.secret import shown
 from vcproxy.config.values import plugin_place
@@ -151,6 +151,7 @@ def _lines(plugin: type, place: str) -> Iterator[str]:
         yield f"messages: {', '.join(messages)}"
     if calls := [f"{name} every {each.shown}" for name, each in periodic_methods(plugin)]:
         yield f"periodic: {', '.join(calls)}"
+    plugin = with_options(plugin)
     kind_of_options = options_type(plugin)
     if kind_of_options is None:
         yield "options: none"

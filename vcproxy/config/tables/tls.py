@@ -36,7 +36,9 @@ def _server_name(name: str) -> str:
     return name
 
 
-Protocols = tuple[Annotated[str, AfterValidator(_protocol_name)], ...]
+ProtocolName = Annotated[str, AfterValidator(_protocol_name)]
+
+Protocols = tuple[ProtocolName, ...]
 """Names of application protocols (ALPN)."""
 
 Names = Annotated[tuple[Annotated[str, AfterValidator(_one_name)], ...], BeforeValidator(_divided)]

@@ -82,7 +82,10 @@ def _upstream(session: Any, server: NetVConnection | None) -> str:
 
 
 def _route(session: Any) -> str:
-    """Return the host and path of the route of the request that is being served."""
+    """Return the route of the request that is being served, or of a client of TLS."""
+    label = getattr(session, "route_label", None)
+    if label is not None:
+        return str(label)
     tx = getattr(getattr(session, "exchange", None), "tx", None)
     route = getattr(tx, "route", None)
     return "" if route is None else f"{route.host or '*'}{route.path}"
