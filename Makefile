@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 MITMPROXY := $(VENV)/mitmproxy/bin/mitmdump
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check coverage e2e-browser bench sim docs site clean
+.PHONY: help run test check coverage e2e-browser bench sim docs site release-check clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*##  */make \1	/p' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ docs: $(VENV)/for-run  ## regenerate the generated pages of docs/reference
 
 site: $(VENV)/for-docs  ## the documentation as HTML, in build/site
 	$(BIN)/sphinx-build --quiet --fail-on-warning -c docs/site docs build/site
+
+release-check: $(VENV)/for-dev $(VENV)/for-release  ## whether this can be released; DEB=1: with the package
+	$(BIN)/python packaging/check_release.py $(if $(DEB),--deb)
 
 clean:  ## remove what make has made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage build *.egg-info
