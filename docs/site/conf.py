@@ -53,6 +53,7 @@ FOLDER = """
 
 FOLDERS = {
     "how-to": "How to",
+    "migration": "Coming from another proxy",
     "cookbook": "Cookbook",
     "reference": "Reference",
     "design": "Design",
