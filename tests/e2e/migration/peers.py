@@ -38,7 +38,7 @@ def caddy(tools: Tools, folder: Path, uri: str) -> None:
     home = f"HOME={folder}"
     run = ("caddy", "run", "--config", str(file), "--adapter", "caddyfile")
     tools.require("caddy")
-    tools.serve(uri, "env", home, f"XDG_DATA_HOME={folder}", f"XDG_CONFIG_HOME={folder}", *run)
+    tools.serve(uri, "env", "-C", str(folder), home, f"XDG_DATA_HOME={folder}", f"XDG_CONFIG_HOME={folder}", *run)
 
 
 RECORDS = """\

@@ -117,7 +117,10 @@ def served(files: Mapping[str, str], ports: Mapping[str, str]) -> str:
 
 
 def provide(certificates: Certificates, folder: Path) -> None:
-    """Put the files into a folder that all pages may name: a certificate for a.example."""
+    """Put the files into a folder that all pages may name: a certificate for a.example, and a
+    folder with a file."""
+    (folder / "www").mkdir()
+    (folder / "www" / "hello.txt").write_text("hello from a file\n")
     certificate, key = certificates.issue("a.example")
     (folder / "a.example.pem").write_bytes(certificate.read_bytes())
     (folder / "a.example.key").write_bytes(key.read_bytes())
