@@ -35,10 +35,10 @@ def caddy(tools: Tools, folder: Path, uri: str) -> None:
     """Run its Caddyfile without its administration and its own certificates."""
     file = folder / "Caddyfile"
     file.write_text("{\n\tadmin off\n\tauto_https off\n}\n" + file.read_text())
-    home = f"HOME={folder}"
+    home = [f"{name}={folder}" for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")]
     run = ("caddy", "run", "--config", str(file), "--adapter", "caddyfile")
     tools.require("caddy")
-    tools.serve(uri, "env", "-C", str(folder), home, f"XDG_DATA_HOME={folder}", f"XDG_CONFIG_HOME={folder}", *run)
+    tools.serve(uri, "env", "-C", str(folder), *home, *run)
 
 
 RECORDS = """\
