@@ -56,6 +56,8 @@ def desk(tmp_path: Path) -> Path:
     issued.private_key_pem.write_to_path(tmp_path / "server.key")
     issued.cert_chain_pems[0].write_to_path(tmp_path / "server.pem")
     authority.cert_pem.write_to_path(tmp_path / "authorities.pem")
+    (tmp_path / "users").write_text(f"anna:$2b$05${'.' * 53}\n")
+    (tmp_path / "tokens").write_text("ci:0123456789abcdef0123\n")
     return tmp_path
 
 

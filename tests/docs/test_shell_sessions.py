@@ -146,7 +146,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
 
 @pytest.mark.parametrize("page", having_sessions, ids=name)
 def test_each_command_prints_what_the_page_shows(page: Path, desk: Desk) -> None:
-    for program in ("curl", "openssl", "socat"):
+    for program in ("curl", "htpasswd", "openssl", "socat"):
         if program in page.read_text() and not shutil.which(program):
             pytest.skip(f"{program} is not installed")
     for block in blocks(page):

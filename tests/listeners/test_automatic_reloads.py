@@ -11,17 +11,18 @@ import pytest
 from vcproxy.config.loader import Configuration, load
 from vcproxy.listeners.automatic_reloads import AutomaticReloads
 
+TEXT = (
+    '[proxy]\nwatch = true\n[[listener]]\nname = "a"\nbind = "tcp://127.0.0.1:1"\nplugin = "echo"\n'
+)
+
 
 class World:
     """A configuration, and what was called."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, text: str = TEXT) -> None:
         self.file = file
         self.name = file.parent.joinpath
-        file.write_text(
-            '[proxy]\nwatch = true\n[[listener]]\nname = "a"\nbind = "tcp://127.0.0.1:1"\n'
-            'plugin = "echo"\n'
-        )
+        file.write_text(text)
         self.calls: list[str] = []
         self.answer: Callable[[bool], None]
         self.reloads = AutomaticReloads(
@@ -146,3 +147,27 @@ def test_without_watch_only_certificates_are_watched(world: World) -> None:
     world.file.write_text(world.file.read_text().replace("true", "false"))
     world.reloads.used(load(world.file))
     assert world.taken() == ["watch  again"]
+
+
+def test_without_watch_only_the_files_that_options_name_are_read_again(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("ci:0123456789abcdef\n")
+    text = TEXT.replace("watch = true", "watch = false").replace(
+        'plugin = "echo"', 'plugin = "http_proxy"\noptions.bearer.tokens = "tokens"'
+    )
+    text += "[[listener.options.routes]]\nanswer = {}\n"
+    world = World(tmp_path / "proxy.toml", text)
+    world.reloads.watch()
+    assert world.taken() == ["watch tokens"]
+    world.reloads.changed()
+    world.answer(True)
+    assert (world.taken(), world.reloads.contents_only) == (["compare", "reload"], True)
+    world.reloads.asked()
+    assert not world.reloads.contents_only, "an operator's reload reads everything"
+    world.reloads.used(world.another())
+    assert world.taken() == ["watch tokens again"]
+
+
+def test_with_watch_everything_is_read_again(world: World) -> None:
+    world.reloads.changed()
+    world.answer(True)
+    assert not world.reloads.contents_only

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from vcproxy.app import garbage
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
+from vcproxy.config.reread import reread
 from vcproxy.config.secret_texts import secrets
 from vcproxy.listeners.automatic_reloads import LOAD_S, NEVER_LOADED, AutomaticReloads
 from vcproxy.listeners.differences import LastReload
@@ -142,7 +143,10 @@ class Reloads:
         if self._loading is not None:  # its result would be ignored, and it may hang in a plugin
             self._offload.internal.cancel(self._loading)
         then_used = partial(self._reloaded, self._requested)
-        self._loading = self.load(load, self.configuration.file, then_used)
+        if self.automatic.contents_only:
+            self._loading = self.load(reread, self.configuration, then_used)
+        else:
+            self._loading = self.load(load, self.configuration.file, then_used)
         self._after(LOAD_S, partial(self._give_up, self._requested))
 
     def _give_up(self, number: int) -> None:
@@ -201,7 +205,7 @@ class Reloads:
             assert error is None
             then(bool(outdated) and not self.ending)
 
-        self.load(Configuration.outdated, configuration, compared)
+        self.load(Configuration.needs_reload, configuration, compared)
 
     def renew(self) -> None:
         """Make the TLS contexts again whose files are others than those in use.

@@ -2,8 +2,8 @@
 
     PageFile = Annotated[FileContent[bytes], *content_of(bytes)]
 
-The file is watched like the configuration itself: when it changes, a reload reads it again, and
-one that cannot be used is refused while the old content stays in use. Tested in
+The file is watched, also without `[proxy] watch`. When it changes, it is read again: see `reread`;
+one that cannot be used is refused, and the old content stays in use. Tested in
 tests/config/test_file_content.py.
 """
 
@@ -34,6 +34,14 @@ class FileContent(Generic[T]):
     private: bool = False
     """Whether it has secrets: then a recording has another content, and `-t` warns if all users of
     the system can read it."""
+    reader: Callable[[Path, ReadFile], FileContent[T]] | None = field(
+        default=None, repr=False, compare=False
+    )
+    """Makes it again."""
+
+    def again(self, read: ReadFile) -> FileContent[T]:
+        """Return it with the current content of the file. Raises ValueError."""
+        return self if self.reader is None else self.reader(self.path, read)
 
 
 def content_of(
@@ -47,17 +55,20 @@ def content_of(
             accepts, of the same form; raises ValueError like `read`.
     """
 
+    def make(path: Path, read_content: ReadFile) -> FileContent[T]:
+        content = read_content(path, recorded or bytes)
+        try:
+            value = read(content)
+        except ValueError as problem:
+            raise ValueError(f"{path}: {problem}") from None
+        return FileContent(path, value, private=recorded is not None, reader=make)
+
     def validate(name: object, info: ValidationInfo[Any]) -> FileContent[T]:
         if not isinstance(name, str) or not name:
             raise ValueError('must be the path of a file in quotes, as "conf/file"')
         context = info.context or {}
         path: Path = context.get("directory", Path()) / name
-        open_file: ReadFile = context.get("read") or read_file
-        content = open_file(path, recorded or bytes)
-        try:
-            return FileContent(path, read(content), private=recorded is not None)
-        except ValueError as problem:
-            raise ValueError(f"{path}: {problem}") from None
+        return make(path, context.get("read") or read_file)
 
     return (
         PlainValidator(validate),

@@ -19,7 +19,7 @@ from vcproxy.config.errors import KeyProblem, OptionsError, Problem
 from vcproxy.config.key_warnings import key_warnings
 from vcproxy.config.options import read_plugin
 from vcproxy.config.plugin import Plugin, with_options
-from vcproxy.config.plugin_loader import PluginError, PluginLoader
+from vcproxy.config.plugin_loader import CONTENT, PluginError, PluginLoader
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.schema import Settings, as_json
 from vcproxy.config.tables.process import RecordTable
@@ -51,6 +51,19 @@ class Configuration:
     def outdated(self) -> bool:
         """Whether one of `files` is another now. It reads them."""
         return any(_content(path) != content for path, content in self.files.items())
+
+    @property
+    def contents(self) -> tuple[Path, ...]:
+        """Those of `files` that options name: they are watched in any case."""
+        named = (each for each in self.sources if each.startswith(CONTENT))
+        return tuple(Path(each.removeprefix(CONTENT)) for each in named)
+
+    def needs_reload(self) -> bool:
+        """Whether a file that is watched is another now: one of `files`, or without `[proxy]
+        watch` one of `contents`. It reads them."""
+        if self.settings.proxy.watch:
+            return self.outdated()
+        return any(_content(path) != self.files.get(path) for path in self.contents)
 
     def recorded_to(self, log: Path) -> "Configuration":
         """Return the same configuration, with its run recorded to a log of that path."""

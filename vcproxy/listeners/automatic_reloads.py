@@ -59,6 +59,9 @@ class AutomaticReloads:
         self._watch = watch
         self._compare = compare
         self._reload = reload
+        self.contents_only = False
+        """Whether the reload reads only the files that options name, and not the configuration:
+        see `reread`."""
         self._loading = False
         self._changed = False  # while it was loading
         self._refused = ""  # why the last configuration was refused; "": it is in use
@@ -69,7 +72,7 @@ class AutomaticReloads:
         FilesWatch."""
         configuration = self.configuration
         settings = configuration.settings
-        reloading: list[Path] = []
+        reloading = list(configuration.contents)
         if settings.proxy.watch:
             reloading = list(dict.fromkeys((*configuration.files, *self._refused_files)))
         renewing = certificate_files(settings, configuration.plugins.values())
@@ -85,6 +88,7 @@ class AutomaticReloads:
             if self._loading or used is not self.configuration:
                 self.changed()
             elif outdated or self._refused:  # its files may be again those that are in use
+                self.contents_only = not used.settings.proxy.watch
                 self._loading = True
                 self._reload()
 
@@ -94,6 +98,7 @@ class AutomaticReloads:
     def asked(self) -> None:
         """Handle the request of an operator or plugin: what is refused is logged again."""
         self._refused = ""
+        self.contents_only = False
 
     def begun(self) -> None:
         """Handle the beginning of a reload, whatever has requested it."""
@@ -103,7 +108,7 @@ class AutomaticReloads:
         """Handle the end of a reload: the configuration is in use."""
         self.configuration = configuration
         self._refused, self._refused_files = "", ()
-        self._loading = self._changed = False
+        self._loading = self._changed = self.contents_only = False
         self.watch(again=True)
 
     def refused(self, reason: str, files: Sequence[Path] = ()) -> bool:
@@ -113,7 +118,7 @@ class AutomaticReloads:
         """
         again = reason == self._refused
         self._refused, self._refused_files = reason, files
-        self._loading = False
+        self._loading = self.contents_only = False
         self.watch()
         if self._changed:
             self._changed = False

@@ -71,16 +71,20 @@ class Configurations:
 
     # -- the candidate -----------------------------------------------------------------------
 
-    def load(self, then: LoadedOrNot) -> None:
+    def load(self, then: LoadedOrNot, contents_only: bool = False) -> None:
         """Read the configuration again, in a thread of its own, because that may take long. A later
-        call gives an earlier one up, whose `then` is not called."""
+        call gives an earlier one up, whose `then` is not called.
+
+        `contents_only`: only the files that its options name.
+        """
         self.refused_files = ()
         self._loads += 1
-        threading.Thread(target=self._load, args=(self._loads, then), daemon=True).start()
+        arguments = self._loads, then, contents_only
+        threading.Thread(target=self._load, args=arguments, daemon=True).start()
 
-    def _load(self, number: int, then: LoadedOrNot) -> None:
+    def _load(self, number: int, then: LoadedOrNot, contents_only: bool) -> None:
         try:
-            loaded = load_again(self.current.file, self._sockets)
+            loaded = load_again(self.current, self._sockets, contents_only)
         except BaseException as mistake:  # the master waits for the outcome
             error = as_error(mistake, "ended the loading of the configuration")
             if not isinstance(error, ConfigError | OSError):

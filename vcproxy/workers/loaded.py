@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vcproxy.config.loader import load
+from vcproxy.config.reread import reread
 from vcproxy.workers.content import packed
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vcproxy.config.loader import Configuration
     from vcproxy.workers.sockets import Change, ListeningSockets
 
@@ -28,12 +27,15 @@ class Loaded:
     """See `packed`."""
 
 
-def load_again(file: Path, sockets: ListeningSockets) -> Loaded:
-    """Read a configuration, and make the sockets that it needs in addition.
+def load_again(
+    configuration: Configuration, sockets: ListeningSockets, contents_only: bool
+) -> Loaded:
+    """Read a configuration again, and make the sockets that it needs in addition.
 
-    Raises ConfigError, and OSError if an address cannot be bound; then nothing is left.
+    `contents_only`: see `reread`. Raises ConfigError, and OSError if an address cannot be bound;
+    then nothing is left.
     """
-    configuration = load(file)
+    configuration = reread(configuration) if contents_only else load(configuration.file)
     change = sockets.prepare(configuration)
     try:
         return Loaded(configuration, change, packed(configuration))

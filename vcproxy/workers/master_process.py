@@ -282,7 +282,7 @@ class MasterProcess:
                 self._automatic.begun()
                 self.reloads.begin()
                 self._service_manager.reloading()
-                self._configurations.load(self._loaded)
+                self._configurations.load(self._loaded, self._automatic.contents_only)
             case do.Adopt():
                 self._configurations.adopt()
             case do.Drop():
@@ -354,7 +354,7 @@ class MasterProcess:
         """Compare it in a thread of its own, because that may take long."""
 
         def compare() -> None:
-            outdated = configuration.outdated()
+            outdated = configuration.needs_reload()
             self._driver.engine.inbox.feed(lambda: then(outdated))
 
         threading.Thread(target=compare, daemon=True).start()

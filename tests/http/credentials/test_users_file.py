@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcproxy.http.credentials.password_hash import NO_PASSWORD, verify
+from vcproxy.http.credentials.password_hash import NO_PASSWORD, Attempt, verify
 from vcproxy.http.credentials.users_file import MOST_PROBLEMS, Users, without_hashes
 
 BCRYPT = "$2y$05$PKPlfvxoMksjKSkH7VBaZuLbVWmpE1ooAFdHm9kQCmX4xttuUsIlC"
@@ -29,17 +29,17 @@ def read(*lines: str) -> Users:
 def test_hashes_of_htpasswd(stored: str) -> None:
     users = read(f"u:{stored}")
     assert users.stored("u") == (stored, True)
-    assert verify(stored, b"pw")
+    assert verify(Attempt(stored, b"pw"))
     for wrong in (b"", b"pw ", b"PW", b"\xff", b"p\0w", b"pw" * 5000):
-        assert not verify(stored, wrong), wrong
+        assert not verify(Attempt(stored, wrong)), wrong
 
 
 def test_bytes_after_the_72nd_do_not_count_with_bcrypt() -> None:
     import bcrypt
 
     stored = bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode()
-    assert verify(stored, b"x" * 100), "as in Apache and nginx"
-    assert not verify(stored, b"x" * 71)
+    assert verify(Attempt(stored, b"x" * 100)), "as in Apache and nginx"
+    assert not verify(Attempt(stored, b"x" * 71))
 
 
 def test_comments_and_empty_lines() -> None:
@@ -100,7 +100,7 @@ def test_other_bytes() -> None:
 def test_a_recording_has_the_users_and_no_hash() -> None:
     masked = Users.read(without_hashes(f"a:{BCRYPT}\nb:{APR1}\n".encode()))
     assert masked.hashes == {"a": NO_PASSWORD, "b": NO_PASSWORD}
-    assert not verify(NO_PASSWORD, b"")
+    assert not verify(Attempt(NO_PASSWORD, b""))
 
 
 def test_no_hash_is_shown() -> None:

@@ -12,6 +12,7 @@ tests/http/credentials/test_users_file.py.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Final
 
@@ -66,8 +67,20 @@ def is_weak(stored: str) -> bool:
     return stored.startswith("$apr1$")
 
 
-def verify(stored: str, password: bytes) -> bool:
-    """Whether a password has this hash. It takes milliseconds or more, on any thread."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Attempt:
+    """A hash, and the password that a client has sent. Recordings and logs show neither."""
+
+    stored: str
+    password: bytes
+
+    def __repr__(self) -> str:
+        return "(a password)"
+
+
+def verify(attempt: Attempt) -> bool:
+    """Whether a password has a hash. It takes milliseconds or more, on any thread."""
+    stored, password = attempt.stored, attempt.password
     if stored.startswith("$2"):
         import bcrypt
 

@@ -18,7 +18,7 @@ from vcproxy.admission.rate import Rate, RateLimit
 from vcproxy.config.values import Duration
 from vcproxy.engine.kept_results import KeptResults
 from vcproxy.http.credentials.authorization import MalformedCredentials, basic, credentials
-from vcproxy.http.credentials.password_hash import verify
+from vcproxy.http.credentials.password_hash import Attempt, verify
 from vcproxy.http.credentials.users_file import UsersFile
 from vcproxy.http.duties.authentication import Authentication, AuthenticationPhases, field_name
 from vcproxy.http.duties.refusal import refusal
@@ -116,7 +116,8 @@ class BasicAuthPhases(AuthenticationPhases):
             return refusal(503, "too many passwords are being verified", retry_s=1.0)
         stored, exists = rules.users.value.stored(user)
         then = partial(self._verified, user, digest, exists)
-        return Defer(verify, stored, password, deadline=DEADLINE_S, then=then, shares="0s")
+        attempt = Attempt(stored, password)
+        return Defer(verify, attempt, deadline=DEADLINE_S, then=then, shares="0s")
 
     def _verified(
         self, user: str, digest: bytes, exists: bool, tx: Transaction, right: object
