@@ -16,6 +16,7 @@ from vcproxy.engine.sources.content_watch import (
     ContentRead,
     ContentWatch,
     content_digest,
+    names_digest,
 )
 
 from .file_world import FileWorld, file_world_of
@@ -73,8 +74,21 @@ def test_the_files_are_read_at_first(world: FileWorld) -> None:
     assert content.digests() == {
         world.path("a"): content_digest(b"1"),
         world.path("missing"): "",
-        world.path("sub"): "",
+        world.path("sub"): names_digest([]),
     }
+
+
+def test_the_names_in_a_directory_are_watched(world: FileWorld) -> None:
+    world.files.mkdir(world.path("sub"))
+    world.files.write(world.path("sub/a"), "1")
+    content = Content(world, "sub")
+    assert content.digests() == {world.path("sub"): names_digest(["a"])}
+    world.files.write(world.path("sub/b"), "1")
+    assert content.changed() == ["sub"]
+    world.files.rename(world.path("sub/b"), world.path("sub/c"))
+    assert content.changed() == ["sub"]
+    world.files.delete(world.path("sub/c"))
+    assert content.changed() == ["sub"]
 
 
 def test_each_way_to_change_a_file(world: FileWorld) -> None:

@@ -14,7 +14,8 @@ from trustme import CA
 
 from tests.drivers.stream_world import StreamWorld
 from tests.proxy_protocol.headers import V4, field, v2
-from vcproxy.drivers.tls_context import Identity, server_context
+from vcproxy.drivers.certificate_choice import Identity
+from vcproxy.drivers.tls_context import server_context
 from vcproxy.engine.listener import Listener
 from vcproxy.proxy_protocol.encoder import encode_v1, encode_v2
 from vcproxy.proxy_protocol.senders import TrustedSenders

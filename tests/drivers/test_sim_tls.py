@@ -7,9 +7,10 @@ from typing import NamedTuple
 import pytest
 from trustme import CA, KeyType
 
+from vcproxy.drivers.certificate_choice import Identity
 from vcproxy.drivers.sim import NetworkFaults, Peer, SimDriver, Simulation
 from vcproxy.drivers.sim.driver import TraceEntry
-from vcproxy.drivers.tls_context import Identity, client_context, server_context
+from vcproxy.drivers.tls_context import client_context, server_context
 from vcproxy.engine.address import Address
 from vcproxy.engine.event import Event
 from vcproxy.engine.failures import TlsError

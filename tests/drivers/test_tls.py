@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trustme import CA, KeyType, LeafCert
 
+from vcproxy.drivers.certificate_choice import Identity
 from vcproxy.drivers.tls import MARK, RECORD, TlsFilter
-from vcproxy.drivers.tls_context import Identity, client_context, server_context
+from vcproxy.drivers.tls_context import client_context, server_context
 from vcproxy.drivers.tls_errors import failure_of
 from vcproxy.engine.failures import TlsError
 

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from vcproxy.drivers.tls_context import Identity, client_context, server_context
+from vcproxy.drivers.certificate_choice import Identity
+from vcproxy.drivers.tls_context import client_context, server_context
 
 
 @pytest.fixture(scope="module")

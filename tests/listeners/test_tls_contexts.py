@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import trustme
 
-from vcproxy.config.certificate_files import files_of
 from vcproxy.config.tables.tls import ListenerTls, UpstreamTls
 from vcproxy.drivers.sim import Simulation
 from vcproxy.listeners.tls_contexts import Remade, TlsContext, make_context, remake
@@ -27,7 +26,7 @@ class World:
         self.pair("new")
         self.use("old", "certificate", "key")
         self.context = make_context(
-            "web", files_of(self.table), lambda: self.host.server_tls(self.table), ("web",)
+            "web", self.table, lambda: self.host.server_tls(self.table), ("web",)
         )
 
     @property
@@ -47,7 +46,7 @@ class World:
             shutil.copy(self.folder / name / file, self.folder / file)
 
     def servers(self, table: UpstreamTls) -> TlsContext:
-        return make_context("upstream.db", files_of(table), lambda: self.host.client_tls(table))
+        return make_context("upstream.db", table, lambda: self.host.client_tls(table))
 
     def remake(self) -> list[Remade]:
         return remake([self.context])
@@ -163,3 +162,37 @@ def test_the_outcome_is_logged_and_an_error_once(world: World) -> None:
         f"error web: the changed TLS files are not used: {error}",
         "info web: new connections use the changed TLS files",
     ]
+
+
+def test_a_folder_has_another_certificate(world: World) -> None:
+    folder = world.folder / "certs"
+    folder.mkdir()
+    table = world.table.model_copy(update={"certificate_folder": folder})
+    context = make_context("web", table, lambda: world.host.server_tls(table), ("web",))
+    assert remake([context]) == []
+    shutil.copy(world.folder / "new/certificate", folder / "b.pem")
+    (remade,) = remake([context])
+    assert remade.error == f"key {folder}/b.key: No such file or directory"
+    shutil.copy(world.folder / "new/key", folder / "b.key")
+    (remade,) = remake([context])
+    assert remade.error == ""
+    assert remade.use(lambda _, made: None, lambda *line: None)
+    assert remake([context]) == []
+    assert context.presented == (table.certificate, folder / "b.pem")
+    shutil.rmtree(folder)
+    (remade,) = remake([context])
+    assert remade.error == f"certificate_folder {folder}: No such file or directory"
+
+
+def test_the_certificate_for_servers(world: World) -> None:
+    table = UpstreamTls.model_construct(
+        certificate=world.folder / "certificate", key=world.folder / "key"
+    )
+    context = world.servers(table)
+    assert context.presented == (world.folder / "certificate",)
+    world.use("new", "key")
+    (remade,) = remake([context])
+    assert "does not belong to" in remade.error
+    world.use("new", "certificate")
+    (remade,) = remake([context])
+    assert remade.error == ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vcproxy.app import garbage
 from vcproxy.config.errors import ConfigError
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from vcproxy.listeners.plan import Plan
     from vcproxy.listeners.service_manager import ServiceManager
     from vcproxy.replay.record.recording import Recording
+
+DAY_S: Final = 86400.0
 
 ReloadOutcome = Callable[[str], None]
 """Called with why the configuration was not reloaded; "": it was."""
@@ -226,5 +228,17 @@ class Reloads:
         used = [
             each.use(self._listeners.renew, self._log) for each in value if isinstance(each, Remade)
         ]
-        if any(used):
-            self.automatic.watch(again=True)
+        self.automatic.watch(again=any(used))  # a folder may have other files now
+
+    def report_expiry(self) -> None:
+        """Log once a day, from now on, which certificates should be renewed."""
+        self._after(DAY_S, self._report_expiry)
+
+    def _report_expiry(self) -> None:
+        from vcproxy.listeners.certificate_expiry import to_renew
+
+        plan = self._listeners.planned
+        assert plan is not None
+        for text in to_renew(plan.contexts, self._engines[0].wall):
+            self._log("warning", text)
+        self.report_expiry()

@@ -164,6 +164,8 @@ class Proxy:
                 log=self.log,
                 after=self._first.after,
             )
+            if worker <= 1:
+                self.reloads.report_expiry()
             run_as_configured(configuration, self.log)
         except (OSError, StartError) as error:
             self.close()

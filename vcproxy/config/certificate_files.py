@@ -4,8 +4,10 @@ Tested in tests/config/test_problems.py.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from vcproxy.config.certificate_folder import folders_in, pairs_in
 from vcproxy.config.errors import KeyProblem
 from vcproxy.config.plugin import Plugin
 from vcproxy.config.positions import KeyPath
@@ -13,18 +15,32 @@ from vcproxy.config.schema import Settings
 from vcproxy.config.tables.control import ControlTls
 from vcproxy.config.tables.tls import KeyPair, ListenerTls, UpstreamTls
 
+TlsTable = ListenerTls | ControlTls | UpstreamTls
 
-def files_of(tls: ListenerTls | ControlTls | UpstreamTls) -> tuple[Path, ...]:
-    """Return the files that a table names."""
+
+def key_pairs(tls: TlsTable) -> tuple[KeyPair, ...]:
+    """Return the certificates that a table names, with their keys; those of a folder as it is now,
+    none if it cannot be read."""
     if isinstance(tls, UpstreamTls):
-        return tuple(file for file in (tls.certificate, tls.key, tls.ca) if file is not None)
-    pairs = (tls, *tls.names.values()) if isinstance(tls, ListenerTls) else (tls,)
-    files = [file for pair in pairs for file in (pair.certificate, pair.key)]
-    return tuple(files if tls.client_ca is None else [*files, tls.client_ca])
+        return () if tls.key_pair is None else (tls.key_pair,)
+    if isinstance(tls, ControlTls):
+        return (tls,)
+    in_folder: tuple[KeyPair, ...] = ()
+    if tls.certificate_folder is not None:
+        with suppress(OSError):
+            in_folder = pairs_in(tls.certificate_folder)
+    return (tls, *tls.names.values(), *tls.certificates, *in_folder)
+
+
+def files_of(tls: TlsTable) -> tuple[Path, ...]:
+    """Return the files that a table names."""
+    authorities = tls.ca if isinstance(tls, UpstreamTls) else tls.client_ca
+    files = [file for pair in key_pairs(tls) for file in (pair.certificate, pair.key)]
+    return tuple(dict.fromkeys(files if authorities is None else [*files, authorities]))
 
 
 def certificate_files(settings: Settings, plugins: Iterable[Plugin]) -> tuple[Path, ...]:
-    """Return the files of all listeners, plugins and upstreams, each once.
+    """Return the files and folders of all listeners, plugins and upstreams to watch, each once.
 
     The control watches its own.
     """
@@ -33,7 +49,11 @@ def certificate_files(settings: Settings, plugins: Iterable[Plugin]) -> tuple[Pa
     ]
     tables += [plugin.tls for plugin in plugins if plugin.needs_tls]
     tables += [upstream.tls for upstream in settings.upstream.values()]
-    return tuple(dict.fromkeys(file for table in tables for file in files_of(table)))
+    watched = [file for table in tables for file in files_of(table)]
+    for table in tables:
+        if isinstance(table, ListenerTls) and table.certificate_folder is not None:
+            watched += folders_in(table.certificate_folder)
+    return tuple(dict.fromkeys(watched))
 
 
 def authorities(file: Path | None, path: KeyPath) -> Iterator[KeyProblem]:

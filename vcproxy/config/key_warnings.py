@@ -18,6 +18,7 @@ from dataclasses import fields, is_dataclass
 
 from pydantic import BaseModel
 
+from vcproxy.config.certificate_warnings import certificate_warnings
 from vcproxy.config.errors import KeyProblem
 from vcproxy.config.file_content import FileContent
 from vcproxy.config.plugin import Plugin
@@ -34,6 +35,7 @@ def key_warnings(settings: Settings, plugins: Mapping[int, Plugin]) -> Iterator[
         settings: the tables of the file.
         plugins: the plugins whose options are valid, by the index of their listener.
     """
+    yield from certificate_warnings(settings, plugins)
     for index, plugin in plugins.items():
         yield from _of_plugin(plugin, ("listener", index, "options"))
 

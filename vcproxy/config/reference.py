@@ -39,6 +39,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[[listener]]": listener.ListenerTable,
     "[listener.tls]": tls.ListenerTls,
     "[listener.tls.names.NAME]": tls.KeyPair,
+    "[[listener.tls.certificates]]": tls.KeyPair,
     "[listener.limits]": listener.LimitsTable,
     "[[listener.rate]]": admission.RateTable,
     "[listener.timeouts]": listener.TimeoutsTable,

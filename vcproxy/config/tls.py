@@ -4,14 +4,16 @@ Tested in tests/config/test_tls.py and test_problems.py.
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from vcproxy.config.certificate_files import authorities, key_pair
+from vcproxy.config.certificate_folder import pairs_in
 from vcproxy.config.errors import KeyProblem
 from vcproxy.config.places import Plugins, addresses_bound, upstreams_named
 from vcproxy.config.plugin import alpn_refused
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.schema import Settings
-from vcproxy.config.tables.tls import HandshakeTable, KeyPair, ListenerTls, UpstreamTls
+from vcproxy.config.tables.tls import HandshakeTable, ListenerTls, UpstreamTls
 
 
 def problems(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
@@ -90,14 +92,31 @@ def _of_listener(tls: ListenerTls, path: KeyPath) -> Iterator[KeyProblem]:
     yield from authorities(tls.client_ca, (*path, "client_ca"))
     for name, pair in tls.names.items():
         yield from key_pair(pair, (*path, "names", name))
+    for item, pair in enumerate(tls.certificates):
+        yield from key_pair(pair, (*path, "certificates", item))
+    if tls.certificate_folder is not None:
+        yield from _of_folder(tls.certificate_folder, (*path, "certificate_folder"))
+    if tls.client_verify != "required" and tls.client_ca is None:
+        text = "has no effect without client_ca: add it, or remove this key"
+        yield KeyProblem((*path, "client_verify"), text, because=((*path, "client_ca"),))
     yield from _handshake(tls, path)
+
+
+def _of_folder(folder: Path, path: KeyPath) -> Iterator[KeyProblem]:
+    try:
+        pairs = pairs_in(folder)
+    except OSError as error:
+        yield KeyProblem(path, f"cannot read {folder}: {error.strerror}")
+        return
+    for pair in pairs:
+        for problem in key_pair(pair, path):
+            yield KeyProblem(path, problem.message)
 
 
 def _of_servers(tls: UpstreamTls, path: KeyPath) -> Iterator[KeyProblem]:
     yield from authorities(tls.ca, (*path, "ca"))
-    if tls.certificate is not None and tls.key is not None:
-        pair = KeyPair.model_construct(certificate=tls.certificate, key=tls.key)
-        yield from key_pair(pair, path)
+    if tls.key_pair is not None:
+        yield from key_pair(tls.key_pair, path)
     elif tls.certificate is not None:
         yield KeyProblem((*path, "key"), "is missing: the certificate needs its private key")
     elif tls.key is not None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any, Final
@@ -42,6 +42,10 @@ def expiry(certificate: dict[str, Any]) -> float:
     return ssl.cert_time_to_seconds(certificate["notAfter"])
 
 
+def _begin(certificate: dict[str, Any]) -> float:
+    return ssl.cert_time_to_seconds(certificate["notBefore"])
+
+
 def is_for(certificate: dict[str, Any], name: str) -> bool:
     """Return whether a certificate contains a host name or an IP address (RFC 9525, 6.3).
 
@@ -51,11 +55,16 @@ def is_for(certificate: dict[str, Any], name: str) -> bool:
     try:
         address = ip_address(name)
     except ValueError:
-        wanted = name.lower().removesuffix(".")
-        first, _, rest = wanted.partition(".")
-        accepted = {wanted, f"*.{rest}"} if first and rest else {wanted}
-        return any(kind == "DNS" and each.lower() in accepted for kind, each in named)
+        return has_name((each for kind, each in named if kind == "DNS"), name)
     return any(kind == "IP Address" and _same_address(each, address) for kind, each in named)
+
+
+def has_name(names: Iterable[str], name: str) -> bool:
+    """Return whether a host name is one of those in a certificate, wildcards included."""
+    wanted = name.lower().removesuffix(".")
+    first, _, rest = wanted.partition(".")
+    accepted = {wanted, f"*.{rest}"} if first and rest else {wanted}
+    return any(each.lower() in accepted for each in names)
 
 
 def _same_address(text: str, address: IPv4Address | IPv6Address) -> bool:
@@ -73,22 +82,41 @@ class CertificateFacts:
     """See `subject`."""
     names: tuple[str, ...]
     """The names and IP addresses that it is valid for."""
+    not_before: float
+    """When it begins to be valid: seconds since 1970, UTC."""
     not_after: float
     """When it ends: seconds since 1970, UTC."""
 
 
 def read_facts(file: Path) -> CertificateFacts | None:
     """Return what the first certificate of a PEM file has; None: there is none to be read."""
-    # Python offers no other way to decode a certificate that is not a peer's.
-    decode: Callable[[str], dict[str, Any]] | None = getattr(_ssl, "_test_decode_cert", None)
-    if decode is None:
-        return None
-    try:
-        certificate = decode(str(file))
-    except OSError:
+    certificate = _decoded(file)
+    if certificate is None:
         return None
     names = tuple(value for _, value in certificate.get("subjectAltName", ()))
-    return CertificateFacts(subject(certificate), names, expiry(certificate))
+    return CertificateFacts(subject(certificate), names, _begin(certificate), expiry(certificate))
+
+
+def read_names(file: Path) -> list[str]:
+    """Return the host names of the first certificate of a PEM file: its common name, if it has no
+    others. Raises ValueError if it cannot be read; the text names the file."""
+    certificate = _decoded(file)
+    if certificate is None:
+        raise ValueError(f"certificate {file}: its names cannot be read")
+    named = certificate.get("subjectAltName", ())
+    if names := [value for kind, value in named if kind == "DNS"]:
+        return names
+    together = (each for group in certificate["subject"] for each in group)
+    return [value for kind, value in together if kind == "commonName" and not named]
+
+
+def _decoded(file: Path) -> dict[str, Any] | None:
+    # Python offers no other way to decode a certificate that is not a peer's.
+    decode: Callable[[str], dict[str, Any]] | None = getattr(_ssl, "_test_decode_cert", None)
+    try:
+        return None if decode is None else decode(str(file))
+    except OSError:  # ssl.SSLError is one, too
+        return None
 
 
 def _escaped(value: str) -> str:

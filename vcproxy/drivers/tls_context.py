@@ -17,20 +17,13 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
+from vcproxy.drivers.certificate_choice import Identity, canonical, choose
 from vcproxy.drivers.handshake_parameters import HandshakeParameters
 from vcproxy.drivers.tls import SniObject
 
 DEFAULTS = HandshakeParameters()
-
-
-class Identity(NamedTuple):
-    """A certificate and its key: two PEM files, or the same file twice."""
-
-    certificate: str | Path
-    """The certificate, followed by its intermediates."""
-    key: str | Path
 
 
 def server_context(
@@ -38,8 +31,10 @@ def server_context(
     key: str | Path,
     *,
     client_ca: str | Path | None = None,
+    client_optional: bool = False,
     alpn: Sequence[str] = (),
     names: Mapping[str, Identity] | None = None,
+    certificates: Sequence[Identity] = (),
     parameters: HandshakeParameters = DEFAULTS,
 ) -> ssl.SSLContext:
     """Return the context of a server.
@@ -48,47 +43,51 @@ def server_context(
         certificate: PEM file: the certificate, followed by its intermediates.
         key: PEM file with its key, not encrypted.
         client_ca: PEM file of CAs; clients must then send a certificate signed by one of them.
+        client_optional: with `client_ca`, clients may also send no certificate.
         alpn: protocols in order of preference; the server's order decides. If a client offers none
             of them, the connection continues without one (Python's ssl cannot send
             no_application_protocol).
         names: further certificates by SNI: an exact name, or "*.example" for one label before it;
             case and a final dot make no difference (RFC 4343, RFC 1034 section 3.1). Unknown and
             absent names get the first certificate.
+        certificates: further certificates for the names that they contain: see `choose`.
         parameters: what a handshake may agree on.
 
     Raises:
         ValueError: a file is missing or has the wrong content; the text names the file.
     """
 
-    def context_for(identity: Identity) -> ssl.SSLContext:
+    def made(identities: Sequence[Identity]) -> ssl.SSLContext:
         # After SNI, OpenSSL uses the selected context for ALPN and for verifying clients: all
         # contexts need the same settings.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         _harden(context, alpn, parameters)
-        _load_identity(context, identity)
+        for identity in identities:
+            _load_identity(context, identity)
         if client_ca is not None:
             _load_ca(context, client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
+            context.verify_mode = ssl.CERT_OPTIONAL if client_optional else ssl.CERT_REQUIRED
         return context
 
-    by_name = {_canonical(name): context_for(identity) for name, identity in (names or {}).items()}
+    default = Identity(certificate, key)
+    for each in (default, *certificates) if certificates else ():
+        _require_pem(each.certificate, "certificate", "CERTIFICATE")
+    choice = choose(default, names or {}, certificates)
+    used = dict.fromkeys((choice.default, *choice.by_name.values()))
+    contexts = {identities: made(identities) for identities in used}
 
     def select_certificate(tls: ssl.SSLObject, requested: str | None, _: ssl.SSLContext) -> None:
         if requested is None or not requested.isprintable() or not isinstance(tls, SniObject):
             return  # a name with control characters is invalid, and must not be logged
-        tls.sni = name = _canonical(requested)
-        selected = by_name.get(name) or by_name.get("*." + name.partition(".")[2])
-        if selected is not None:
+        tls.sni = name = canonical(requested)
+        selected = contexts[choice.of(name)]
+        if selected is not context:
             tls.context = selected
 
-    context = context_for(Identity(certificate, key))
+    context = contexts[choice.default]
     context.sslobject_class = SniObject
     context.sni_callback = select_certificate
     return context
-
-
-def _canonical(name: str) -> str:
-    return name.lower().removesuffix(".")
 
 
 def client_context(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from vcproxy.config.certificate_folder import pairs_in
 from vcproxy.listeners.plan import place_of
 
 if TYPE_CHECKING:
@@ -54,15 +55,25 @@ class TlsFiles:
 
     def server_tls(self, tls: ListenerTls) -> object:
         """See Host."""
-        from vcproxy.drivers.tls_context import Identity, server_context
+        from vcproxy.drivers.certificate_choice import Identity
+        from vcproxy.drivers.tls_context import server_context
 
         names = {name: Identity(pair.certificate, pair.key) for name, pair in tls.names.items()}
+        pairs = tls.certificates
+        if tls.certificate_folder is not None:
+            try:
+                pairs += pairs_in(tls.certificate_folder)
+            except OSError as error:
+                folder = tls.certificate_folder
+                raise ValueError(f"certificate_folder {folder}: {error.strerror}") from None
         return server_context(
             tls.certificate,
             tls.key,
             client_ca=tls.client_ca,
+            client_optional=tls.client_verify == "optional",
             alpn=tls.alpn,
             names=names,
+            certificates=[Identity(pair.certificate, pair.key) for pair in pairs],
             parameters=_parameters(tls),
         )
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vcproxy.config.certificate_files import files_of
 from vcproxy.config.tables.proxy_protocol import UNIX as UNIX_SENDERS
 from vcproxy.config.tables.tls import ListenerTls
 from vcproxy.engine.address import Address
@@ -91,7 +90,7 @@ def plan(configuration: Configuration, host: Host) -> Plan:
             if isinstance(table, ListenerTls)
             else partial(host.client_tls, table)
         )
-        contexts.append(make_context(name, files_of(table), make, listeners))
+        contexts.append(make_context(name, table, make, listeners))
         return contexts[-1].made
 
     def planned_listener(entry: ListenerTable) -> PlannedListener:

@@ -6,10 +6,12 @@ listeners and connections continue, and new connections use the new one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from vcproxy.config.certificate_files import TlsTable, files_of, key_pairs
 
 if TYPE_CHECKING:
     from vcproxy.drivers.certificate import CertificateFacts
@@ -28,6 +30,8 @@ class TlsContext:
     """Makes it from the files; raises ValueError if they cannot be used."""
     made: object
     """An ssl.SSLContext of listeners, or the ClientTls of connections to servers."""
+    table: TlsTable
+    """The table that names its files."""
     digests: Mapping[Path, str]
     """The content of its files, before it was made from them."""
     listeners: tuple[str, ...] = ()
@@ -37,13 +41,18 @@ class TlsContext:
     refused: str = ""
     """Why the last change of its files could not be used; "": it is used."""
 
+    @property
+    def presented(self) -> tuple[Path, ...]:
+        """The files of the certificates that it presents to peers, without authorities."""
+        return tuple(dict.fromkeys(pair.certificate for pair in key_pairs(self.table)))
+
     def differs(self, digests: Mapping[Path, str]) -> bool:
         """Whether its files, by these digests, are others than those that it was made from.
 
         A file that cannot be read, although it is there, counts as unchanged: a proxy that runs
         as another user than it was started as may not read its keys.
         """
-        return any(
+        return self.digests.keys() != digests.keys() or any(
             digest not in (self.digests[path], _UNREADABLE) for path, digest in digests.items()
         )
 
@@ -78,11 +87,12 @@ class Remade:
 
 
 def make_context(
-    name: str, files: Sequence[Path], make: Callable[[], object], listeners: tuple[str, ...] = ()
+    name: str, table: TlsTable, make: Callable[[], object], listeners: tuple[str, ...] = ()
 ) -> TlsContext:
-    """Make a context from these files. Raises ValueError if they cannot be used."""
+    """Make a context from the files of a table. Raises ValueError if they cannot be used."""
+    files = files_of(table)
     digests = file_digests(files)
-    return TlsContext(name, make, make(), digests, listeners, facts_of(files))
+    return TlsContext(name, make, make(), table, digests, listeners, facts_of(files))
 
 
 def facts_of(files: Iterable[Path]) -> dict[Path, CertificateFacts]:
@@ -97,11 +107,11 @@ def remake(contexts: Iterable[TlsContext]) -> list[Remade]:
     """Make those contexts again whose files have changed. It reads files, on any thread."""
     remade = []
     for context in contexts:
-        digests = file_digests(context.digests)
+        digests = file_digests(files_of(context.table))
         if not context.differs(digests):
             continue
         try:
-            facts = facts_of(context.digests)
+            facts = facts_of(digests)
             remade.append(Remade(context, context.make(), digests, certificates=facts))
         except ValueError as error:
             remade.append(Remade(context, None, digests, str(error)))

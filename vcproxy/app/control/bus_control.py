@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from vcproxy.app.control.control_sockets import ControlSockets
 from vcproxy.app.control.runtime_directory import control_socket
 from vcproxy.app.start import StartError
-from vcproxy.config.certificate_files import files_of
 from vcproxy.config.errors import ConfigError
 from vcproxy.engine.mutex import Mutex
 
@@ -97,6 +96,7 @@ class BusControl:
             watch = FilesWatch(driver.engine, Mutex(), renew, renew)
             with watch.mutex.hold(driver.engine):
                 watch.use((), map(str, self._tls.digests), again=False)
+            self._report_expiry(self._tls, driver)
 
     def finish(self) -> None:
         """See ControlDoor."""
@@ -115,6 +115,18 @@ class BusControl:
         for remade in remake([tls]):
             remade.use(use, self._log)
 
+    def _report_expiry(self, tls: TlsContext, driver: EpollDriver) -> None:
+        """Log once a day, from tomorrow on, whether the certificate should be renewed."""
+        from vcproxy.drivers.certificate_validity import DAY_S
+        from vcproxy.listeners.certificate_expiry import to_renew
+
+        def report() -> None:
+            for text in to_renew([tls], driver.engine.wall):
+                self._log("warning", text)
+            driver.after(DAY_S, report)
+
+        driver.after(DAY_S, report)
+
     def close(self) -> None:
         """See ControlDoor."""
         self.sockets.close()
@@ -132,7 +144,7 @@ def _tls_context(configuration: Configuration) -> TlsContext | None:
         return server_context(tls.certificate, tls.key, client_ca=tls.client_ca)
 
     try:
-        return make_context("control", files_of(tls), make)
+        return make_context("control", tls, make)
     except ValueError as error:
         raise StartError(f"{configuration.file}: control.tls: {error}") from None
 

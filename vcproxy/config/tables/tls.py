@@ -84,11 +84,28 @@ class ListenerTls(HandshakeTable, KeyPair):
     """Authorities, PEM: a client must present a certificate signed by one of them. Absent: clients
     need no certificate."""
 
+    client_verify: Literal["required", "optional"] = "required"
+    """With `client_ca`: "required", or "optional": a client may also present no certificate. One
+    with a certificate that is not valid is refused in either case."""
+
     alpn: Protocols = ()
     """Application protocols offered, the preferred one first."""
 
     names: dict[str, KeyPair] = {}
-    """Other certificates, by the server name that the client sends (SNI)."""
+    """Other certificates, by the server name that the client sends (SNI): "a.example", or
+    "*.example" for one label before "example"."""
+
+    certificates: tuple[KeyPair, ...] = ()
+    """Other certificates, for the names that they contain: a name may have one of each type of key,
+    as RSA and ECDSA. If two have the same name and type, the first one is used; `names`, and then
+    `certificate`, come before these. One that has all names of `certificate`, and a key of another
+    type, is also used for unknown names, and for clients that request none."""
+
+    certificate_folder: FilePath | None = None
+    """A folder with more of them: each NAME.pem or NAME.crt with a certificate, its key in NAME.key
+    or in the same file, and each folder in it with fullchain.pem and privkey.pem, as certbot writes
+    them. They come after `certificates`, in the order of their names. Files that are added are used
+    without a reload."""
 
 
 class UpstreamTls(HandshakeTable):
@@ -121,3 +138,10 @@ class UpstreamTls(HandshakeTable):
     resume: bool = True
     """Whether the last TLS session with a server is resumed. False: each handshake is a full one,
     and verifies the certificate."""
+
+    @property
+    def key_pair(self) -> KeyPair | None:
+        """The certificate that is sent, with its key; None: none is."""
+        if self.certificate is None or self.key is None:
+            return None
+        return KeyPair.model_construct(certificate=self.certificate, key=self.key)

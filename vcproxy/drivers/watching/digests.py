@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import stat
 
-from vcproxy.engine.sources.content_watch import new_digest
+from vcproxy.engine.sources.content_watch import names_digest, new_digest
 
 PIECE = 256 * 1024
 """Bytes read at once."""
 
 
 def digests(paths: tuple[str, ...]) -> dict[str, str]:
-    """Return `content_digest` of each file; "" for what cannot be read or is no file."""
+    """Return the digest of each path as in ContentRead; "" for a device, a FIFO and so on, too."""
     return {path: _digest(path) for path in paths}
 
 
@@ -25,7 +25,10 @@ def _digest(path: str) -> str:
     except OSError:
         return ""
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISDIR(mode):
+            return names_digest(os.listdir(fd))
+        if not stat.S_ISREG(mode):
             return ""
         digest = new_digest()
         while piece := os.read(fd, PIECE):

@@ -32,13 +32,19 @@ def content_digest(data: bytes) -> str:
     return new_digest(data).hexdigest()
 
 
+def names_digest(names: Iterable[str]) -> str:
+    """Return the digest of a directory, as in ContentRead, by the names of what is in it."""
+    return content_digest("\0".join(sorted(names)).encode("utf-8", "surrogateescape"))
+
+
 @dataclass(frozen=True, slots=True)
 class ContentRead:
     """All files were read for the first time since `watch`: each later change is reported."""
 
     name: str
     digests: dict[str, str]
-    """`content_digest` of each path; "": it is not there, or cannot be read."""
+    """`content_digest` of each path, `names_digest` of a directory; "": it is not there, or cannot
+    be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,8 @@ class ContentChanged:
 
 
 class ContentWatch(Source):
-    """Files that are read again when something happened to them.
+    """Files that are read again when something happened to them. Of a directory the names of its
+    entries count, not their content.
 
     Events: ContentRead once after each `watch`, then ContentChanged for each change of content,
     after nothing has happened for `quiet_s`. Touching a file or writing the same again is no

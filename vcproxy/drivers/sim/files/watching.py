@@ -22,7 +22,7 @@ from vcproxy.drivers.watching.file_system import (
     Record,
 )
 from vcproxy.drivers.watching.file_watcher import FileWatcher
-from vcproxy.engine.sources.content_watch import content_digest
+from vcproxy.engine.sources.content_watch import content_digest, names_digest
 
 if TYPE_CHECKING:
     from vcproxy.drivers.sim.files.inode import SimInode
@@ -127,12 +127,14 @@ class SimFileSystem:
             return None
 
     def digests(self, paths: tuple[str, ...]) -> dict[str, str]:
-        """Return `content_digest` of each file; "" for what cannot be read or is no file."""
+        """Return the digest of each path as in ContentRead; "": it cannot be read."""
         return {path: self._digest(path) for path in paths}
 
     def _digest(self, path: str) -> str:
         try:
             return content_digest(self._files.read(path))
+        except IsADirectoryError:
+            return names_digest(self._files.list(path))
         except OSError:
             return ""
 
