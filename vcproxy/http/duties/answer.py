@@ -5,16 +5,23 @@ Tested in tests/http/proxy/test_routing.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import Field
 
+from vcproxy.config.file_content import FileContent, content_of
+from vcproxy.http.duties.response_fields import ResponseFieldEdits
+from vcproxy.http.files.media_types import media_type
 from vcproxy.http.message.messages import Response
-from vcproxy.http.option_texts import Value
+from vcproxy.http.option_texts import Token, Value
 
 BODILESS = (204, 205, 304)
 """Statuses whose responses have no body (RFC 9110, 15.3.5, 15.3.6 and 15.4.5)."""
+
+BodyFile = Annotated[FileContent[bytes], *content_of(bytes)]
+"""The path of a file whose content is sent."""
 
 
 @dataclass(frozen=True)
@@ -27,21 +34,43 @@ class Answer:
     body: str = ""
     """The body."""
 
-    content_type: Value = "text/plain; charset=utf-8"
-    """The Content-Type of the body."""
+    body_file: BodyFile | None = None
+    """The file with the body, in place of `body`. It is read with the configuration."""
+
+    content_type: Value | None = None
+    """The Content-Type of the body. Left out: text/plain in UTF-8, or that of the file by its
+    extension."""
+
+    fields: dict[Token, Value] = field(default_factory=dict)
+    """Further fields."""
 
     location: Value | None = None
     """The Location of a redirect: a URI."""
 
     def __post_init__(self) -> None:
-        if self.status in BODILESS and self.body:
+        for name in self.fields:
+            if name.lower() in ResponseFieldEdits.written:
+                raise ValueError(f'"{name}" is written by the proxy itself')
+        if self.body and self.body_file is not None:
+            raise ValueError("an answer has a body or a body_file, not both")
+        if self.status in BODILESS and (self.body or self.body_file is not None):
             raise ValueError(f"an answer with the status {self.status} has no body")
         if self.status in (301, 302, 303, 307, 308) and self.location is None:
             raise ValueError(f"an answer with the status {self.status} needs a location")
 
     def response(self) -> Response:
         """Return a new response."""
-        fields = {"Content-Type": self.content_type} if self.body else {}
+        kind, content = self._content
+        fields = {"Content-Type": kind} if content else {}
+        fields |= self.fields
         if self.location is not None:
             fields["Location"] = self.location
-        return Response(self.status, fields, self.body.encode())
+        return Response(self.status, fields, content)
+
+    @cached_property
+    def _content(self) -> tuple[str, bytes]:
+        """The media type and the body."""
+        file = self.body_file
+        if file is None:
+            return self.content_type or "text/plain; charset=utf-8", self.body.encode()
+        return self.content_type or media_type(file.path.name, {}), file.value

@@ -14,6 +14,7 @@ from vcproxy.http.duties.basic_auth import BasicAuth
 from vcproxy.http.duties.bearer import Bearer
 from vcproxy.http.duties.compression import Compression
 from vcproxy.http.duties.cors import Cors
+from vcproxy.http.duties.error_pages import ErrorPages
 from vcproxy.http.duties.folder import Folder
 from vcproxy.http.duties.maintenance import Maintenance
 from vcproxy.http.duties.order import ORDER
@@ -72,6 +73,9 @@ class Duties:
 
     compression: Compression | None = None
     """Bodies are compressed for clients that accept it."""
+
+    error_pages: ErrorPages | None = None
+    """Own pages for errors."""
 
     sticky: Sticky | None = None
     """A client stays with its server, by a cookie."""

@@ -23,7 +23,7 @@ ORDER: Final = (
     "compression",  # of every body, of error pages too; reads what request_fields may remove
     "request_fields",
     "rewrite",
-    # error_pages
+    "error_pages",
     "sticky",
     "folder",  # in place of a server
 )
