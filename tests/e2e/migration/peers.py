@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ Start = Callable[[Tools, Path, str], None]
 
 
 def haproxy(tools: Tools, folder: Path, uri: str) -> None:
-    tools.serve(uri, "haproxy", "-db", "-f", str(folder / "haproxy"))
+    tools.serve(uri, "haproxy", "-db", "-C", str(folder), "-f", str(folder / "haproxy"))
 
 
 def nginx(tools: Tools, folder: Path, uri: str) -> None:
@@ -26,6 +27,7 @@ def nginx(tools: Tools, folder: Path, uri: str) -> None:
     here += f"client_body_temp_path {folder}/body; access_log off;"
     text = (folder / "nginx").read_text().replace("http {", f"http {{ {here}", 1)
     load = f"load_module {modules};\n" if "stream {" in text and Path(modules).exists() else ""
+    load += "" if os.geteuid() else "user root;\n"  # which may read the files of the test
     text = f"{load}daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}\n{text}"
     (folder / "nginx.conf").write_text(text)
     tools.serve(uri, "nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"))
