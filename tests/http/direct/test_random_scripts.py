@@ -25,6 +25,7 @@ from tests.http.direct.test_differences import (
     send,
     together,
 )  # fmt: skip
+from tests.http.direct.test_duties import LISTENERS as WITH_DUTIES
 from tests.http.direct.twins import SETTINGS, Step, World, both
 from tests.http.proxy.harness import answer, request
 from vcproxy.admission.rate import Rate
@@ -87,7 +88,10 @@ def script(seed: int) -> tuple[list[Step], World]:
         pool=replace(SETTINGS.pool, age=random.choice([0.0, 0.0, 7.0])),
     )
     world = World(
-        replace(random.choice(list(LISTENERS.values())), retries=random.choice([0, 1, 2])),
+        replace(
+            random.choice([*LISTENERS.values(), *WITH_DUTIES.values()]),
+            retries=random.choice([0, 1, 2]),
+        ),
         settings,
         ("alpha", "beta")[: random.choice([1, 2])],
         filters=random.choice([(), (), (), *FILTERS]),

@@ -10,6 +10,7 @@ import pytest
 
 from vcproxy.http.duties.answer import Answer
 from vcproxy.http.duties.duty import Duty, DutyPhases
+from vcproxy.http.duties.rewrite import Rewrite
 from vcproxy.http.filters import Filter
 from vcproxy.http.message.messages import Request, Response
 from vcproxy.http.proxy.connection import HttpProxy
@@ -52,7 +53,7 @@ class NotedPhases(DutyPhases):
         CALLS.append(f"{self.options.name} every {response.status}")
 
     def done(self, tx: Transaction) -> None:
-        assert self.key == "response_fields"
+        assert self.key in ("response_fields", "rewrite")
 
 
 class Noting(Filter):
@@ -113,6 +114,14 @@ def test_a_duty_that_a_route_replaces_waits_for_the_route() -> None:
     assert calls(options, "/a")[:2] == ["filter request", "all request"]
     assert not any("all" in each for each in calls(options, "/without"))
     assert calls(options, "/none") == ["filter request", "filter every", "all every 404"]
+
+
+def test_what_routes_depend_on_is_changed_when_the_route_is_found() -> None:
+    assert calls(Options(rewrite=duty("all")))[:2] == ["filter request", "all request"]
+    options = Options(rewrite=Rewrite("/b", "/c"), routes=(Route(path="/b"),))
+    with SimulatedHttp(options=options) as proxy:
+        assert proxy.send(Request("GET", "/b/x", host="a.example")).status == 200
+        assert proxy.received()[0].target == "/c/x"
 
 
 def test_a_refusal_is_sent_with_what_every_response_has() -> None:

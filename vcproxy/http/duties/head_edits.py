@@ -2,7 +2,7 @@
 
 Requests that only have such duties take the direct path, which applies these functions once for
 equal heads. On the ordinary path HeadEditPhases applies the same functions to each. Tested in
-tests/http/duties.
+tests/http/duties and tests/http/direct/test_duties.py.
 """
 
 from __future__ import annotations

@@ -28,3 +28,6 @@ ORDER: Final = (
     "folder",  # in place of a server
 )
 """Their keys."""
+
+LATE: Final = frozenset({"request_fields", "rewrite"})
+"""Those that change what routes depend on: they get a request when its route has been found."""

@@ -9,10 +9,12 @@ treatment depends on more than its bytes is not found: it takes the ordinary pat
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.client_fields import ClientFields
+from vcproxy.http.message.fields import Fields
 from vcproxy.http.message.forwarding import to_client, to_server
 from vcproxy.http.message.grammar import TARGET, TEXT, authority
 from vcproxy.http.message.head_cache import MAX_SIZE, RepeatCache
@@ -95,10 +97,18 @@ class DirectHeads:
     """Which heads of one listener may be passed on, and what is forwarded for them."""
 
     __slots__ = (
-        "_answers", "_hosts", "_limits", "_longest", "_pseudonym", "_via", "answers", "last_size",
+        "_answers", "_hosts", "_limits", "_longest", "_pseudonym", "_via", "answers", "edit",
+        "last_size",
     )  # fmt: skip
 
-    def __init__(self, limits: MessageLimits, pseudonym: str) -> None:
+    def __init__(
+        self,
+        limits: MessageLimits,
+        pseudonym: str,
+        edit: Callable[[Fields], None] | None = None,
+    ) -> None:
+        """`edit` changes the fields of each response, before the proxy does."""
+        self.edit = edit
         self._limits = limits
         self._pseudonym = pseudonym
         via = f"Via: 1.1 {pseudonym}\r\n" if pseudonym else ""
@@ -155,8 +165,11 @@ class DirectHeads:
         match = _response(head)
         answer = ORDINARY
         if match is not None:
-            forwarded, length = _forwarded(match) + self._via, int(match[2])
-            if b"\r\nDate: " in head or _date(head):
+            forwarded, length = _forwarded(match), int(match[2])
+            if self.edit is not None:
+                forwarded = _edited(forwarded, self.edit)
+            forwarded += self._via
+            if b"\r\nDate: " in forwarded or _date(forwarded):
                 answer = Answer(forwarded, length, None)
             else:
                 answer = Answer(forwarded[:-2], length, UNDATED)
@@ -196,6 +209,8 @@ class DirectHeads:
         body = response.body
         if response.status < 200 or not response.persistent or body is None or body < 0:
             return ORDINARY
+        if self.edit is not None:
+            self.edit(response.fields)
         forwarded = to_client(response, pseudonym=self._pseudonym, keep=True, body=body)
         undated = "Date" not in response.fields
         kept = b"keep-alive" in response.fields.control
@@ -215,6 +230,14 @@ def _forwarded(match: re.Match[bytes]) -> bytes:
     if begin >= 0:
         whole = whole[:begin] + whole[end:]
     return whole[:-2]
+
+
+def _edited(head: bytes, edit: Callable[[Fields], None]) -> bytes:
+    """Return a head without its last CRLF, with changed fields."""
+    start = head.find(b"\r\n") + 2
+    fields = Fields(head[start:])
+    edit(fields)
+    return head[:start] + fields.raw
 
 
 _HOSTS = 64

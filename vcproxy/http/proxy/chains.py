@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 class Chains:
     """The chains of one listener on one net thread."""
 
-    __slots__ = ("_by_route", "_filters", "_listener", "_of_routes", "_options", "base", "varied")
+    __slots__ = (
+        "_by_route",
+        "_filters",
+        "_listener",
+        "_of_routes",
+        "_options",
+        "base",
+        "direct",
+        "varied",
+    )
 
     def __init__(self, options: Options, filters: Sequence[Phases]) -> None:
         """`filters`: those of the listener's options, in their order."""
@@ -48,6 +57,10 @@ class Chains:
         """Whether `find` differs from `base` for any route."""
         self.base = self._chain(self._listener)
         """The chain of a request until its route has been found, and of one without a route."""
+        edits = (duty.head_edits("http") for duty in self._options.declared.values())
+        self.direct = None not in edits and not FilterChain.of(self._filters).used
+        """Whether requests may take the direct path: no filter or duty does more than edit heads,
+        except on some routes."""
 
     @property
     def duties(self) -> Iterator[tuple[str, Phases]]:

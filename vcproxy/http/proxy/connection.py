@@ -109,7 +109,7 @@ class HttpProxy(Phases, Session):
         """Passes requests on without an exchange; None: all requests take the ordinary path."""
         admission = service.admission
         permitted = admission is None or admission.permits(client.peer_address)
-        if permitted and self.engine.direct and not (self.side.chains.base.used or self._altered):
+        if permitted and self.engine.direct and self.side.chains.direct and not self._altered:
             self.direct = DirectPath(self)
         self._lingers = False  # whether the client may still be sending as the connection is closed
 

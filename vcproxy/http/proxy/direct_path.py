@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from vcproxy.engine.plugin_error import as_error
 from vcproxy.http.proxy.deadline import NEVER
+from vcproxy.http.proxy.direct_answer import DirectlyAnswered
 from vcproxy.http.proxy.direct_response import DirectResponse
 from vcproxy.machine.trace import Trace
 
@@ -33,9 +34,9 @@ class DirectPath:
     """The direct path of one client's connection. Drivers call it as the engine's DirectHandler."""
 
     __slots__ = (
-        "_address", "_client", "_connection", "_deadline", "_engine", "_first_byte_s", "_host",
-        "_host_lines", "_keys", "_limit", "_mutex", "_output", "_rates", "_reads", "_requests",
-        "_service", "ready", "response", "sink",
+        "_address", "_answer", "_client", "_connection", "_deadline", "_engine", "_first_byte_s",
+        "_host", "_host_lines", "_idle_s", "_keys", "_limit", "_mutex", "_output", "_rates",
+        "_reads", "_requests", "_service", "ready", "response", "sink",
     )  # fmt: skip
 
     sink: NetVConnection
@@ -50,8 +51,9 @@ class DirectPath:
         self._service = connection.service
         self._mutex = connection.mutex
         self._deadline = connection.side.deadline
-        self._requests = connection.side.listener.direct_requests
+        self._requests = connection.side.listener.direct_requests(connection.side.context.scheme)
         times = options.timeouts
+        self._idle_s = times.idle
         self._first_byte_s = min(times.first_byte or NEVER, times.active or NEVER)
         self._limit = options.limits.requests - 1  # after the last one the connection is closed
         self._address = client.peer_address
@@ -60,6 +62,7 @@ class DirectPath:
         self._keys: Keys = () if rates is None else rates.keys(self._address)
         self._host = ""  # of the last request
         self._host_lines = b""  # the lines added to requests for this host
+        self._answer: DirectlyAnswered | None = None  # the response of a duty, while it is sent
         self.ready = False
         """Whether the next request is accepted: the client has nothing pending."""
         self.response = DirectResponse(connection, self)
@@ -98,21 +101,26 @@ class DirectPath:
                     and connection.requests < self._limit
                     and not self._service.draining
                 ):
-                    start, host, upstream, key = found
+                    start, host, upstream, key, heads, answer = found
                     if host != self._host:
                         self._host = host
                         self._host_lines = connection.side.context.fields.lines_of(host) + b"\r\n"
-                    assert upstream is not None
                     rates = self._rates
                     if rates is not None and rates.take(self._keys, self._engine.now):
                         self._client.received(data)  # the ordinary path refuses it
                         return None
+                    if answer is not None:
+                        self._answer = DirectlyAnswered(connection, answer, head)
+                        self.sink = self._client
+                        return self._answer.message
+                    assert upstream is not None
                     server = upstream.take_at_once(connection, key or self._address)
                     if server is None and rates is not None:
                         rates.give_back(self._keys)  # the ordinary path takes it
                     if server is not None:
                         response = self.response
                         response.request = head
+                        response.heads = heads
                         response.upstream = upstream
                         response.server = self.sink = server
                         return start + self._host_lines
@@ -125,6 +133,9 @@ class DirectPath:
 
     def pushed(self, message: bytes, count: int) -> None:
         """Record what was sent, and wait for the response. See DirectHandler."""
+        if self._answer is not None:
+            self._answered(self._answer, count)
+            return
         response, reads, server = self.response, self._reads, self.sink
         server_reads, writes = server.read_vio, server.write_vio
         assert server_reads is not None
@@ -159,3 +170,14 @@ class DirectPath:
                 mutex.post_parked()
         else:
             mutex.release(self._engine)
+
+    def _answered(self, answer: DirectlyAnswered, count: int) -> None:
+        """Record the response of a duty, of which the port has taken `count` bytes."""
+        self._answer = None
+        try:
+            answer.sent(self._reads, count)
+            self._deadline.set(self._idle_s)
+            self.ready = True
+        except BaseException as mistake:
+            self._engine.crashed(self._connection, as_error(mistake))
+        self._mutex.release(self._engine)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.blocks import Block
     from vcproxy.engine.net import NetVConnection
     from vcproxy.engine.vio import VIO
-    from vcproxy.http.message.direct_heads import AnswerExtra
+    from vcproxy.http.message.direct_heads import AnswerExtra, DirectHeads
     from vcproxy.http.proxy.connection import HttpProxy
     from vcproxy.http.proxy.direct_path import DirectPath
     from vcproxy.upstream.upstream import Upstream
@@ -35,7 +35,7 @@ class DirectResponse:
 
     __slots__ = (
         "_connection", "_deadline", "_durations", "_engine", "_idle_s", "_listener", "_log",
-        "_mutex", "_path", "_responses", "_service", "_size", "began_s", "idle_s", "reads",
+        "_mutex", "_path", "_responses", "_service", "_size", "began_s", "heads", "idle_s", "reads",
         "request", "sent", "server", "sink", "upstream", "writes",
     )  # fmt: skip
 
@@ -45,6 +45,8 @@ class DirectResponse:
     """The client's write VIO."""
     upstream: Upstream
     """Where the request was sent."""
+    heads: DirectHeads
+    """Finds how the response is passed back."""
     began_s: float
     """The engine's time at which its head was complete."""
     idle_s: float
@@ -77,7 +79,7 @@ class DirectResponse:
         """
         server, reads = self.server, self.reads
         assert server is not None
-        heads = self._listener.direct_heads
+        heads = self.heads
         try:
             whole = data if type(data) is bytes else bytes(data)
             end = heads.last_size

@@ -137,20 +137,7 @@ class Exchange(Machine):
     @RECEIVED.on(SentRequest, to=AWAITING_RESPONSE)
     def resume_sent(self, sent: SentRequest) -> None:
         """Go on with a request that was sent on the direct path."""
-        tx, wire = self.tx, self.server.wire
-        tx.route = sent.route
-        if sent.route is not None and self.client.chains.varied:
-            self.chain = self.client.chains.find(sent.route)
-        tx.upstream = sent.upstream
-        self.server.resume(sent.server, sent.idle_s, sent.before)
-        wire.pending = sent.arrived
-        if sent.unsent:
-            wire.send(sent.unsent)
-        times = self.client.options.timeouts
-        longest_s = min(times.first_byte or NEVER, times.active or NEVER)
-        self.client.deadline.set_at(sent.began_s + longest_s)
-        if wire.has_news:
-            wire.reads.signal(Event.READ_READY)
+        requesting.resume(self, sent)
 
     @BUFFERING_REQUEST.on(Event.READ_READY, Event.EOS, Event.ERROR, to=(*SENT, FILTERING_REQUEST))
     def request_body_readable(self, _: VIO) -> State | None:

@@ -23,6 +23,7 @@ from vcproxy.http.proxy.transaction import TransactionContext
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.net import NetVConnection
+    from vcproxy.http.duties.duty import Scheme
     from vcproxy.http.proxy.connection_log import ConnectionLog
     from vcproxy.http.proxy.options import Options
     from vcproxy.http.proxy.record_templates import RecordTemplates
@@ -39,16 +40,17 @@ class ListenerContext:
     __slots__ = (
         "_access_log",
         "_clients",
+        "_direct_requests",
         "_engine",
         "_mark",
         "_name",
         "_options",
+        "_service",
         "_shared_subrequests",
         "_upstreams",
         "chains",
         "counts",
         "direct_heads",
-        "direct_requests",
         "heads",
         "mirror",
         "origins",
@@ -83,8 +85,8 @@ class ListenerContext:
         """The parsed and the forwarded heads."""
         self.direct_heads = DirectHeads(options.limits, options.via)
         """The heads that may be passed on directly."""
-        self.direct_requests = DirectRequests(service, self.direct_heads, self.heads)
-        """The requests that may be passed on directly, and where they go."""
+        self._direct_requests: dict[str, DirectRequests] = {}
+        self._service = service
         self._access_log = service.access_log
         self.record_templates: RecordTemplates | None = None
         """Write the records of requests in the access log; None: not yet, or there is none."""
@@ -110,6 +112,16 @@ class ListenerContext:
 
             self._shared_subrequests = SharedSubrequests(self._engine, self._options.limits)
         return self._shared_subrequests
+
+    def direct_requests(self, scheme: Scheme) -> DirectRequests:
+        """Return the requests that may be passed on directly, and where they go, of clients that
+        use this scheme. It makes a difference to duties only."""
+        name = scheme if self._options.any_duties else ""
+        found = self._direct_requests.get(name)
+        if found is None:
+            found = DirectRequests(self._service, self.direct_heads, self.heads, scheme)
+            self._direct_requests[name] = found
+        return found
 
     def follow(self, client: NetVConnection) -> ConnectionLog | None:
         """Return the access log of a client's connection; None: the listener has none."""

@@ -23,7 +23,7 @@ from vcproxy.config.positions import KeyPath
 from vcproxy.config.values import Duration, Filters, Size
 from vcproxy.http.duties.declared import Duties, check_duties
 from vcproxy.http.duties.duty import Duty
-from vcproxy.http.duties.order import ORDER
+from vcproxy.http.duties.order import LATE, ORDER
 from vcproxy.http.message import limits
 from vcproxy.http.message.forwarded_client import IpAddress, Source
 from vcproxy.http.message.resource import as_ip
@@ -215,10 +215,23 @@ class Options(Duties):
 
     @cached_property
     def late_duties(self) -> frozenset[str]:
-        """The keys of the listener's duties that some route replaces or is without. Whether such a
-        duty applies is known when the route has been found: it gets the request then."""
+        """The keys of the listener's duties that get a request when its route has been found:
+        those of `order.LATE`, and those that some route replaces or is without, because whether
+        such a duty applies is not known before."""
         keys = {key for route in self.routes for key in (*route.declared, *route.without)}
-        return frozenset(keys.intersection(self.declared))
+        return frozenset((keys | LATE).intersection(self.declared))
+
+    def calls(self, route: Route) -> list[tuple[str, bool]]:
+        """Return the keys of a route's duties in the order in which they get a request, and whether
+        that is before the route is found."""
+        found = self.duties_on(route)
+        early = [key for key in found if key not in route.declared and key not in self.late_duties]
+        return [(key, True) for key in early] + [(key, False) for key in found if key not in early]
+
+    @cached_property
+    def any_duties(self) -> bool:
+        """Whether the listener or a route has duties."""
+        return bool(self.declared) or any(route.declared for route in self.routes)
 
     def needs_server(self, route: Route) -> bool:
         """Whether requests on a route may be sent to a server."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vcproxy.engine.event import Event
 from vcproxy.http.message.bad_message import BadMessage
 from vcproxy.http.message.forwarded_client import forwarded_client
 from vcproxy.http.message.forwarding import max_forwards
@@ -23,6 +24,7 @@ from vcproxy.http.proxy.upload import TOO_SLOW, Upload
 
 if TYPE_CHECKING:
     from vcproxy.http.proxy.exchange import Exchange
+    from vcproxy.http.proxy.sent_request import SentRequest
     from vcproxy.machine.state import State
 
 CONNECT = "CONNECT"
@@ -55,6 +57,27 @@ def begin(exchange: Exchange) -> State | None:
     if not steps:
         return request_head_filtered(exchange)
     return call_filters(exchange, steps, request_head_filtered, exchange.FILTERING_REQUEST)
+
+
+def resume(exchange: Exchange, sent: SentRequest) -> None:
+    """Go on with a request that was sent on the direct path: await its response."""
+    tx, client, server = exchange.tx, exchange.client, exchange.server
+    tx.route = sent.route
+    if sent.route is not None and client.chains.varied:
+        exchange.chain = client.chains.find(sent.route)
+    for step in (*client.chains.base.request_head, *exchange.chain.late_head):
+        step(tx)  # changes the head as it was sent, for the case that it is sent again
+    tx.upstream = sent.upstream
+    server.resume(sent.server, sent.idle_s, sent.before)
+    wire = server.wire
+    wire.pending = sent.arrived
+    if sent.unsent:
+        wire.send(sent.unsent)
+    times = client.options.timeouts
+    longest_s = min(times.first_byte or NEVER, times.active or NEVER)
+    client.deadline.set_at(sent.began_s + longest_s)
+    if wire.has_news:
+        wire.reads.signal(Event.READ_READY)
 
 
 def request_head_filtered(exchange: Exchange) -> State | None:
