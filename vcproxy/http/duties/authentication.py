@@ -46,11 +46,11 @@ class AuthenticationPhases(DutyPhases):
         """Let a request pass as that of a user."""
         fields, rules = tx.request.fields, self.options
         tx.user = tx.access_fields["user"] = user
-        if not rules.forward:
-            fields.discard("Authorization")
+        if not rules.forward and "Authorization" in fields:
+            del fields["Authorization"]
         if rules.user_field is not None:
             # A name may have any letters: servers get its bytes in UTF-8.
-            fields[rules.user_field] = user.encode().decode("latin-1")
+            fields.add(rules.user_field, user.encode().decode("latin-1"))
         return None
 
     def challenge(

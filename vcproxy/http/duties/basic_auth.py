@@ -96,6 +96,10 @@ class BasicAuthPhases(AuthenticationPhases):
         """See Phases."""
         self.without_user_field(tx)
         rules, now = self.options, self.now
+        digest = self._digest(tx.request.fields.get(field_name(tx), ""))
+        known = self._right.get(digest, now)
+        if known is not None:
+            return self.accept(tx, known)
         try:
             found = credentials(tx.request.fields, field_name(tx))
             if found is None or found[0] != "basic":
@@ -103,9 +107,6 @@ class BasicAuthPhases(AuthenticationPhases):
             user, password = basic(found[1])
         except MalformedCredentials as problem:
             return self._refused(tx, str(problem))
-        digest = self._digest(user, password)
-        if self._right.get(digest, now) is not None:
-            return self.accept(tx, user)
         client = rules.failed.key(tx.client)
         if client is not None:
             wait_s = rules.failed.take(client, now)
@@ -139,11 +140,10 @@ class BasicAuthPhases(AuthenticationPhases):
         why = why or "the user name or the password is wrong"
         return self.challenge(tx, why, charset="UTF-8")
 
-    def _digest(self, user: str, password: bytes) -> bytes:
+    def _digest(self, credentials: str) -> bytes:
         if not self._key:
             self._key = self.engine.random.randbytes(32)
-        name = user.encode()
-        return blake2b(b"%d:%b%b" % (len(name), name, password), key=self._key).digest()
+        return blake2b(credentials.encode(), key=self._key).digest()
 
     @property
     def _verifying(self) -> int:

@@ -135,46 +135,42 @@ class CorsPhases(DutyPhases):
 
     def request_head(self, tx: Transaction) -> PhaseResult:
         """See Phases: answer a preflight."""
+        if not _is_preflight(tx.request):
+            return None
         fields = tx.request.fields
-        if tx.request.method != "OPTIONS" or "Origin" not in fields:
-            return None
-        method = fields.get("Access-Control-Request-Method")
-        if method is None:
-            return None
-        if why := self._refused(fields["Origin"], method, _names(tx.request)):
-            return refusal(403, why)
-        return Response(204)
+        method = fields["Access-Control-Request-Method"]
+        why = self._refused(fields["Origin"], method, _names(tx.request))
+        return refusal(403, why) if why else Response(204)
 
     def every_response(self, tx: Transaction, response: Response) -> None:
         """See Phases: a refusal gets the fields too, as a script may read its status."""
         fields, rules, asked = response.fields, self._rules, tx.request.fields
-        for name in _ALLOWED:
-            if name in fields:
-                del fields[name]
+        if b"\r\naccess-control-" in fields.lower:
+            for name in _ALLOWED:
+                fields.pop(name, None)
         origin = asked.get("Origin")
-        method = asked.get("Access-Control-Request-Method")
-        preflight = tx.request.method == "OPTIONS" and origin is not None and method is not None
+        preflight = origin is not None and _is_preflight(tx.request)
         if not self._for_all:
             vary_by(fields, "Origin")
         if preflight:
             vary_by(fields, "Access-Control-Request-Method", "Access-Control-Request-Headers")
         if origin is None or not rules.allows(origin):
             return
-        fields["Access-Control-Allow-Origin"] = ANY if self._for_all else origin
+        fields.add("Access-Control-Allow-Origin", ANY if self._for_all else origin)
         if rules.credentials:
-            fields["Access-Control-Allow-Credentials"] = "true"
+            fields.add("Access-Control-Allow-Credentials", "true")
         if not preflight:
             if rules.expose:
-                fields["Access-Control-Expose-Headers"] = ", ".join(rules.expose)
+                fields.add("Access-Control-Expose-Headers", ", ".join(rules.expose))
             return
-        fields["Access-Control-Allow-Methods"] = self._methods
+        fields.add("Access-Control-Allow-Methods", self._methods)
         names = _names(tx.request)
         allowed = names if ANY in self._headers else [n for n in names if n in self._headers]
         if allowed:
-            fields["Access-Control-Allow-Headers"] = ", ".join(allowed)
-        fields["Access-Control-Max-Age"] = str(int(rules.max_age))
+            fields.add("Access-Control-Allow-Headers", ", ".join(allowed))
+        fields.add("Access-Control-Max-Age", str(int(rules.max_age)))
         if rules.private_network and "Access-Control-Request-Private-Network" in asked:
-            fields["Access-Control-Allow-Private-Network"] = "true"
+            fields.add("Access-Control-Allow-Private-Network", "true")
 
     def _refused(self, origin: str, method: str, names: list[str]) -> str:
         """Return why a request that a preflight asks for is not allowed; "": it is."""
@@ -186,6 +182,12 @@ class CorsPhases(DutyPhases):
         if ANY not in self._headers and not self._headers.issuperset(names):
             return "cors: a field is not allowed in requests of other origins"
         return ""
+
+
+def _is_preflight(request: Request) -> bool:
+    return request.method == "OPTIONS" and all(
+        name in request.fields for name in ("Origin", "Access-Control-Request-Method")
+    )
 
 
 def _names(request: Request) -> list[str]:

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
+from vcproxy.admission.admission import Admission
 from vcproxy.admission.networks import AdmittedAddresses
 from vcproxy.config.file_content import FileContent, content_of
 from vcproxy.config.secret import Secret
@@ -20,7 +21,6 @@ from vcproxy.config.values import Duration, FilePath
 from vcproxy.http.duties.duty import Duty, DutyPhases
 from vcproxy.http.duties.refusal import refusal
 from vcproxy.http.message.cookies import cookie, remove_cookie
-from vcproxy.http.message.resource import as_ip
 from vcproxy.http.option_texts import Token, Value
 from vcproxy.messages.verdict import Defer
 
@@ -87,9 +87,9 @@ class Maintenance(Duty):
         return MaintenancePhases(self)
 
     @cached_property
-    def admitted(self) -> AdmittedAddresses:
-        """The addresses that pass."""
-        return AdmittedAddresses(self.allow)
+    def admission(self) -> Admission:
+        """Admits the addresses that pass."""
+        return Admission(AdmittedAddresses(self.allow))
 
 
 class MaintenancePhases(DutyPhases):
@@ -126,7 +126,7 @@ class MaintenancePhases(DutyPhases):
         secret = rules.secret
         if secret is not None and any(each is not None and secret.matches(each) for each in given):
             return True
-        return bool(rules.allow and as_ip(tx.client)) and tx.client in rules.admitted
+        return bool(rules.allow and tx.client) and rules.admission.permits(tx.client)
 
     def _answered(self, tx: Transaction, found: object) -> Response | None:
         was, self._exists, self._asked_at = self._exists, bool(found), self.now

@@ -133,6 +133,8 @@ class Fields:
         """Remove all lines of this name, and of names that differ only in "_" instead of "-":
         CGI and WSGI treat these as the same name."""
         wanted = name.lower().encode("latin-1", "replace").replace(b"_", b"-")
+        if b"\r\n%b:" % wanted not in self.lower.replace(b"_", b"-"):
+            return
         spans = [
             line.span() for line in _each_line(self.lower) if line[1].replace(b"_", b"-") == wanted
         ]

@@ -5,6 +5,7 @@ Tested in tests/http/message/test_vary.py.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,8 +14,15 @@ if TYPE_CHECKING:
 
 def vary_by(fields: Fields, *names: str) -> None:
     """Add names to Vary, unless they are there already, or it is "*"."""
-    value = fields.get("Vary", "")
+    value = fields.get("Vary")
+    if not value:
+        fields["Vary"] = ", ".join(names)
+    elif (extended := _extended(value, names)) != value:
+        fields["Vary"] = extended
+
+
+@lru_cache(256)  # servers send few values
+def _extended(value: str, names: tuple[str, ...]) -> str:
     known = {each.strip().lower() for each in value.split(",")}
     added = [each for each in names if each.lower() not in known]
-    if added and "*" not in known:
-        fields["Vary"] = ", ".join(([value] if value else []) + added)
+    return value if "*" in known else ", ".join([value, *added])
