@@ -1,5 +1,6 @@
 """Warnings: what a configuration probably does not mean, with its place; the file is used."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,24 @@ def test_warnings_can_be_fatal(file: Path, capsys: pytest.CaptureFixture[str]) -
     assert err == f"{file}:5:20: listener.web.options.doors.0.users: warning: lets all in\n"
     file.write_text(LISTENER)
     assert main(["-t", "--warnings-fatal", "-c", str(file)]) == 0
+
+
+def test_a_file_with_secrets_that_all_can_read() -> None:
+    # The folders of pytest cannot be entered by other users.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        users, file = folder / "users", folder / "proxy.toml"
+        users.write_text(f"anna:$2b$05${'.' * 53}\n")
+        file.write_text(
+            LISTENER.replace("own.py:Own", "http_proxy")
+            + 'options.basic_auth.users = "users"\n[[listener.options.routes]]\nanswer = {}\n'
+        )
+        users.chmod(0o640)
+        assert load(file).warnings == ()
+        users.chmod(0o644)
+        [warning] = load(file).warnings
+        assert str(warning) == (
+            f"{file}:5:20: listener.web.options.basic_auth.users: every user of this system can "
+            f"read {users}: chmod o= {users}"
+        )
