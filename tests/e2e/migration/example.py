@@ -4,7 +4,7 @@ The blocks of a page, in their order:
 
     any other block     a file of the other program; its name is the second word of the info, if any
     toml, python        files of vcproxy: its configuration; a plugin, named by its first line
-    htpasswd NAME       a file of users, for both
+    text NAME both      a file of both
     console both        commands, and lines that both print
     console vcproxy     the same where they differ: what vcproxy prints; with the name of the page,
                         what the other program prints
@@ -59,7 +59,8 @@ class Example:
             named = re.match(r"# (\w+\.py)\n", block.text)
             assert named, f"{self.page}: its first line must name the file"
             self.ours[named[1]] = block.text
-        elif language == "htpasswd":
+        elif name.endswith(" both"):
+            name = name.removesuffix(" both")
             self.ours[name] = self.theirs[name] = block.text
         elif language == "toml":
             self.ours["proxy.toml"] = block.text

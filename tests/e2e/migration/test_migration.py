@@ -122,9 +122,9 @@ def provide(certificates: Certificates, folder: Path) -> None:
     (folder / "www").mkdir()
     (folder / "www" / "hello.txt").write_text("hello from a file\n")
     certificate, key = certificates.issue("a.example")
-    (folder / "a.example.pem").write_bytes(certificate.read_bytes())
-    (folder / "a.example.key").write_bytes(key.read_bytes())
-    (folder / "a.example.both.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
+    (folder / "server.pem").write_bytes(certificate.read_bytes())
+    (folder / "server.key").write_bytes(key.read_bytes())
+    (folder / "server.both.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
     (folder / "ca.pem").write_bytes(certificates.ca.read_bytes())
 
 
