@@ -49,8 +49,10 @@ having_console = [page for page in PAGES if blocks(page, "console")]
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Path:
-    """A folder with the files that the pages tell a reader to make first."""
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files, and the variables, that the pages tell a reader to make first."""
+    for variable, value in {"APP_HOST": "127.0.0.1", "DRAIN": "10", "KEEP": "16"}.items():
+        monkeypatch.setenv(variable, value)
     authority = trustme.CA()
     issued = authority.issue_cert("localhost")
     issued.private_key_pem.write_to_path(tmp_path / "server.key")

@@ -60,4 +60,6 @@ def test_a_secret_is_that_of_the_master(tmp_path: Path, token: str) -> None:
         ("token",): Secret("s3cr3t"),
         ("other",): Secret("default"),
     }
-    assert (found.text == configuration.text) is (token == '"s3cr3t"')
+    assert (found.documents.all[0].text == configuration.documents.all[0].text) is (
+        token == '"s3cr3t"'
+    )

@@ -14,7 +14,7 @@ from vcproxy.app import garbage
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, load
 from vcproxy.config.reread import reread
-from vcproxy.config.secret_texts import secrets
+from vcproxy.config.secret_texts import hidden_texts
 from vcproxy.listeners.automatic_reloads import LOAD_S, NEVER_LOADED, AutomaticReloads
 from vcproxy.listeners.differences import LastReload
 from vcproxy.listeners.restart import restart_needed
@@ -97,7 +97,7 @@ class Reloads:
         self.last.used(configuration)
 
     def _hide_secrets(self, configuration: Configuration) -> None:
-        texts = [secret.reveal().encode() for secret in secrets(configuration).values()]
+        texts = [each.encode() for each in hidden_texts(configuration)]
         for engine in self._engines:
             engine.refused.hide(texts)
 

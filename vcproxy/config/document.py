@@ -4,14 +4,19 @@ Tested in tests/config/test_syntax.py and test_problems.py.
 """
 
 import json
+import os
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vcproxy.config.errors import ConfigError, KeyProblem, Problem
 from vcproxy.config.positions import KeyPath, line_and_column, positions
+
+if TYPE_CHECKING:
+    from vcproxy.config.variables import FromFiles, Variables
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
@@ -23,17 +28,41 @@ class Document:
     file: Path
     text: str
     tree: dict[str, object]
+    """Its values, with the variables in their texts replaced."""
     content: bytes = b""
     """The file as it was read; b"" for a text that comes from elsewhere."""
+    variables: "Variables | None" = None
+    """Its variables; None: it has none."""
 
     @property
     def directory(self) -> Path:
         """The directory for relative paths in the file."""
         return self.file.absolute().parent
 
-    def error(self, problems: Iterable[KeyProblem]) -> ConfigError:
-        """Return a ConfigError with these problems, each with its position in the text."""
-        return ConfigError(*self.located(problems))
+    @property
+    def variable_problems(self) -> list[KeyProblem]:
+        """What is wrong with its variables."""
+        return [] if self.variables is None else self.variables.problems
+
+    @property
+    def variable_paths(self) -> Collection[KeyPath]:
+        """Where texts with variables are."""
+        return () if self.variables is None else self.variables.paths
+
+    @property
+    def named_by(self) -> Sequence[tuple[KeyPath, Path]]:
+        """The keys whose variables name files, and these."""
+        return () if self.variables is None else self.variables.named
+
+    @property
+    def from_files(self) -> "Mapping[KeyPath, FromFiles]":
+        """The texts with contents of files in them, which are shown nowhere."""
+        return {} if self.variables is None else self.variables.from_files
+
+    @property
+    def named_files(self) -> dict[Path, bytes]:
+        """The content of the files that its variables name, by the absolute path."""
+        return {} if self.variables is None else self.variables.files
 
     def located(self, problems: Iterable[KeyProblem]) -> tuple[Problem, ...]:
         """Return these problems with their positions in the text, in the order of the file."""
@@ -51,7 +80,14 @@ class Document:
         while known and known not in where:
             known = known[:-1]
         line, column = line_and_column(self.text, where.get(known, 0))
-        return Problem(self.file, line, column, self._dotted(path), problem.message)
+        message = self._hidden(problem.message)
+        return Problem(self.file, line, column, self._dotted(path), message)
+
+    def _hidden(self, message: str) -> str:
+        """Return a message without what comes from files."""
+        for each in self.from_files.values():
+            message = each.hide(message)
+        return message
 
     def _dotted(self, path: KeyPath) -> str:
         """Return a path as text with dots, with the name of a listener instead of its index."""
@@ -77,11 +113,13 @@ def read_document(file: Path) -> Document:
         place = line_and_column(before, len(before))
         message = "this is not UTF-8: save the file as UTF-8"
         raise ConfigError(Problem(file, *place, "", message)) from None
-    return replace(parse_document(file, text), content=content)
+    document = replace(parse_document(file, text), content=content)
+    return _with_variables(document) if "${" in text else document
 
 
 def parse_document(file: Path, text: str) -> Document:
-    """Parse the text of a file. Raises ConfigError if it is not TOML."""
+    """Parse the text of a file, as it is: variables are left. Raises ConfigError if it is not
+    TOML."""
     try:
         return Document(file, text, tomllib.loads(text))
     except (ValueError, RecursionError) as error:
@@ -89,3 +127,12 @@ def parse_document(file: Path, text: str) -> Document:
 
         place, what = explain_syntax_error(text, error)
         raise ConfigError(Problem(file, *place, "", f"this is not TOML: {what}")) from None
+
+
+def _with_variables(document: Document) -> Document:
+    """Return a document with its variables replaced. What is wrong with them is not raised."""
+    from vcproxy.config.variables import Variables
+
+    variables = Variables(document.directory, os.environ)
+    tree = {key: variables.expand(each, (key,)) for key, each in document.tree.items()}
+    return replace(document, tree=tree, variables=variables)

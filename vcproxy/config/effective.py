@@ -3,35 +3,79 @@
 Tested in tests/config/test_loader.py.
 """
 
-import tomllib
 from collections.abc import Iterator
+from typing import Any
 
 import tomli_w
 
 from vcproxy.config.loader import Configuration
+from vcproxy.config.positions import KeyPath
 from vcproxy.config.secret import shown
+from vcproxy.config.secret_texts import secrets
+from vcproxy.config.variables import FromFiles
 from vcproxy.engine.address import Address
 
 
 def effective(configuration: Configuration) -> str:
-    """Return all settings in effect as a configuration file.
+    """Return all settings in effect as one configuration file.
 
-    Logins in addresses and secrets are left out; a comment at the top names each.
+    Logins in addresses and secrets are left out; a comment at the top names each. In place of what
+    comes from files there is `${file:PATH}`, as in the configuration.
     """
-    settings = configuration.settings
-    tree = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
+    settings, documents = configuration.settings, configuration.documents
+    tree = settings.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"include"})
     for name, upstream in settings.upstream.items():
         if not any(address.secure for address in upstream.addresses):
             del tree["upstream"][name]["tls"]  # no server uses TLS: `vcproxy -t` would reject it
+    addresses = [each for document in documents.all for each in _logins(document.tree)]
     comments = [
         f"# {address}: the login of this address is not shown; it is in {configuration.file}\n"
-        for address in dict.fromkeys(_logins(tomllib.loads(configuration.text)))
+        for address in dict.fromkeys(addresses)
     ]
-    for name, plugin in configuration.plugins.items():
-        for path in plugin.secrets:
-            option = ".".join(map(str, ("listener", name, "options", *path)))
-            comments.append(f"# {option}: this secret is not shown; see {configuration.file}\n")
+    written = {
+        documents.whole(number, path): each
+        for number, document in enumerate(documents.all)
+        for path, each in document.from_files.items()
+    }
+    for path, secret in secrets(configuration).items():
+        if path not in written:
+            option = ".".join(map(str, _named(configuration, path)))
+            file = secret.source[0] if secret.source else configuration.file
+            comments.append(f"# {option}: this secret is not shown; see {file}\n")
+    for path, each in written.items():
+        _write(tree, path, each)
     return "".join(comments) + tomli_w.dumps({key: shown(each) for key, each in tree.items()})
+
+
+def _named(configuration: Configuration, path: KeyPath) -> KeyPath:
+    """Return a path with the name of a listener in place of its index."""
+    match path:
+        case ("listener", int(index), *rest):
+            return ("listener", configuration.settings.listener[index].name, *rest)
+    return path
+
+
+def _write(tree: Any, path: KeyPath, text: FromFiles) -> None:
+    """Put a text back as it is written, at its path, or in what its table has become."""
+    for part in path:
+        try:
+            value = tree[part]
+        except (KeyError, IndexError, TypeError):
+            break
+        if not isinstance(value, dict | list):
+            tree[part] = text.written
+            return
+        tree = value
+    _hide(tree, text)
+
+
+def _hide(table: Any, text: FromFiles) -> None:
+    """Replace the contents of files in all texts of a table."""
+    for key, value in table.items() if isinstance(table, dict) else enumerate(table):
+        if isinstance(value, dict | list):
+            _hide(value, text)
+        elif isinstance(value, str):
+            table[key] = text.hide(value)
 
 
 def _logins(value: object) -> Iterator[Address]:

@@ -57,9 +57,13 @@ class Problem:
     path: str
     message: str
 
+    @property
+    def place(self) -> str:
+        """FILE:LINE:COLUMN."""
+        return f"{self.file}:{self.line}:{self.column}" if self.line else f"{self.file}"
+
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:{self.column}" if self.line else f"{self.file}"
-        return ": ".join(filter(None, (place, self.path, self.message)))
+        return ": ".join(filter(None, (self.place, self.path, self.message)))
 
     def as_warning(self) -> str:
         """Return its text for a warning, which is no error."""

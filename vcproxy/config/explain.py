@@ -72,7 +72,9 @@ def _problems(detail: ErrorDetails, document: Schema) -> Iterator[KeyProblem]:
         known = _keys(document, path[:-1])
         hint = did_you_mean(str(path[-1]), known)
         meant = tuple((*path[:-1], name) for name in re.findall('"(.*)"', hint))
-        if not hint and known:
+        if path[1:] == ("include",):
+            hint = ": write it above the first table of the file"
+        elif not hint and known:
             hint = f": remove it; the keys here are {', '.join(known)}"
             if path[:1] == ("listener",) and len(path) == 3:
                 hint += "; those of the plugin are under [listener.options]"

@@ -21,11 +21,13 @@ from pydantic import BaseModel
 from vcproxy.config.certificate_warnings import certificate_warnings
 from vcproxy.config.errors import KeyProblem
 from vcproxy.config.file_content import FileContent
+from vcproxy.config.options import instances
 from vcproxy.config.plugin import Plugin
 from vcproxy.config.plugin_loader import failed
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.private_files import readable_by_all
 from vcproxy.config.schema import Settings
+from vcproxy.config.secret import Secret
 
 
 def key_warnings(settings: Settings, plugins: Mapping[int, Plugin]) -> Iterator[KeyProblem]:
@@ -36,8 +38,18 @@ def key_warnings(settings: Settings, plugins: Mapping[int, Plugin]) -> Iterator[
         plugins: the plugins whose options are valid, by the index of their listener.
     """
     yield from certificate_warnings(settings, plugins)
+    for path, secret in instances(Secret, settings):
+        yield from _of_secret(secret, path)
     for index, plugin in plugins.items():
-        yield from _of_plugin(plugin, ("listener", index, "options"))
+        options: KeyPath = ("listener", index, "options")
+        for path, secret in plugin.secrets.items():
+            yield from _of_secret(secret, (*options, *path))
+        yield from _of_plugin(plugin, options)
+
+
+def _of_secret(secret: Secret, path: KeyPath) -> Iterator[KeyProblem]:
+    if secret.source is not None and (text := readable_by_all(secret.source[0])):
+        yield KeyProblem(path, text)
 
 
 def _of_plugin(plugin: Plugin, path: KeyPath) -> Iterator[KeyProblem]:

@@ -2,10 +2,10 @@
 
 It runs these steps once, in order. Each returns its result and the problems found:
 
-    file -> document (TOML) -> tables (schema) -> classes of plugins -> their options -> checks
+    file -> documents (TOML) -> tables (schema) -> classes of plugins -> their options -> checks
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -14,14 +14,18 @@ from pydantic import ValidationError
 
 from vcproxy.config.certificate_files import certificate_files
 from vcproxy.config.checks import check
+from vcproxy.config.conversion import ALL, Conversion
 from vcproxy.config.document import Document, parse_document, read_document
+from vcproxy.config.documents import Documents, matches
 from vcproxy.config.errors import KeyProblem, OptionsError, Problem
 from vcproxy.config.key_warnings import key_warnings
-from vcproxy.config.options import read_plugin
+from vcproxy.config.options import instances, read_plugin
 from vcproxy.config.plugin import Plugin, with_options
 from vcproxy.config.plugin_loader import CONTENT, PluginError, PluginLoader
 from vcproxy.config.positions import KeyPath
+from vcproxy.config.private_files import readable_by_all
 from vcproxy.config.schema import Settings, as_json
+from vcproxy.config.secret import Secret
 from vcproxy.config.tables.process import RecordTable
 
 
@@ -36,21 +40,28 @@ class Configuration:
     settings: Settings
     plugins: Mapping[str, Plugin] = field(compare=False)
     file: Path = field(compare=False)
-    text: str = field(compare=False)
-    """The file as it was read."""
+    documents: Documents = field(compare=False)
+    """The file and those that it includes, as they were read."""
     sources: Mapping[str, bytes] = field(compare=False)
     """The source files of the plugins, and the files that options name. See PluginLoader."""
     files: Mapping[Path, bytes] = field(compare=False)
     """The content of the files that a reload reads again: of the configuration, of plugins that
-    are named by their files, and of files that options name."""
+    are named by their files, and of files that options, variables and secrets name."""
     warnings: tuple[Problem, ...] = field(compare=False, default=())
     """What is not wrong, but probably not meant: see `vcproxy.config.key_warnings`."""
     masked: Mapping[str, bytes] = field(compare=False, default_factory=dict)
     """What a recording has instead of those of `sources` that have secrets."""
 
+    @property
+    def watched(self) -> tuple[Path, ...]:
+        """What to watch for changes: the files, and the directories in which more may appear."""
+        return tuple(dict.fromkeys((*self.files, *self.documents.watched)))
+
     def outdated(self) -> bool:
-        """Whether one of `files` is another now. It reads them."""
-        return any(_content(path) != content for path, content in self.files.items())
+        """Whether one of `files` is another now, or there are more or less. It reads them."""
+        return any(_content(path) != content for path, content in self.files.items()) or any(
+            matches(pattern) != found for pattern, found in self.documents.patterns.items()
+        )
 
     @property
     def contents(self) -> tuple[Path, ...]:
@@ -80,7 +91,8 @@ class Configuration:
 class Recorded:
     """A configuration from the log of a recorded run: its text, and the sources of its plugins.
 
-    Files and addresses are not checked again: they were checked before the recording.
+    The text has no variables, and contains the files that were included. Files and addresses are
+    not checked again: they were checked before the recording.
     """
 
     text: str
@@ -92,20 +104,23 @@ def load(file: Path, recorded: Recorded | None = None) -> Configuration:
 
     Raises ConfigError with every problem at once.
     """
-    document = read_document(file) if recorded is None else parse_document(file, recorded.text)
+    documents = _read_documents(file, recorded)
     loader = PluginLoader(None if recorded is None else recorded.sources)
-    settings, invalid = _read_tables(document)
+    settings, invalid, conversions = _read_tables(documents, recorded is not None)
     classes, not_found = _find_plugins(settings, loader)
-    plugins, options, refused = _read_options(settings, classes, document.directory, loader)
+    plugins, options, refused = _read_options(settings, classes, documents, conversions, loader)
+    secret_files = _secret_files(settings, plugins)
     wrong = check(settings, classes, plugins) if recorded is None else ()
-    warned = list(key_warnings(settings, plugins)) if recorded is None else []
+    warned = _warnings(settings, plugins, documents) if recorded is None else []
     later = [*not_found, *refused, *wrong]
     if invalid or later:
         from vcproxy.config import recovery
 
-        error = document.error([*invalid, *recovery.independent(later, invalid)])
-        error.warnings = document.located(recovery.independent(warned, invalid))
-        error.files = (*loader.files, *certificate_files(settings, plugins.values()))
+        error = documents.error([*invalid, *recovery.independent(later, invalid)])
+        error.warnings = documents.located(recovery.independent(warned, invalid))
+        further = [each for each in documents.watched if each != file.absolute()]
+        certificates = certificate_files(settings, plugins.values())
+        error.files = (*loader.files, *certificates, *further, *secret_files)
         raise error
     listeners = tuple(
         listener.model_copy(update={"options": options[index]})
@@ -115,10 +130,10 @@ def load(file: Path, recorded: Recorded | None = None) -> Configuration:
         settings.model_copy(update={"listener": listeners}),
         MappingProxyType({each.name: plugins[index] for index, each in enumerate(listeners)}),
         file,
-        document.text,
+        documents,
         loader.sources,
-        {file.absolute(): document.content, **loader.files},
-        document.located(warned),
+        {**documents.files, **loader.files, **secret_files},
+        documents.located(warned),
         loader.masked,
     )
 
@@ -130,20 +145,62 @@ def _content(path: Path) -> bytes:
         return b""
 
 
-def _read_tables(document: Document) -> tuple[Settings, list[KeyProblem]]:
-    """Read a document with the schema; if it has problems, read only its valid part."""
-    try:
-        return _validated(document.tree, document.directory), []
-    except ValidationError as error:
-        from vcproxy.config import explain, recovery
+def _read_documents(file: Path, recorded: Recorded | None) -> Documents:
+    main = read_document(file) if recorded is None else parse_document(file, recorded.text)
+    if "include" not in main.tree:
+        return Documents([main])
+    from vcproxy.config import include  # most configurations are one file
 
-        invalid = explain.key_problems(error, Settings)
-        valid = recovery.valid_part(document.tree, invalid)
-        return _validated(valid, document.directory), invalid
+    return include.with_included(main) if recorded is None else include.recorded(main)
 
 
-def _validated(tree: dict[str, object], directory: Path) -> Settings:
-    return Settings.model_validate_json(as_json(tree), context={"directory": directory})
+def _read_tables(
+    documents: Documents, recorded: bool
+) -> tuple[Settings, list[KeyProblem], list[Conversion]]:
+    """Read documents with the schema; if one has problems, read only its valid part.
+
+    Return what each may convert, too.
+    """
+    problems = list(documents.twice())
+    settings: list[Settings] = []
+    conversions: list[Conversion] = []
+    for number, document in enumerate(documents.all):
+        conversion = ALL if recorded else Conversion(document.variable_paths)
+        conversions.append(conversion)
+        found, invalid = _read_table(document, conversion)
+        settings.append(found)
+        problems += [documents.whole_problem(number, each) for each in invalid]
+    return documents.merged(settings), problems, conversions
+
+
+def _read_table(document: Document, conversion: Conversion) -> tuple[Settings, list[KeyProblem]]:
+    unset = document.variable_problems
+    if not unset:
+        try:
+            return _validated(document.tree, document.directory, conversion), []
+        except ValidationError as error:
+            from vcproxy.config import explain
+
+            invalid = explain.key_problems(error, Settings)
+    from vcproxy.config import recovery
+
+    if unset:
+        known = recovery.valid_part(document.tree, unset)
+        try:
+            return _validated(known, document.directory, conversion), unset
+        except ValidationError as error:
+            from vcproxy.config import explain
+
+            found = explain.key_problems(error, Settings)
+            invalid = [*unset, *recovery.independent(found, unset)]
+    valid = recovery.valid_part(document.tree, invalid)
+    return _validated(valid, document.directory, conversion), invalid
+
+
+def _validated(tree: dict[str, object], directory: Path, conversion: Conversion) -> Settings:
+    return conversion.validated(
+        lambda: Settings.model_validate_json(as_json(tree), context={"directory": directory}), tree
+    )
 
 
 def _find_plugins(
@@ -162,7 +219,11 @@ def _find_plugins(
 
 
 def _read_options(
-    settings: Settings, classes: Mapping[int, type], directory: Path, loader: PluginLoader
+    settings: Settings,
+    classes: Mapping[int, type],
+    documents: Documents,
+    conversions: Sequence[Conversion],
+    loader: PluginLoader,
 ) -> tuple[dict[int, Plugin], dict[int, dict[str, object]], list[KeyProblem]]:
     """Read the options of each plugin; return plugins, complete option tables and problems."""
     plugins: dict[int, Plugin] = {}
@@ -170,11 +231,35 @@ def _read_options(
     problems: list[KeyProblem] = []
     for index, cls in classes.items():
         listener, path = settings.listener[index], ("listener", index, "options")
+        number, there = documents.of(path)
+        directory, conversion = documents.all[number].directory, conversions[number].below(*there)
         try:
-            plugin, tables[index] = read_plugin(cls, listener.options, directory, loader)
+            plugin, tables[index] = read_plugin(
+                cls, listener.options, directory, loader, conversion
+            )
         except OptionsError as error:
             within: KeyPath = path
             problems += [each.below(within) for each in error.problems]
         else:
             plugins[index] = replace(plugin, code=loader.code(listener.plugin) | dict(plugin.code))
     return plugins, tables, problems
+
+
+def _secret_files(settings: Settings, plugins: Mapping[int, Plugin]) -> dict[Path, bytes]:
+    """Return the content of the files with secrets, by the absolute path."""
+    found = [secret for _, secret in instances(Secret, settings)]
+    found += [secret for plugin in plugins.values() for secret in plugin.secrets.values()]
+    sources = [secret.source for secret in found if secret.source is not None]
+    return {file.absolute(): content for file, content in sources}
+
+
+def _warnings(
+    settings: Settings, plugins: Mapping[int, Plugin], documents: Documents
+) -> list[KeyProblem]:
+    """Return all warnings, and those of files that variables name."""
+    found = list(key_warnings(settings, plugins))
+    for number, document in enumerate(documents.all):
+        for path, file in document.named_by:
+            if text := readable_by_all(file):
+                found.append(KeyProblem(documents.whole(number, path), text))
+    return found

@@ -11,6 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from vcproxy.config.conversion import NONE, Conversion
 from vcproxy.config.errors import KeyProblem, OptionsError
 from vcproxy.config.file_content import ReadFile
 from vcproxy.config.plugin import AddressesByOption, Plugin, Upstreams, options_type
@@ -25,7 +26,11 @@ T = TypeVar("T")
 
 
 def read_plugin(
-    cls: type, table: dict[str, object], directory: Path, loader: PluginLoader
+    cls: type,
+    table: dict[str, object],
+    directory: Path,
+    loader: PluginLoader,
+    conversion: Conversion = NONE,
 ) -> tuple[Plugin, dict[str, object]]:
     """Read a plugin's options and filters; return the plugin and the complete table of its options.
 
@@ -34,19 +39,24 @@ def read_plugin(
         table: its options as written in the file.
         directory: the base of relative paths in the options.
         loader: used to find the classes of the filters.
+        conversion: which of the texts may become numbers.
 
     Raises OptionsError with every problem in the options; if they have none, in the filters.
     """
-    options, complete = read_options(cls, table, directory, loader.read)
+    options, complete = read_options(cls, table, directory, loader.read, conversion)
     plugin = _plugin(cls, options)
-    filters, tables = _read_filters(options, directory, loader)
+    filters, tables = _read_filters(options, directory, loader, conversion)
     if tables:
         complete["filters"] = tables
     return plugin.with_filters(filters), complete
 
 
 def read_options(
-    plugin: type, table: dict[str, object], directory: Path, read: ReadFile | None = None
+    plugin: type,
+    table: dict[str, object],
+    directory: Path,
+    read: ReadFile | None = None,
+    conversion: Conversion = NONE,
 ) -> tuple[object, dict[str, object]]:
     """Return a plugin's options, and a table of the same options with every default.
 
@@ -65,11 +75,14 @@ def read_options(
         raise OptionsError(KeyProblem((), needed))
     try:
         adapter = TypeAdapter(kind)
-        options = adapter.validate_json(
-            as_json(table),
-            strict=True,
-            extra="forbid",
-            context={"directory": directory, "read": read},
+        options = conversion.validated(
+            lambda: adapter.validate_json(
+                as_json(table),
+                strict=True,
+                extra="forbid",
+                context={"directory": directory, "read": read},
+            ),
+            table,
         )
         return options, adapter.dump_python(options, mode="json", exclude_none=True)
     except ValidationError as error:
@@ -106,9 +119,9 @@ def _plugin(cls: type, options: object) -> Plugin:
             binds=addresses("binds"),
             connects=addresses("connects"),
             needs_bind=needs_bind(options) if needs_bind is not None else None,
-            upstreams=dict(_values(NamedUpstream, options, ())) | dict(named),
-            commands=dict(_values(CommandLine, options, ())),
-            secrets=dict(_values(Secret, options, ())),
+            upstreams=dict(instances(NamedUpstream, options, ())) | dict(named),
+            commands=dict(instances(CommandLine, options, ())),
+            secrets=dict(instances(Secret, options, ())),
             notes=declared("notes"),
             unused_methods=declared("unused_methods"),
         )
@@ -130,25 +143,25 @@ def _check_intervals(cls: type, options: object) -> None:
             raise OptionsError(KeyProblem(key, str(mistake))) from None
 
 
-def _values(kind: type[T], value: object, path: KeyPath) -> Iterator[tuple[KeyPath, T]]:
+def instances(kind: type[T], value: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, T]]:
     """Yield every instance of a class inside a value, with its path."""
     if isinstance(value, kind):
         yield path, value
     elif isinstance(value, list | tuple | set | frozenset):
         for index, each in enumerate(value):
-            yield from _values(kind, each, (*path, index))
+            yield from instances(kind, each, (*path, index))
     elif isinstance(value, dict):
         for key, each in value.items():
-            yield from _values(kind, each, (*path, key))
+            yield from instances(kind, each, (*path, key))
     elif isinstance(value, BaseModel):
-        yield from _values(kind, dict(value), path)
+        yield from instances(kind, dict(value), path)
     elif is_dataclass(value):
         for field in fields(value):
-            yield from _values(kind, getattr(value, field.name), (*path, field.name))
+            yield from instances(kind, getattr(value, field.name), (*path, field.name))
 
 
 def _read_filters(
-    options: object, directory: Path, loader: PluginLoader
+    options: object, directory: Path, loader: PluginLoader, conversion: Conversion
 ) -> tuple[tuple[Plugin, ...], list[dict[str, object]]]:
     """Return the filters in the option `filters`, if it has the type Filters, and their tables.
 
@@ -164,7 +177,8 @@ def _read_filters(
         path: KeyPath = ("filters", index)
         try:
             cls = loader.find(each.plugin, FILTERS)
-            own, table = read_options(cls, each.options, directory, loader.read)
+            its = conversion.below(*path, "options")
+            own, table = read_options(cls, each.options, directory, loader.read, its)
             found.append(replace(_plugin(cls, own), code=loader.code(each.plugin)))
             tables.append({"plugin": each.plugin, "options": table})
         except PluginError as error:

@@ -14,6 +14,7 @@ import tomli_w
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from vcproxy.config import schema
 from vcproxy.config.tables import (
     access_log,
     admission,
@@ -28,6 +29,7 @@ from vcproxy.config.tables import (
 )
 
 SECTIONS: dict[str, type[BaseModel]] = {
+    "The whole file": schema.Settings,
     "[proxy]": process.ProxyTable,
     "[supervise]": process.SuperviseTable,
     "[control]": control.ControlTable,
@@ -62,7 +64,8 @@ INTRODUCTION = """\
 
 <!-- Written by `python -m vcproxy.config.reference`; edit vcproxy/config/tables instead. -->
 
-A configuration is one TOML file. Unknown keys are errors. Relative paths are relative to the file.
+A configuration is a TOML file, and those that it includes. Unknown keys are errors. Relative paths
+are relative to the file. Texts may have variables: see the page on configuration files.
 
 - A **duration** is a number and a unit: "250ms", "5s", "2m", "1h", "1d".
 - A **size** is a number and a unit: "512B", "64KiB", "1MiB", "1GiB".

@@ -4,6 +4,9 @@ Tested in tests/config/test_problems.py and test_loader.py.
 """
 
 import json
+from typing import Annotated
+
+from pydantic import BeforeValidator
 
 from vcproxy.config.tables.access_log import AccessLogTable
 from vcproxy.config.tables.control import ControlTable
@@ -11,11 +14,15 @@ from vcproxy.config.tables.listener import ListenerTable
 from vcproxy.config.tables.metrics import MetricsTable
 from vcproxy.config.tables.process import HttpTable, ProxyTable, RecordTable, SuperviseTable
 from vcproxy.config.tables.upstream import UpstreamTable
-from vcproxy.config.values import Table
+from vcproxy.config.values import Table, listed
 
 
 class Settings(Table):
     """A whole configuration file."""
+
+    include: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
+    """Further files of this configuration, relative to this one; the last part of a path may have
+    wildcards, as in "conf.d/*.toml". It stands above the first table."""
 
     proxy: ProxyTable = ProxyTable()
     """The process as a whole."""

@@ -38,15 +38,20 @@ class Secret:
     the refused messages that are kept.
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ("_text", "source")
 
-    def __init__(self, text: str) -> None:
-        """Raises ValueError for an empty text, and for the text that -T shows in its place."""
+    def __init__(self, text: str, source: tuple[Path, bytes] | None = None) -> None:
+        """`source`: the file that it was read from, and its content.
+
+        Raises ValueError for an empty text, and for the text that -T shows in its place.
+        """
         if not text:
             raise ValueError("must not be empty")
         if text == SHOWN:
             raise ValueError(f'"{SHOWN}" is what -T shows in place of a secret: write the secret')
         self._text = text
+        self.source = source
+        """The file that it was read from, and its content; None: it is written as a text."""
 
     def reveal(self) -> str:
         """Return its text, to be sent to a server. Do not log or store it."""
@@ -105,7 +110,9 @@ def _read(value: object, info: ValidationInfo[Any]) -> Secret:
     match whole_file(value, info):
         case Secret() as read:
             text = read.reveal()  # an editor ends the last line
-            return read if value is read else Secret(text.removesuffix("\n").removesuffix("\r"))
+            if value is read:
+                return read
+            return Secret(text.removesuffix("\n").removesuffix("\r"), read.source)
         case str(text):
             return Secret(text)
     raise ValueError('must be a text in quotes, or a file with it, as { file = "token.txt" }')
@@ -127,7 +134,7 @@ def whole_file(value: object, info: ValidationInfo[Any]) -> object:
             if len(content) > MOST:
                 raise ValueError(f"cannot read {path}: it is larger than 64KiB")
             try:
-                return Secret(content.decode())
+                return Secret(content.decode(), (path, content))
             except UnicodeDecodeError:
                 raise ValueError(f"cannot read {path}: it is not UTF-8") from None
     return value

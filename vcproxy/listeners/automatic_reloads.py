@@ -74,7 +74,7 @@ class AutomaticReloads:
         settings = configuration.settings
         reloading = list(configuration.contents)
         if settings.proxy.watch:
-            reloading = list(dict.fromkeys((*configuration.files, *self._refused_files)))
+            reloading = list(dict.fromkeys((*configuration.watched, *self._refused_files)))
         renewing = certificate_files(settings, configuration.plugins.values())
         self._watch(reloading, renewing, again=again)
 

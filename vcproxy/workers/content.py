@@ -13,19 +13,18 @@ import sys
 from pathlib import Path
 
 from vcproxy.config.loader import Configuration, Recorded, load
-from vcproxy.config.secret import Secret
 from vcproxy.config.secret_texts import with_secrets
 
 
 def packed(configuration: Configuration) -> int:
     """Return a descriptor of memory with the texts of a configuration and of its plugins.
 
-    Secrets that are in files are in the text of the configuration. Raises OSError.
+    Secrets and other files that it names are in the text of the configuration. Raises OSError.
     """
     sources = configuration.sources.items()
     fields = {
         "file": str(configuration.file),
-        "text": with_secrets(configuration, Secret.reveal, of_files=True),
+        "text": with_secrets(configuration, str, of_files=True),
         "sources": {name: base64.b64encode(source).decode() for name, source in sources},
         "path": sys.path,
     }

@@ -8,18 +8,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from vcproxy.config.secret_texts import secrets, with_secrets
+from vcproxy.config.secret_texts import hidden_texts, with_secrets
 
 if TYPE_CHECKING:
     from vcproxy.config.loader import Configuration
-    from vcproxy.config.secret import Secret
 
 
 def patterns(configuration: Configuration) -> list[re.Pattern[bytes]]:
     """Return a pattern for each secret: what peers send may contain it."""
-    return [
-        re.compile(re.escape(each.reveal().encode())) for each in secrets(configuration).values()
-    ]
+    return [re.compile(re.escape(each.encode())) for each in hidden_texts(configuration)]
 
 
 def text_without_secrets(configuration: Configuration) -> str:
@@ -34,5 +31,5 @@ def sources_without_secrets(configuration: Configuration) -> dict[str, bytes]:
     return {**configuration.sources, **configuration.masked}
 
 
-def _masked(secret: Secret) -> str:
-    return "x" * len(secret.reveal().encode())
+def _masked(text: str) -> str:
+    return "x" * len(text.encode())

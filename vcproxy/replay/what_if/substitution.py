@@ -5,12 +5,12 @@ Tested in tests/replay/test_what_if.py.
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from vcproxy.config.conversion import ALL
+from vcproxy.config.documents import listeners
 from vcproxy.config.errors import ConfigError, OptionsError
 from vcproxy.config.loader import Configuration, Recorded, load
 from vcproxy.config.options import read_plugin
@@ -70,10 +70,10 @@ def _listening(configuration: Configuration, plugin: str, name: str) -> tuple[Pl
     needed, given = needs_upstream(cls), entry.upstream is not None
     if needed and not given:
         raise NotSubstituted(f"{plugin} needs an upstream, and the listener {name} has none")
-    directory = configuration.file.absolute().parent
+    directory, table = _options(configuration, name)
     loader = PluginLoader(configuration.sources)
     try:
-        return read_plugin(cls, _options(configuration.text, name), directory, loader)[0], ""
+        return read_plugin(cls, table, directory, loader, ALL)[0], ""
     except OptionsError as refused:
         why = "; ".join(each.message for each in refused.problems)
         note = f"{plugin} refuses the options of {name} ({why}): its defaults are used"
@@ -94,7 +94,7 @@ def _filtering(
     entry = next(each for each in configuration.settings.listener if each.name == name)
     tables = entry.options.get("filters", [])
     assert isinstance(tables, list)
-    directory = configuration.file.absolute().parent
+    directory, _ = _options(configuration, name)
     loader = PluginLoader(configuration.sources)
     same = [
         n for n, each in enumerate(recorded_plugin.filters) if each.cls.__name__ == cls.__name__
@@ -103,14 +103,16 @@ def _filtering(
         filters = (*recorded_plugin.filters, read_plugin(cls, {}, directory, loader)[0])
         note = f"{name} has no filter {cls.__name__}: it is added after the others"
         return recorded_plugin.with_filters(filters), note
-    found, _ = read_plugin(cls, tables[same[0]]["options"], directory, loader)
+    found, _ = read_plugin(cls, tables[same[0]]["options"], directory, loader, ALL)
     filters = tuple(found if n in same else each for n, each in enumerate(recorded_plugin.filters))
     return recorded_plugin.with_filters(filters), ""
 
 
-def _options(text: str, listener: str) -> dict[str, object]:
-    """Return the options as written in the configuration, without the plugin's defaults."""
-    tree: Mapping[str, Any] = tomllib.loads(text)
-    entry = next(each for each in tree["listener"] if each["name"] == listener)
-    options: dict[str, object] = entry.get("options", {})
-    return options
+def _options(configuration: Configuration, listener: str) -> tuple[Path, dict[str, object]]:
+    """Return the options as written in the configuration, without the plugin's defaults, and the
+    directory for the relative paths in them."""
+    for document in configuration.documents.all:
+        for entry in listeners(document.tree):
+            if entry["name"] == listener:
+                return document.directory, entry.get("options", {})
+    raise AssertionError(listener)
