@@ -71,9 +71,9 @@ class Desk:
         """Do what a block is for."""
         titled = re.match(r"# ([\w./]+\.\w+)\n", block.text)
         if block.info in ("toml", "python") and titled:
-            file = self.folder / titled[1]
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(self.here(block.text))
+            place = self.folder / titled[1]
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(self.here(block.text))
         elif block.info == "text" and "[[listener]]" in block.text:
             with (self.folder / "bus.toml").open("a") as file:
                 file.write("\n" + self.here(block.text))
