@@ -60,6 +60,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     authority.cert_pem.write_to_path(tmp_path / "authorities.pem")
     (tmp_path / "users").write_text(f"anna:$2b$05${'.' * 53}\n")
     (tmp_path / "tokens").write_text("ci:0123456789abcdef0123\n")
+    (tmp_path / "pages").mkdir()
+    for error_page in ("404.html", "sorry.html"):
+        (tmp_path / "pages" / error_page).write_text("<h1>sorry</h1>")
     return tmp_path
 
 
