@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ssl import SSLContext
 from threading import Thread
 
 
@@ -50,10 +51,14 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def origin(port: int, name: str) -> Iterator[None]:
-    """Serve at a port of loopback."""
+def origin(port: int, name: str, tls: SSLContext | None = None) -> Iterator[None]:
+    """Serve at a port of loopback, over TLS if there is a context for it."""
     handler = type("Named", (Echo,), {"name": name})
     with Server(("127.0.0.1", port), handler) as server:
+        if tls is not None:  # the handshake is on the thread of the connection
+            server.socket = tls.wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
         thread = Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:

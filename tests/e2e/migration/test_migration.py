@@ -7,6 +7,7 @@ the page shows.
 from __future__ import annotations
 
 import re
+import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -24,16 +25,23 @@ from tests.e2e.running import PATIENCE_S
 SERVERS = {"9000": "A", "9001": "B"}
 """Names of servers by their ports on the pages. The others are those of the proxy."""
 
-PORTS = ("8080", "8443", *SERVERS)
+SERVERS_TLS = {"9443": "TLS"}
+"""The same for servers over TLS, with the certificate for a.example."""
+
+PORTS = ("8080", "8443", *SERVERS, *SERVERS_TLS)
 
 
 @pytest.fixture
-def ports() -> Iterator[Mapping[str, str]]:
+def ports(certificates: Certificates) -> Iterator[Mapping[str, str]]:
     """Free ports by the ports of the pages, with servers behind."""
     free = {port: free_port() for port in PORTS}
     with ExitStack() as servers:
         for port, name in SERVERS.items():
             servers.enter_context(origin(int(free[port]), name))
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*certificates.issue("a.example"))
+        for port, name in SERVERS_TLS.items():
+            servers.enter_context(origin(int(free[port]), name, tls))
         yield free
 
 
