@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.conftest import Starter, Tools
 from tests.e2e.running import eventually
 from tests.e2e.test_recording import replays
-from tests.e2e.web import origin, web
+from tests.e2e.web import nginx, origin, web
 
 TOKEN, OTHER = "0123456789abcdef0123", "another-token-4567890"
 
@@ -194,3 +194,29 @@ def test_requests_of_a_script(proxy: Starter, tools: Tools, origin_: str) -> Non
         for each in (preflight, got):
             assert (f"\nAccess-Control-Allow-Origin: {origin_}\n" in each) is allowed
             assert "\nVary: Origin" in each
+
+
+def test_nginx_serves_the_same_users(proxy: Starter, tools: Tools, tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    kinds = ("-B", "-5", "-2", "-m")
+    for number, kind in enumerate(kinds):
+        create = ("-c",) if not number else ()
+        tools.run("htpasswd", *create, "-b", kind, str(users), f"u{number}", f"p{number}")
+    users.chmod(0o644)
+    tmp_path.chmod(0o711)
+    (tmp_path / "page").write_text("in")
+    serves = f'auth_basic "shop"; auth_basic_user_file {users}; root {tmp_path};'
+    serves += " try_files /page =404;"
+    theirs = Curl(tools, nginx(tools, tmp_path, f"location / {{ {serves} }}"))
+    with origin() as server:
+        rules = '{ users = "users", realm = "shop", failure_delay = "0s", failures = 1000 }'
+        running = proxy(web(server.uri, options=f"basic_auth = {rules}"))
+        ours = Curl(tools, running.uri("in"))
+        given: list[tuple[str, ...]] = [(), ("-u", "nobody:p0"), ("-H", "Authorization: Basic !")]
+        for number in range(len(kinds)):
+            for password in (f"p{number}", "", "p", f"p{number}x"):
+                given.append(("-u", f"u{number}:{password}"))
+        for each in given:
+            assert ours.status(*each) == theirs.status(*each), each
+        assert 'WWW-Authenticate: Basic realm="shop"' in theirs.response()
+        assert 'WWW-Authenticate: Basic realm="shop"' in ours.response()
