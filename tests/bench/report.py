@@ -161,6 +161,10 @@ GOALS = (
     Goal("http-unlike", 1.8, "haproxy-http", peer="vcproxy-http"),
     Goal("http-1m", 0.7, "nginx-http", peer="vcproxy-http"),
     Goal("compression", 1.3, "nginx-gzip", peer="vcproxy-gzip"),
+    *(
+        Goal("access", 1.15, "ordinary-open", peer=f"ordinary-{duty}")
+        for duty in ("cors", "rate", "bearer")
+    ),
     Goal("sticky", 1.15, "ordinary-free", peer="ordinary-sticky"),
     Goal("http-tls", 0.6, "before-tls", peer="vcproxy-tls"),
     Goal("http-tls", 1.5, "haproxy-tls", peer="vcproxy-tls"),

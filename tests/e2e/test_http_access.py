@@ -214,8 +214,8 @@ def test_nginx_serves_the_same_users(proxy: Starter, tools: Tools, tmp_path: Pat
         ours = Curl(tools, running.uri("in"))
         given: list[tuple[str, ...]] = [(), ("-u", "nobody:p0"), ("-H", "Authorization: Basic !")]
         for number in range(len(kinds)):
-            for password in (f"p{number}", "", "p", f"p{number}x"):
-                given.append(("-u", f"u{number}:{password}"))
+            passwords = (f"p{number}", "", "p", f"p{number}x")
+            given += [("-u", f"u{number}:{password}") for password in passwords]
         for each in given:
             assert ours.status(*each) == theirs.status(*each), each
         assert 'WWW-Authenticate: Basic realm="shop"' in theirs.response()

@@ -281,6 +281,17 @@ COMPRESSIONS = (
         only=COMPRESSED,
     ),
 )
+ACCESS = "access"
+TOKEN = "a-token-of-the-benchmark"
+"""What the clients of `access` send."""
+TOKENS = f"echo bench:{TOKEN} > $scratch/tokens; exec "
+BEARER = vcproxy_duty("ordinary-bearer", ACCESS, 'bearer = { tokens = "tokens" }')
+ACCESSES = (
+    vcproxy_duty("ordinary-open", ACCESS),
+    vcproxy_duty("ordinary-cors", ACCESS, 'cors = { origins = ["https://app.example"] }'),
+    vcproxy_duty("ordinary-rate", ACCESS, "rate = { requests = 1000000000 }"),
+    replace(BEARER, command=("sh", "-c", TOKENS + " ".join(BEARER.command))),
+)
 STICKINESS = (
     vcproxy_duty("ordinary-free", "sticky"),
     vcproxy_duty("ordinary-sticky", "sticky", 'sticky = { secret = "a secret of the benchmark" }'),
@@ -300,6 +311,7 @@ HTTP_PEERS = {
         *METRICS_PEERS,
         *ADMISSIONS,
         *COMPRESSIONS,
+        *ACCESSES,
         *STICKINESS,
         WORKERS,
         *(

@@ -12,6 +12,7 @@ from http.client import HTTPConnection, HTTPMessage
 from statistics import quantiles
 from typing import NamedTuple
 
+from tests.bench.http.peers import TOKEN
 from tests.bench.measure import cpu_s, resident_kib, settle, sockets
 from tests.bench.peer import Failed, Peer, last_line, running
 from tests.bench.workloads import PATIENCE_S, Sample, Workload, answer, load, order
@@ -57,6 +58,8 @@ class Gets:
     """Whether the clients accept gzip, and every answer must be compressed."""
     sticky: bool = False
     """Whether the clients send the cookie that the proxy has set."""
+    fields: tuple[str, ...] = ()
+    """Fields that the clients send in addition."""
     cost_unit: str = "us"
     rate_unit: str = "/s"
 
@@ -89,6 +92,8 @@ class Gets:
             command = ["h2load", "--h1", "-n", str(number), "-c", str(self.clients)]
             if self.compressed:
                 command += ["-H", "accept-encoding: gzip"]
+            for field in self.fields:
+                command += ["-H", field]
             if self.sticky and (cookie := fetched(port, self.path)[0].get("Set-Cookie")):
                 command += ["-H", f"cookie: {cookie.partition(';')[0]}"]
             urls.writelines(f"{url}?unlike={each + 1}\n" for each in range(self.unlike))
@@ -286,6 +291,15 @@ def workloads(seconds: float, idle: int) -> dict[str, Workload]:
             TEXT,
             seconds,
             compressed=True,
+        ),
+        Gets(
+            "access",
+            "GET of 1 KiB of a script, with a token",
+            64,
+            "small",
+            SMALL,
+            seconds,
+            fields=("origin: https://app.example", f"authorization: Bearer {TOKEN}"),
         ),
         Gets("sticky", "GET of 1 KiB with a cookie", 64, "small", SMALL, seconds, sticky=True),
         gets("http-tls", "the same behind TLS", "https"),

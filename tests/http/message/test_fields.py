@@ -146,3 +146,32 @@ def test_fields_without_some_names(
     gone = [name.encode() for name in without] + [b"other-%d" % n for n in range(others)]
     left = [(name, value) for name, value in pairs if name.lower() not in without]
     assert fields.without(gone) == b"\r\n" + Fields.of(left).raw
+
+
+NAMES = st.sampled_from(
+    ["Host", "host", "Via", "X-Forwarded-For", "X-A", "x_a", "Te", "Tea", "Vary"]
+)
+CHANGES = st.lists(
+    st.tuples(st.sampled_from(["add", "set", "pop", "discard", "read"]), NAMES, st.just("v"))
+)
+
+
+@given(CHANGES)
+def test_control_fields_are_those_of_the_lines_after_any_changes(
+    changes: list[tuple[str, str, str]],
+) -> None:
+    fields = Fields.of({"Host": "a", "X-A": "b", "Via": "c"})
+    for change, name, value in changes:
+        match change:
+            case "add":
+                fields.add(name, value)
+            case "set":
+                fields[name] = value
+            case "pop":
+                fields.pop(name, None)
+            case "discard":
+                fields.discard(name)
+        if change == "read":
+            assert fields.control is fields.control
+        assert fields.lower == fields.block.lower()
+    assert fields.control == Fields(fields.raw).control

@@ -20,11 +20,13 @@ NO_DEFAULT: Final = object()
 SHORT = 64
 """Characters of a value whose line is remembered: filters often add the same field."""
 
-_find_control = re.compile(
+_CONTROL = (
     rb"\r\n(host|con(?:nection|tent-length)|t(?:e|ransfer-encoding)|expect|upgrade|keep-alive"
     rb"|via|proxy-(?:connection|auth(?:enticate|entication-info|orization))"
-    rb"|forwarded|x-forwarded-[a-z-]++):[\t ]*+([^\r]*+)"
-).findall
+    rb"|forwarded|x-forwarded-[a-z-]++):"
+)
+_find_control = re.compile(_CONTROL + rb"[\t ]*+([^\r]*+)").findall
+_is_control = lru_cache(256)(re.compile(_CONTROL).match)
 _lines = re.compile(rb"\r\n([^:\r]++):[\t ]*+([^\r]*+)").findall
 _each_line = re.compile(rb"\r\n([^:\r]++)[^\r]*+").finditer
 
@@ -109,7 +111,8 @@ class Fields:
         line = _short_line(name, value) if len(value) <= SHORT else _line(name, value)
         self.block += line
         self.lower += line.lower()
-        self._control = None
+        if _is_control(_key(name)):
+            self._control = None
 
     @overload
     def pop(self, name: str) -> str: ...
@@ -171,13 +174,14 @@ class Fields:
         spans = self._spans(key)
         at, end = spans[0]
         rest = self._cut(spans[1:])
-        self._set_block(rest[: at + 2] + line[:-2] + rest[end:])
+        self._change(key, rest[: at + 2] + line[:-2] + rest[end:])
 
     def __delitem__(self, name: str) -> None:
-        spans = self._spans(_key(name))
+        key = _key(name)
+        spans = self._spans(key)
         if not spans:
             raise KeyError(name)
-        self._set_block(self._cut(spans))
+        self._change(key, self._cut(spans))
 
     def __contains__(self, name: str) -> bool:
         return _key(name) in self.lower
@@ -195,6 +199,13 @@ class Fields:
 
     def __repr__(self) -> str:
         return f"Fields({self.raw!r})"
+
+    def _change(self, key: bytes, block: bytes) -> None:
+        """Replace the lines; only those of one name differ."""
+        control = self._control
+        self._set_block(block)
+        if not _is_control(key):
+            self._control = control
 
     def _set_block(self, block: bytes) -> None:
         self.block = block
