@@ -114,6 +114,11 @@ How to use it: [end a process](../how-to/tools.md#end-a-process).
 How to use it: [check when a certificate
 expires](../how-to/tools.md#check-when-a-certificate-expires).
 
+## vcproxy completion
+
+```text
+{completion}```
+
 ## While it runs
 
 Standard error gets one line `listening NAME URI` for each address, with its real port (for an
@@ -198,6 +203,7 @@ def command_line() -> str:
         signal=parsers["signal"].format_help(),
         stop=parsers["stop-process"].format_help(),
         certificate=parsers["check-certificate"].format_help(),
+        completion=parsers["completion"].format_help(),
     )
 
 

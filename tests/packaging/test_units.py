@@ -6,17 +6,20 @@ and test_activation.py.
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Starter, Tools
+from tests.e2e.conftest import Certificates, Starter, Tools
+from tests.e2e.conftest import certificates as certificates
 from tests.e2e.conftest import proxy as proxy
 from tests.e2e.conftest import tools as tools
-from tests.e2e.running import ECHO, exactly
+from tests.e2e.running import ECHO, VCPROXY, connect, exactly
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "packaging" / "systemd"
@@ -125,3 +128,89 @@ def test_it_runs_without_memory_that_can_be_written_and_executed(
         assert exactly(client, 1) == b"x"
     running.signal(signal.SIGHUP)
     running.wait_for("reloaded")
+
+
+SERVING = """
+[proxy]
+workers = 2
+
+[[listener]]
+name = "web"
+bind = "tls://127.0.0.1:0"
+plugin = "http_proxy"
+upstream = "echo"
+tls = { certificate = "server.pem", key = "server.key" }
+
+[[listener]]
+name = "echo"
+bind = "tcp://127.0.0.1:0"
+plugin = "echo"
+
+[[listener]]
+name = "programs"
+plugin = "supervise"
+options.children = [{ name = "one", command = ["/bin/sleep", "1000"] }]
+
+[upstream.echo]
+servers = ["tcp://127.0.0.1:1"]
+"""
+
+
+def allowed(tools: Tools) -> set[str]:
+    """The system calls that the filter of the unit allows, by systemd's own sets."""
+    sets: dict[str, list[str]] = {}
+    for line in tools.run("systemd-analyze", "syscall-filter").decode().splitlines():
+        if line.startswith("@"):
+            members = sets[line.strip()] = []
+        elif line.strip() and not line.strip().startswith("#"):
+            members.append(line.strip())
+
+    def expanded(name: str) -> set[str]:
+        parts = (expanded(each) if each[0] == "@" else {each} for each in sets[name])
+        return set().union(*parts)
+
+    found: set[str] = set()
+    for line in lines("vcproxy.service"):
+        if line.startswith("SystemCallFilter="):
+            name = line.partition("=")[2]
+            found = found - expanded(name[1:]) if name[0] == "~" else found | expanded(name)
+    return found
+
+
+@pytest.mark.timeout(300)  # strace stops each process twice for each call
+def test_it_makes_no_system_call_that_the_filter_forbids(
+    tools: Tools, tmp_path: Path, certificates: Certificates
+) -> None:
+    for program in ("systemd-analyze", "strace"):
+        tools.require(program)
+    certificate, key = certificates.issue("localhost")
+    (tmp_path / "server.pem").write_bytes(certificate.read_bytes())
+    (tmp_path / "server.key").write_bytes(key.read_bytes())
+    (tmp_path / "own.toml").write_text(SERVING)
+    counts = tmp_path / "calls"
+    strace = ("strace", "-f", "-qq", "-c", "-o", str(counts))
+    command = (*strace, *VCPROXY, "-c", str(tmp_path / "own.toml"))
+    traced = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert traced.stderr is not None
+        log = traced.stderr
+        started = "".join(iter(log.readline, "ready\n"))
+        ports = dict(re.findall(r"listening (\w+) \w+://127.0.0.1:(\d+)", started))
+        (master,) = re.findall(r"control at unix:\S*?(\d+)\.sock", started)
+        answer = tools.run("curl", "-sk", f"https://localhost:{ports['web']}/")
+        assert b"502 Bad Gateway" in answer
+        with connect(f"tcp://127.0.0.1:{ports['echo']}") as client:
+            client.sendall(b"x")
+            assert exactly(client, 1) == b"x"
+        os.kill(int(master), signal.SIGHUP)
+        assert any("reloaded" in line for line in log)
+        os.kill(int(master), signal.SIGTERM)
+        rest = log.read()
+        assert traced.wait() == 0, started + rest
+    finally:
+        if traced.poll() is None:
+            os.killpg(traced.pid, signal.SIGKILL)
+        traced.communicate()
+    made = {line.split()[-1] for line in counts.read_text().splitlines()[2:-2]}
+    assert {"epoll_wait", "accept4", "pidfd_open"} <= made
+    assert made - allowed(tools) == set()
