@@ -20,7 +20,7 @@ A programmable proxy: tunnels move the traffic, and small state machines in Pyth
   vcproxy -t -c conf/proxy.toml     check a configuration; print every error at once
   vcproxy -T -c conf/proxy.toml     check it and print it with all defaults
   vcproxy ctl show                  ask the proxy that runs
-  vcproxy diagram forward           draw the state machine of a plugin
+  vcproxy diagram forward           draw the state machine of a plugin, or a configuration
   vcproxy plugin new orders         write a new plugin and its test
 """
 
@@ -46,6 +46,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         check_certificate_command,
         completion_command,
         ctl_command,
+        diagram_command,
         log_command,
         machine_command,
         replay_command,
@@ -63,24 +64,6 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         argument_default=argparse.SUPPRESS,  # options may also precede the command
     )
     _configured(run)
-    diagram = commands.add_parser(
-        "diagram",
-        help="draw the state machines of a plugin",
-        description="Draw the declared state machines of a plugin.",
-    )
-    diagram.set_defaults(act=_diagram)
-    diagram.add_argument(
-        "plugin",
-        metavar="PLUGIN",
-        help='a bundled plugin, "package.module:Class" or "file.py:Class"; the class may be any '
-        "machine, as vcproxy.tunnels.two_way:TwoWayTunnel",
-    )
-    diagram.add_argument(
-        "--format",
-        choices=["mermaid", "dot", "svg"],
-        default="mermaid",
-        help="mermaid (the default), dot, or svg, for which Graphviz must be installed",
-    )
     plugin = commands.add_parser(
         "plugin",
         help="write a new plugin, or check one",
@@ -127,7 +110,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     return {
         "": options,
         "run": run,
-        "diagram": diagram,
+        **diagram_command.add_to(commands),
         "plugin new": new,
         "plugin check": check,
         **replay_command.add_to(commands),
@@ -280,44 +263,6 @@ def _check(chosen: argparse.Namespace) -> int:
     for about, note in notes(configuration):
         print(f"{file}: {about}: note: {note}", file=sys.stderr)
     return 0
-
-
-def _diagram(chosen: argparse.Namespace) -> None:
-    from vcproxy.config.plugin_loader import PluginError, PluginLoader
-    from vcproxy.machine import diagram
-    from vcproxy.machine.machine import Machine
-
-    try:
-        found = PluginLoader().named(chosen.plugin)
-    except PluginError as error:
-        raise CommandError(f"{chosen.plugin}: {error}") from None
-    drawn: tuple[type[Machine], ...] = getattr(found, "machines", ())
-    if isinstance(found, type) and issubclass(found, Machine) and found.states:
-        drawn = (found, *found.parts)
-    if not drawn:
-        raise CommandError(f"{chosen.plugin}: it has no machine with states to draw")
-    if chosen.format == "mermaid":
-        print(diagram.mermaid(*drawn), end="")
-    else:
-        text = diagram.dot(*drawn)
-        print(text if chosen.format == "dot" else _svg(text), end="")
-
-
-def _svg(text: str) -> str:
-    import subprocess
-
-    try:
-        done = subprocess.run(
-            ["dot", "-Tsvg"], input=text, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        raise CommandError(
-            "--format svg needs the program `dot` of Graphviz, which is not installed: "
-            "install graphviz, or use --format mermaid"
-        ) from None
-    if done.returncode:
-        raise CommandError(f"dot failed: {done.stderr.strip()}")
-    return done.stdout
 
 
 def _plugin_new(chosen: argparse.Namespace) -> None:

@@ -13,14 +13,16 @@ from vcproxy.config.positions import KeyPath
 from vcproxy.config.secret import shown
 from vcproxy.config.secret_texts import secrets
 from vcproxy.config.variables import FromFiles
+from vcproxy.config.ways import in_words
 from vcproxy.engine.address import Address
 
 
 def effective(configuration: Configuration) -> str:
     """Return all settings in effect as one configuration file.
 
-    Logins in addresses and secrets are left out; a comment at the top names each. In place of what
-    comes from files there is `${file:PATH}`, as in the configuration.
+    Logins in addresses and secrets are left out; a comment at the top names each. Other comments
+    there show what requests pass in which order. In place of what comes from files there is
+    `${file:PATH}`, as in the configuration.
     """
     settings, documents = configuration.settings, configuration.documents
     tree = settings.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"include"})
@@ -44,6 +46,10 @@ def effective(configuration: Configuration) -> str:
             comments.append(f"# {option}: this secret is not shown; see {file}\n")
     for path, each in written.items():
         _write(tree, path, each)
+    listeners = {
+        each.name: (configuration.plugins[each.name], each.upstream) for each in settings.listener
+    }
+    comments += [f"# {line}\n" for line in in_words(listeners)]
     return "".join(comments) + tomli_w.dumps({key: shown(each) for key, each in tree.items()})
 
 

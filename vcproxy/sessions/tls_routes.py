@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BeforeValidator
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.tables.tls import ProtocolName
 from vcproxy.config.values import UpstreamName, listed
+from vcproxy.config.ways import Way, Ways
 
 _name = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 _numeric = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)")
@@ -87,6 +88,15 @@ class TlsRoute:
     def takes_all(self) -> bool:
         """Whether it takes all TLS clients."""
         return self.tls and not (self.sni or self.alpn)
+
+    @property
+    def described(self) -> str:
+        """All its conditions, for people."""
+        if not self.tls:
+            return "no TLS"
+        alpn = f"alpn {' '.join(self.alpn)}" if self.alpn else ""
+        sni = f"sni {' '.join(self.sni)}" if self.sni else ""
+        return f"{sni} {alpn}".strip() or "any client with TLS"
 
     def label(self, name: str, alpn: Sequence[str]) -> str:
         """Return what has matched, as "*.b.example h2"; "*": any name, or none."""
@@ -181,6 +191,11 @@ class TlsRoutingOptions:
             "without sni, the default"
         )
         return {"routes": why}
+
+    @property
+    def ways(self) -> Ways:
+        """Where clients go."""
+        return Ways(tuple(Way(route.described, upstream=route.upstream) for route in self.routes))
 
     @property
     def upstreams(self) -> dict[KeyPath, str | None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +47,9 @@ def test_a_route_may_be_without_a_duty() -> None:
 def test_refused(route: dict[str, object], error: str) -> None:
     (problem,) = refused(routes=[route])
     assert problem.startswith(error)
+
+
+def test_the_page_has_their_order() -> None:
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "http-duties.md"
+    listed = re.findall(r"^(\d+)\. `(\w+)`", page.read_text(), re.MULTILINE)
+    assert listed == [(str(number), key) for number, key in enumerate(ORDER, 1)]

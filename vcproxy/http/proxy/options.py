@@ -21,6 +21,7 @@ from pydantic import (
 
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.values import Duration, Filters, Size
+from vcproxy.config.ways import Way, Ways
 from vcproxy.http.duties.declared import Duties, check_duties
 from vcproxy.http.duties.duty import Duty
 from vcproxy.http.duties.order import LATE, ORDER
@@ -257,6 +258,28 @@ class Options(Duties):
         for index, route in enumerate(self.routes):
             if self.needs_server(route):
                 yield ("routes", index, "upstream"), route.upstream
+
+    @property
+    def ways(self) -> Ways:
+        """Where requests go, and which duties and filters they pass."""
+        every = self.routes or (EVERYTHING,)
+        early = [key for key in self.declared if key not in self.late_duties]
+        named = [each.plugin.rpartition("/")[2] for each in self.filters]
+        ways = [self._way(route) for route in every]
+        direct = ("forward", self.forward), ("connect", self.connect)
+        steps = tuple(key for key in self.declared if key in self.late_duties)
+        ways += [Way(name, steps, own="named hosts") for name, allowed in direct if allowed]
+        return Ways(tuple(ways), (*early, *(f"filter {name}" for name in named)))
+
+    def _way(self, route: Route) -> Way:
+        late = tuple(key for key, early in self.calls(route) if not early)
+        match = route.described if self.routes else ""
+        if route.answer is not None:
+            return Way(match, late, own=f"answer {route.answer.status}")
+        for key, duty in self.duties_on(route).items():
+            if duty.answers:
+                return Way(match, late, own=f"answered by {key}")
+        return Way(match, late, route.upstream)
 
     def trusts(self, address: str) -> bool:
         """Whether a client with this IP address is in `trusted`."""

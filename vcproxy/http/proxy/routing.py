@@ -78,6 +78,13 @@ class Route(Duties):
         """Its host and path, as "shop.example/api"; "*": any host."""
         return f"{self.host or '*'}{self.path}"
 
+    @property
+    def described(self) -> str:
+        """All its conditions, for people. The values of fields may be secret."""
+        methods = f"{'|'.join(self.methods)} " if self.methods else ""
+        headers = f" with {', '.join(self.headers)}" if self.headers else ""
+        return f"{methods}{self.label}{headers}"
+
     def __post_init__(self) -> None:
         if self.upstream is not None and self.answer is not None:
             raise ValueError("a route has an upstream or an answer, not both")
