@@ -21,7 +21,7 @@ from tests.e2e.running import PATIENCE_S, Running, free_port
 
 having_sessions = [page for page in PAGES if blocks(page, "shell-session")]
 
-PORTS = {port: str(free_port()) for port in ("15000", "15001", "4041", "3001", "3002")}
+PORTS = {port: str(free_port()) for port in ("15000", "15001", "15002", "4041", "3001", "3002")}
 
 VARYING = re.compile(
     r"(?P<time>1796020715)|(?P<date>2026-12-10 07:00:00)|(?P<seconds>1\.0s)|(?P<pid>4713)"
