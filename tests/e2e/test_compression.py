@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,7 +50,7 @@ def started(tools: Tools, folder: Path, server: str) -> str:
 
 
 @pytest.fixture
-def origin(tools: Tools, tmp_path: Path) -> Iterator[str]:
+def origin(tools: Tools, tmp_path: Path) -> str:
     """A server of files."""
     root = tmp_path / "root"
     root.mkdir()

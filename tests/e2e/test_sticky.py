@@ -33,10 +33,10 @@ def asked(running: Running, servers: list[Origin], cookies: dict[str, str]) -> i
     return the index of the server that has got it."""
     before = [len(each.received) for each in servers]
     with requests.Session() as client:
-        client.cookies.update(cookies)  # type: ignore[no-untyped-call]
+        client.cookies.update(cookies)
         got = client.get(f"http://127.0.0.1:{running.port('in')}/", timeout=60)
         assert got.status_code == 200
-        cookies.update(got.cookies.get_dict())  # type: ignore[no-untyped-call]
+        cookies |= {each.name: each.value or "" for each in got.cookies}
     (index,) = [at for at, each in enumerate(servers) if len(each.received) > before[at]]
     assert "vcproxy_" not in servers[index].received[-1].fields.get("Cookie", "")
     return index
