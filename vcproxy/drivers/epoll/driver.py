@@ -163,7 +163,7 @@ class EpollDriver:
         if engine.commands:
             for command in engine.take_commands():
                 self._perform[type(command)](command)
-        if self._timers:
+        if self._timers and self._timers[0][0] <= now:
             self._run_timers()
 
     def _has_event(self, vc: NetVConnection) -> bool:
