@@ -129,6 +129,8 @@ def provide(certificates: Certificates, folder: Path) -> None:
     folder with a file."""
     (folder / "www").mkdir()
     (folder / "www" / "hello.txt").write_text("hello from a file\n")
+    (folder / "pages").mkdir()
+    (folder / "pages" / "sorry.html").write_text("<h1>sorry</h1>\n")
     certificate, key = certificates.issue("a.example")
     (folder / "server.pem").write_bytes(certificate.read_bytes())
     (folder / "server.key").write_bytes(key.read_bytes())
