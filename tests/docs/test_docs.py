@@ -54,9 +54,11 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for variable, value in {"APP_HOST": "127.0.0.1", "DRAIN": "10", "KEEP": "16"}.items():
         monkeypatch.setenv(variable, value)
     authority = trustme.CA()
-    issued = authority.issue_cert("localhost")
-    issued.private_key_pem.write_to_path(tmp_path / "server.key")
-    issued.cert_chain_pems[0].write_to_path(tmp_path / "server.pem")
+    (tmp_path / "certs").mkdir()
+    for file in ("server", "shop", "old"):
+        issued = authority.issue_cert("localhost")
+        issued.private_key_pem.write_to_path(tmp_path / f"{file}.key")
+        issued.cert_chain_pems[0].write_to_path(tmp_path / f"{file}.pem")
     authority.cert_pem.write_to_path(tmp_path / "authorities.pem")
     (tmp_path / "users").write_text(f"anna:$2b$05${'.' * 53}\n")
     (tmp_path / "tokens").write_text("ci:0123456789abcdef0123\n")

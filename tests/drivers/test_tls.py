@@ -542,6 +542,9 @@ def test_the_subject_of_a_client_certificate_is_escaped(files: Files) -> None:
         _, end = connected(client, server, name)
         assert end.peer is not None
         assert end.peer.startswith(r"CN=alice\2CO\3Droot,OU=")
+        assert end.certificate is not None
+        assert end.certificate.subject == end.peer
+        assert end.certificate.names == ("alice@site.example",)
 
 
 def test_without_verification_there_is_no_peer_name(files: Files) -> None:

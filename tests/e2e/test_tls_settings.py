@@ -4,8 +4,10 @@ HAProxy as servers."""
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import re
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,10 +17,12 @@ from trustme import KeyType
 
 from tests.e2e.conftest import Certificates, Starter, Tools
 from tests.e2e.running import Running, all_of, eventually, forward, refusing
-from tests.e2e.web import nginx, web
+from tests.e2e.web import nginx, origin, web
 
+from .test_recording import replays
 from .test_tls_terminated import echo, s_client
 
+END = "-----END CERTIFICATE-----"
 AES, CHACHA = "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"
 
 
@@ -103,6 +107,42 @@ def test_client_certificates_may_be_optional(
     assert len(subjects) == 2
     assert "CN=client" in subjects[0]
     assert subjects[1] is None
+
+
+def test_a_server_gets_what_the_client_certificate_says(
+    proxy: Starter, tools: Tools, certificates: Certificates, tmp_path: Path
+) -> None:
+    """Also when the run is recorded and replayed."""
+    shown = "{certificate}|{certificate_issuer}|{certificate_serial}|{certificate_fingerprint}"
+    certificate, key = certificates.issue("localhost")
+    of_client = certificates.issue("client.example")
+    with origin() as server:
+        running = proxy(
+            web(
+                server.uri,
+                bind="tls://127.0.0.1:0",
+                listener=f'tls = {{ certificate = "{certificate}", key = "{key}", '
+                f'client_ca = "{certificates.ca}", client_verify = "optional" }}',
+                options=f'request_fields.set = {{ X-Client = "{shown}|{{certificate_names}}" }}',
+                upstream=f'[record]\nfile = "{tmp_path}/run.log"',
+            )
+        )
+        curl = ("curl", "-sS", "--cacert", str(certificates.ca), "-H", "X-Client: forged")
+        url = f"https://localhost:{running.port('in')}/"
+        tools.run(*curl, "-4", "--cert", str(of_client[0]), "--key", str(of_client[1]), url)
+        tools.run(*curl, "-4", url)
+        fields = [received.fields["X-Client"] for received in server.received]
+    facts = ssl._ssl._test_decode_cert(str(of_client[0]))  # type: ignore[attr-defined]
+    der = ssl.PEM_cert_to_DER_cert(of_client[0].read_text().partition("-----END")[0] + END)
+    subject, issuer, serial, fingerprint, names = fields[0].split("|")
+    assert "CN=client.example" in subject
+    assert issuer.startswith("OU=Testing CA")
+    assert serial == facts["serialNumber"]
+    assert fingerprint == hashlib.sha256(der).hexdigest()
+    assert names == "client.example"
+    assert fields[1] == "||||"
+    running.stop()
+    replays(tmp_path / "run.log")
 
 
 class Keys:

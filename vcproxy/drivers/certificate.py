@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any, Final
+
+from vcproxy.engine.peer_certificate import PeerCertificate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,9 +33,26 @@ _SHORT: Final = {
 def subject(certificate: dict[str, Any]) -> str:
     """Return the certificate's subject in the form of RFC 4514, last name first; special characters
     are escaped."""
+    return _name(certificate["subject"])
+
+
+def _name(parts: Sequence[Sequence[tuple[str, str]]]) -> str:
     return ",".join(
         "+".join(f"{_SHORT.get(kind, kind)}={_escaped(value)}" for kind, value in together)
-        for together in reversed(certificate["subject"])
+        for together in reversed(parts)
+    )
+
+
+def peer_certificate(certificate: dict[str, Any], der: bytes) -> PeerCertificate:
+    """Return what a peer's certificate says. `der`: the certificate itself."""
+    from hashlib import sha256  # few proxies verify clients
+
+    return PeerCertificate(
+        subject(certificate),
+        _name(certificate["issuer"]),
+        certificate["serialNumber"],
+        sha256(der).hexdigest(),
+        tuple(value.strip() for _, value in certificate.get("subjectAltName", ())),
     )
 
 

@@ -30,12 +30,13 @@ from collections.abc import Iterator, Sequence
 from time import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
-from vcproxy.drivers.certificate import expiry, is_for, subject
+from vcproxy.drivers.certificate import expiry, is_for, peer_certificate, subject
 from vcproxy.drivers.tls_errors import failure_of
 from vcproxy.engine.failures import CertificateRefused, TlsError
 
 if TYPE_CHECKING:
     from vcproxy.drivers.tls_sessions import LastSession
+    from vcproxy.engine.peer_certificate import PeerCertificate
 
 Octets: TypeAlias = bytes | bytearray | memoryview
 
@@ -89,8 +90,8 @@ class TlsFilter:
 
     __slots__ = (
         "_closed", "_end", "_fin", "_incoming", "_kept", "_last", "_object", "_outgoing",
-        "_reading", "_tickets", "_verify_name", "_wire", "alpn", "established", "peer", "pending",
-        "resumed", "sni",
+        "_reading", "_tickets", "_verify_name", "_wire", "alpn", "certificate", "established",
+        "peer", "pending", "resumed", "sni",
     )  # fmt: skip
 
     def __init__(
@@ -130,6 +131,8 @@ class TlsFilter:
         """The negotiated application protocol, once established."""
         self.peer: str | None = None
         """Subject of the peer's verified certificate (RFC 4514), once established; None: none."""
+        self.certificate: PeerCertificate | None = None
+        """Server side: the client's verified certificate, once established; None: none."""
 
     def handshake(self) -> bool:
         """Continue the handshake with what was fed; return whether it is done.
@@ -158,7 +161,11 @@ class TlsFilter:
         self._update_pending()
         self.sni = getattr(tls, "sni", None)
         self.alpn = tls.selected_alpn_protocol()
-        self.peer = subject(certificate) if certificate else None
+        if certificate:
+            self.peer = subject(certificate)
+            if tls.server_side:
+                der = tls.getpeercert(True)
+                self.certificate = peer_certificate(certificate, der or b"")
         return True
 
     def _check(self, certificate: dict[str, Any] | None) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.listener import Listener
     from vcproxy.engine.mutex import Mutex
     from vcproxy.engine.outgoing import Outgoing
+    from vcproxy.engine.peer_certificate import PeerCertificate
     from vcproxy.engine.port import Port
     from vcproxy.engine.scheduler import Action
     from vcproxy.proxy_protocol.header import ProxyHeader
@@ -63,6 +64,7 @@ class VCLifecycle(VConnection):
         "outgoing",
         "peer",
         "peer_address",
+        "peer_certificate",
         "port",
         "proxied",
         "real_peer_address",
@@ -100,6 +102,8 @@ class VCLifecycle(VConnection):
         its TLS is not ended here."""
         self.certificate: str | None = None
         """The subject of the peer's verified certificate."""
+        self.peer_certificate: PeerCertificate | None = None
+        """The verified certificate of an accepted client; None: it has presented none."""
         self.secure = False
         """Whether it was accepted with TLS."""
         self.tls_size = 0
@@ -329,6 +333,10 @@ class VCLifecycle(VConnection):
             "PROXY header", reason, kept, position, listener=listener.name, client=self.name
         )
         self.fail(HeaderRefused(f"its PROXY header is not valid at byte {position}: {reason}"))
+
+    def presented(self, certificate: PeerCertificate) -> None:
+        """Record the verified certificate of an accepted client; `established` follows."""
+        self.peer_certificate = certificate
 
     def established(
         self, sni: str | None = None, alpn: str | None = None, certificate: str | None = None

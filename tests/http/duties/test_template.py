@@ -32,6 +32,7 @@ def filled(text: str, target: str = "/a%20b?c=d", host: str = "A.example:81") ->
         ("{scheme}://{host}{uri}", "http://a.example/a%20b?c=d"),
         ("{path} {query}", "/a%20b c=d"),
         ("{client}{user}{request_id}", "192.0.2.7"),
+        ("{certificate}{certificate_serial}{certificate_names}", ""),
     ],
 )
 def test_variables(text: str, result: str) -> None:
@@ -48,7 +49,7 @@ def test_a_constant_is_recognized() -> None:
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("{hosts}", r"\{hosts\} is not a variable: there are \{client\}, "),
+        ("{hosts}", r"\{hosts\} is not a variable: there are \{certificate\}, "),
         ("{}", r"\{\} is not a variable"),
         ("a{b", r'a "\{" without its other brace: write "\{\{"'),
         ("a}b", r'a "\}" without its other brace: write "\}\}"'),

@@ -91,6 +91,8 @@ class TlsPort(StreamPort):
         except OSError as error:
             self.fail(error)
             return
+        if tls.certificate is not None:
+            self.vc.presented(tls.certificate)
         self.vc.established(tls.sni, tls.alpn, tls.peer)
 
     def read(self) -> None:

@@ -92,6 +92,10 @@ class SimPort:
             if self.established and self.stream.secure is not None:
                 tls = self.stream.secure
                 self._driver.trace_call("established", vc, tls.sni, tls.alpn)
+                certificate = getattr(tls, "certificate", None)  # not of every scripted handshake
+                if certificate is not None:
+                    self._driver.trace_call("presented", vc, certificate.subject)
+                    vc.presented(certificate)
                 vc.established(tls.sni, tls.alpn, tls.peer)
 
     def read(self) -> None:

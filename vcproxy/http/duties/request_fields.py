@@ -23,7 +23,9 @@ class RequestFieldEdits(FieldEdits):
     """Fields of requests, changed before a server gets them.
 
     They are removed first, then set, then added. Values may have variables: {client}, {host},
-    {method}, {path}, {query}, {request_id}, {scheme}, {uri} and {user}. Host may be set. What the
+    {method}, {path}, {query}, {request_id}, {scheme}, {uri} and {user}, and of the client's
+    certificate {certificate}, which is its subject, {certificate_fingerprint},
+    {certificate_issuer}, {certificate_names} and {certificate_serial}. Host may be set. What the
     proxy writes itself cannot be changed: see the options `forwarded` and `via`.
     """
 

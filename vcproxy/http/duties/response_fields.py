@@ -22,7 +22,9 @@ class ResponseFieldEdits(FieldEdits):
     """Fields of every response to clients: of a server's, and of the proxy's own.
 
     They are removed first, then set, then added. Values may have variables: {client}, {host},
-    {method}, {path}, {query}, {request_id}, {scheme}, {uri} and {user}.
+    {method}, {path}, {query}, {request_id}, {scheme}, {uri} and {user}, and of the client's
+    certificate {certificate}, which is its subject, {certificate_fingerprint},
+    {certificate_issuer}, {certificate_names} and {certificate_serial}.
     """
 
     written: ClassVar[frozenset[str]] = frozenset(

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from vcproxy.http.message.messages import Request
     from vcproxy.http.proxy.transaction import Transaction
 
+
+def _of_certificate(tx: Transaction, part: str) -> str:
+    """Return a part of the client's certificate; "": it has presented none."""
+    value = getattr(tx.client_certificate, part, "")
+    return value if isinstance(value, str) else ",".join(value)
+
+
 OF_HEAD: Final[dict[str, Callable[[Request, Scheme], str]]] = {
     "host": lambda request, scheme: _uri_host(request.hostname),
     "method": lambda request, scheme: request.method,
@@ -29,6 +36,11 @@ OF_HEAD: Final[dict[str, Callable[[Request, Scheme], str]]] = {
 """The variables that depend on the head of a request only."""
 
 OF_TRANSACTION: Final[dict[str, Callable[[Transaction], str]]] = {
+    "certificate": lambda tx: _of_certificate(tx, "subject"),
+    "certificate_fingerprint": lambda tx: _of_certificate(tx, "fingerprint"),
+    "certificate_issuer": lambda tx: _of_certificate(tx, "issuer"),
+    "certificate_names": lambda tx: _of_certificate(tx, "names"),
+    "certificate_serial": lambda tx: _of_certificate(tx, "serial"),
     "client": lambda tx: tx.client,
     "request_id": lambda tx: tx.request_id,
     "user": lambda tx: tx.user,

@@ -63,6 +63,8 @@ class ClientSide:
         """What the transactions of this client share."""
         if vc.proxied is not None:
             self.context = self.context._replace(proxied=vc.proxied)
+        if vc.peer_certificate is not None:
+            self.context = self.context._replace(certificate=vc.peer_certificate)
 
     @property
     def failure(self) -> Failure | None:

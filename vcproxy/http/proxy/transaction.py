@@ -14,6 +14,7 @@ from vcproxy.http.message.forwarded_client import forwarded_scheme
 if TYPE_CHECKING:
     from vcproxy.engine.engine import Engine
     from vcproxy.engine.log_function import Level
+    from vcproxy.engine.peer_certificate import PeerCertificate
     from vcproxy.http.duties.duty import Scheme
     from vcproxy.http.message.client_fields import ClientFields
     from vcproxy.http.message.forwarded_client import Source
@@ -53,6 +54,7 @@ class TransactionContext(NamedTuple):
     """The name of the listener."""
     source: Source = "connection"
     """Which fields of a trusted proxy are used: see the option `client_from`."""
+    certificate: PeerCertificate | None = None
 
     @property
     def scheme(self) -> Scheme:
@@ -116,6 +118,11 @@ class Transaction:
         if self._notes is None:
             self._notes = {}
         return self._notes
+
+    @property
+    def client_certificate(self) -> PeerCertificate | None:
+        """The verified certificate that the client has presented to this proxy; None: none."""
+        return self._context.certificate
 
     @property
     def request_id(self) -> str:

@@ -127,6 +127,14 @@ class EstablishedEntry(NamedTuple):
     certificate: str | None
 
 
+class PresentedEntry(NamedTuple):
+    """`vc.presented(certificate)`."""
+
+    vc: int
+    certificate: Value
+    """A PeerCertificate as a tuple."""
+
+
 class IntroducedEntry(NamedTuple):
     """`vc.introduced(data)`: the PROXY header of the VC."""
 
@@ -366,6 +374,7 @@ Entry: TypeAlias = (
     | HappenedEntry
     | IntroducedEntry
     | ChangedEntry
+    | PresentedEntry
 )
 
 KINDS: tuple[type[Entry], ...] = Entry.__args__

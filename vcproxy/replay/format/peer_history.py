@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from zlib import crc32
 
 from vcproxy.engine.address import Address
+from vcproxy.engine.peer_certificate import PeerCertificate
 from vcproxy.replay.format import entries as e
 from vcproxy.replay.format.values import DataclassValue, FailureValue
 
@@ -44,6 +45,7 @@ class Handshake(NamedTuple):
     sni: str | None = None
     alpn: str | None = None
     peer: str | None = None
+    certificate: PeerCertificate | None = None
 
 
 @dataclass(slots=True)
@@ -63,6 +65,8 @@ class PeerHistory:
     """Whether the peer sends datagrams, not a stream."""
     secure: bool = False
     handshake: Handshake | None = None
+    presented: PeerCertificate | None = None
+    """The certificate of a client, before its handshake is done."""
     refusals: list[FailureValue] = field(default_factory=list)
     """Why attempts to connect to this server failed, in order."""
     connected: bool = False
@@ -193,8 +197,10 @@ class RunHistory:
         match entry:
             case e.IntroducedEntry():
                 peer.actions.append(PeerAction(self.end, 0, entry.data))
+            case e.PresentedEntry():
+                peer.presented = PeerCertificate(*cast("tuple[Any, ...]", entry.certificate))
             case e.EstablishedEntry():
-                peer.handshake = Handshake(*entry[1:])
+                peer.handshake = Handshake(*entry[1:], peer.presented)
             case e.RefusedEntry():
                 peer.refusals.append(entry.error)
             case e.ConnectedEntry():

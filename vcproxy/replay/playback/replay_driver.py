@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from vcproxy.engine.address import Address
 from vcproxy.engine.blocks import EMPTY
 from vcproxy.engine.net import NetVConnection
+from vcproxy.engine.peer_certificate import PeerCertificate
 from vcproxy.replay.format import entries as e
 from vcproxy.replay.format.values import DataclassValue
 from vcproxy.replay.format.varint import BrokenOctets, Cursor
@@ -79,6 +80,9 @@ class ReplayDriver:
             e.AcceptedEntry: self._accepted,
             e.AcceptFailedEntry: self._accept_failed,
             e.IntroducedEntry: lambda entry: self._vc(entry).introduced(entry.data),
+            e.PresentedEntry: lambda entry: self._vc(entry).presented(
+                PeerCertificate(*entry.certificate)
+            ),
             e.EstablishedEntry: lambda entry: self._vc(entry).established(*entry[1:]),
             e.NoReadEntry: lambda entry: self._vc(entry).begin_read(),
             e.WouldBlockEntry: lambda entry: self._reading(entry).would_block(),

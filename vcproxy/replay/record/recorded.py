@@ -32,6 +32,7 @@ from vcproxy.replay.format.entries import (
     NoReadEntry,
     NoWriteEntry,
     PassedEntry,
+    PresentedEntry,
     ReceivedEntry,
     RefusedEntry,
     ResolvedEntry,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.fan import Fan
     from vcproxy.engine.mutex import Mutex
     from vcproxy.engine.outgoing import Outgoing
+    from vcproxy.engine.peer_certificate import PeerCertificate
     from vcproxy.engine.port import Port
     from vcproxy.replay.record.recorder import RecordingEngine
 
@@ -173,6 +175,11 @@ class RecordedVC(NetVConnection):
         """See NetVConnection."""
         self.engine.record(IntroducedEntry(self.number, data))
         super().introduced(data)
+
+    def presented(self, certificate: PeerCertificate) -> None:
+        """See NetVConnection."""
+        self.engine.record(PresentedEntry(self.number, tuple(certificate)))
+        super().presented(certificate)
 
     def established(
         self, sni: str | None = None, alpn: str | None = None, certificate: str | None = None
