@@ -160,6 +160,7 @@ GOALS = (
     Goal("http-unlike", 0.55, "before-http", peer="vcproxy-http"),
     Goal("http-unlike", 1.8, "haproxy-http", peer="vcproxy-http"),
     Goal("http-1m", 0.7, "nginx-http", peer="vcproxy-http"),
+    Goal("static", 0.8, "nginx-static", peer="vcproxy-static"),
     Goal("compression", 1.3, "nginx-gzip", peer="vcproxy-gzip"),
     *(
         Goal("access", 1.15, "ordinary-open", peer=f"ordinary-{duty}")

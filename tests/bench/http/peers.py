@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.bench.peer import Peer
 from tests.bench.peers import MOST_TUNNELS, RULES, before
+from tests.bench.revision import ROOT
 
 HEAD_S = 2
 SMALL = 1024
@@ -297,6 +298,42 @@ STICKINESS = (
     vcproxy_duty("ordinary-sticky", "sticky", 'sticky = { secret = "a secret of the benchmark" }'),
 )
 
+STATIC = ("static", "static-small")
+FILES = f"cd $scratch; head -c {SMALL} /dev/zero >small; head -c {LARGE} /dev/zero >large; "
+# The configuration of `ORIGIN`, but without a cache of open files, which nginx has not by default.
+NGINX_STATIC = f"""\
+{NGINX_BEGUN}
+    sendfile on;
+    server {{
+        listen 127.0.0.1:$listen backlog=4096;
+        root $scratch;
+    }}
+}}
+"""
+
+
+def serving(name: str, command: str, config: str, version: tuple[str, ...]) -> Peer:
+    """A server of files, which are made first."""
+    return Peer(name, ("sh", "-c", f"{FILES} exec {command}"), config, version, only=STATIC)
+
+
+STATIC_PEERS = (
+    replace(
+        serving(
+            "vcproxy-static",
+            f"env PYTHONPATH={ROOT} {sys.executable} -m $cli -c $config",
+            VCPROXY.replace("{scheme}", "tcp")
+            .replace("{tls}\n", "")
+            .replace("{filters}", 'folder = { root = "$scratch" }')
+            .replace('upstream = "app"\n', "")
+            .partition("[upstream.app]")[0],
+            (sys.executable, "-m", "$cli", "--version"),
+        ),
+        needs="vcproxy.http.duties.folder",
+    ),
+    serving("nginx-static", "nginx -p $scratch -c $config", NGINX_STATIC, ("nginx", "-v")),
+)
+
 WORKERS = replace(
     vcproxy("vcproxy-workers", ("http", "workers", "kills")),
     config=OURS[0].config.replace("[proxy]\n", "[proxy]\nworkers = 2\n"),
@@ -313,6 +350,7 @@ HTTP_PEERS = {
         *COMPRESSIONS,
         *ACCESSES,
         *STICKINESS,
+        *STATIC_PEERS,
         WORKERS,
         *(
             # Sessions of revision 1fe49d4 cannot be resumed.

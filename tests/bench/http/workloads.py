@@ -304,6 +304,8 @@ def workloads(seconds: float, idle: int) -> dict[str, Workload]:
         Gets("sticky", "GET of 1 KiB with a cookie", 64, "small", SMALL, seconds, sticky=True),
         gets("http-tls", "the same behind TLS", "https"),
         Gets("http-1m", "GET of 1 MiB, 8 kept connections", 8, "large", LARGE, seconds),
+        Gets("static", "file of 1 MiB, 8 kept connections", 8, "large", LARGE, seconds),
+        gets("static-small", "file of 1 KiB, 64 kept connections"),
         Handshakes("tls-full", "new TLS connection, one GET", "handshakes", seconds),
         Handshakes("tls-resumed", "the same, resumed", "resumptions", seconds),
         Kept("http-idle", "idle kept client", idle),
