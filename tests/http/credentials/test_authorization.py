@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -64,3 +65,14 @@ def test_what_is_no_user_with_a_password(sent: bytes, why: str) -> None:
 def test_what_is_not_base64(sent: str) -> None:
     with pytest.raises(MalformedCredentials):
         basic(sent)
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f")))
+def test_any_value_is_read_or_malformed(value: str) -> None:
+    sent = value.strip(" \t")
+    if any("\x7f" <= each < "\xa0" for each in sent):
+        return
+    with suppress(MalformedCredentials):
+        found_ = found(sent)
+        if found_ is not None and found_[0] == "basic":
+            assert basic(found_[1]).user

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 
 import pytest
@@ -111,3 +112,20 @@ def test_no_hash_is_shown() -> None:
 def test_any_content_is_read_or_refused(content: bytes) -> None:
     with suppress(ValueError):
         assert Users.read(content).hashes
+
+
+@pytest.mark.parametrize(
+    ("module", "stored", "noun"),
+    [
+        ("bcrypt", BCRYPT, "bcrypt"),
+        ("passlib.handlers.sha2_crypt", SHA512, "SHA-crypt"),
+        ("passlib.handlers.md5_crypt", APR1, "MD5"),
+    ],
+)
+def test_a_library_that_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, module: str, stored: str, noun: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ValueError, match=r"pip install 'vcproxy\[passwords\]'") as caught:
+        read(f"u:{stored}")
+    assert f"{noun} needs a library that is not installed" in str(caught.value)

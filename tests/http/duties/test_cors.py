@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.http.proxy.test_options import read, refused
 from vcproxy.http.duties.cors import Cors
@@ -195,3 +197,13 @@ def test_refused(rules: dict[str, Any], error: str) -> None:
 
 def test_null_may_be_allowed_without_credentials() -> None:
     assert Cors(origins=("null",)).allows("null")
+
+
+@given(st.text())
+def test_only_hosts_below_a_name_match_its_pattern(origin: str) -> None:
+    rules = Cors(origins=("https://*.dev.example", "https://app.example"))
+    below = origin.startswith("https://") and origin.endswith(".dev.example")
+    assert not rules.allows(origin) or below or origin == APP
+    assert rules.allows(f"https://{origin or 'a'}.dev.example")
+    assert not rules.allows(f"http://{origin}.dev.example")
+    assert not rules.allows(f"https://app.example{origin or '.'}")

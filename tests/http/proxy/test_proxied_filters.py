@@ -293,6 +293,17 @@ def test_a_filter_that_takes_time(phase: str, kind: str) -> None:
     assert set(values) == {"later": {5}, "ask": {4}, "wait": set()}[kind]
 
 
+def test_a_filter_may_answer_after_a_wait() -> None:
+    late = Wait("2s", then=lambda tx, _: Response(403, {}, b"too late"))
+    with Http(filters=[stepping_in(request_head=lambda tx: late)]) as proxy:
+        client = proxy.send(GET)
+        proxy.elapse(1.9)
+        assert received(client) == ""
+        proxy.elapse(0.2)
+        assert received(client).endswith("too late")
+        assert proxy.peers("server") == []
+
+
 @pytest.mark.parametrize("end", [Peer.end, Peer.close, Peer.reset, lambda peer: peer.send(OK)])
 def test_a_new_connection_that_becomes_unusable_while_a_filter_waits(
     end: Callable[[Peer], None],
