@@ -49,11 +49,11 @@ def tls(folder: Path, listener: str = "") -> str:
     )
 
 
-def client(running: Running, name: str = "echo") -> ssl.SSLSocket:
+def client(running: Running, name: str = "echo", sni: str | None = None) -> ssl.SSLSocket:
     """Connect with TLS, without verifying anything."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context.wrap_socket(running.connect(name))
+    return context.wrap_socket(running.connect(name), server_hostname=sni)
 
 
 def shown(running: Running) -> bytes:
@@ -404,11 +404,34 @@ def test_all_workers_use_a_new_certificate(proxy: Starter, tmp_path: Path) -> No
     assert certificates_of_both(running) == {certificate(tmp_path / "tls")}
 
 
-def certificates_of_both(running: Running) -> set[bytes]:
+def test_all_workers_use_a_file_that_is_added_and_then_replaced(
+    proxy: Starter, tmp_path: Path
+) -> None:
+    pair(tmp_path / "tls")
+    live = tmp_path / "live"
+    live.mkdir()
+    secure = (
+        f'tls = {{ certificate = "{tmp_path}/tls/cert.pem", key = "{tmp_path}/tls/key.pem", '
+        f'certificate_folder = "{live}" }}\n'
+    )
+    running = proxy(two_workers(tmp_path).replace("tcp://127", "tls://127") + secure)
+    workers(running)
+    for count, version in ((2, "first"), (4, "second")):
+        pair(tmp_path / version, "a.example")
+        both = b"".join(
+            (tmp_path / version / f"{each}.pem").read_bytes() for each in ("key", "cert")
+        )
+        (tmp_path / "both").write_bytes(both)
+        (tmp_path / "both").rename(live / "a.pem")
+        running.wait_for("who: new connections use the changed TLS files", count)
+        assert certificates_of_both(running, "a.example") == {certificate(tmp_path / version)}
+
+
+def certificates_of_both(running: Running, sni: str | None = None) -> set[bytes]:
     """Return what clients of both workers get."""
     served: dict[int, bytes] = {}
     while len(served) < 2:
-        with closing(client(running, "who")) as connected:
+        with closing(client(running, "who", sni)) as connected:
             served[who(connected)] = connected.getpeercert(binary_form=True) or b""
     return set(served.values())
 

@@ -345,10 +345,14 @@ class MasterProcess:
                 return
             from vcproxy.listeners.files_watch import FilesWatch
 
-            changed, renew = self._automatic.changed, partial(self._post, self.master.renew)
-            self._files = FilesWatch(self._driver.engine, Mutex(), changed, renew)
+            changed = self._automatic.changed
+            self._files = FilesWatch(self._driver.engine, Mutex(), changed, self._renew)
         with self._files.mutex.hold(self._driver.engine):
             self._files.use(map(str, reloading), map(str, renewing), again=again)
+
+    def _renew(self) -> None:
+        self._post(self.master.renew)
+        self._driver.engine.inbox.feed(self._automatic.watch)  # a folder may have other files now
 
     def _compare(self, configuration: Configuration, then: Callable[[bool], None]) -> None:
         """Compare it in a thread of its own, because that may take long."""
