@@ -126,8 +126,17 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
     for action in parser._actions:
         left_out = isinstance(action, argparse._SubParsersAction | argparse._HelpAction)
         if not left_out and action.help != argparse.SUPPRESS:
-            heading = formatter._format_action_invocation(action)
-            yield _entry(heading, formatter._expand_help(action) if action.help else "")
+            names = ", ".join(action.option_strings)
+            value = formatter._format_args(action, _value(action)) if action.nargs != 0 else ""
+            meaning = formatter._expand_help(action) if action.help else ""
+            yield _entry(f"{names} {value}".strip(), meaning)
+
+
+def _value(action: argparse.Action) -> str:
+    """Return what stands for the value of an argument, as argparse shows it."""
+    if action.choices is not None:
+        return f"{{{','.join(map(str, action.choices))}}}"
+    return action.dest.upper() if action.option_strings else action.dest
 
 
 # -- the configuration ---------------------------------------------------------------------------
