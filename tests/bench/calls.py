@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .http.peers import HTTP_PEERS
+from .load import client_hello
 from .measure import settle
 from .peer import LOOPBACK, Failed, Peer, running
 from .peers import TUNNEL_PEERS
@@ -50,10 +51,10 @@ Calls = Mapping[str, float]
 # --- the load
 
 
-def trip(stream: socket.socket) -> None:
+def trip(stream: socket.socket, message: bytes = MESSAGE) -> None:
     """Send a message and receive it back. Raises Failed."""
-    stream.sendall(MESSAGE)
-    if len(stream.recv(len(MESSAGE), socket.MSG_WAITALL)) < len(MESSAGE):
+    stream.sendall(message)
+    if len(stream.recv(len(message), socket.MSG_WAITALL)) < len(message):
         raise Failed("the stream was cut")
 
 
@@ -92,6 +93,17 @@ def churn(port: int) -> Iterator[Unit]:
     def connection(_: int) -> None:
         with connected(port) as stream:
             trip(stream)
+
+    yield connection
+
+
+@contextmanager
+def hellos(port: int) -> Iterator[Unit]:
+    hello = client_hello()
+
+    def connection(_: int) -> None:
+        with connected(port) as stream:
+            trip(stream, hello)
 
     yield connection
 
@@ -262,12 +274,13 @@ def workloads() -> dict[str, Counted]:
     tls = ("vcproxy-tls", "before-tls")
 
     def counted(name: str, title: str, load: Load, peers: tuple[str, ...]) -> Counted:
-        server = echo if peers[: len(tunnels)] == tunnels else origin
+        server = origin if peers[0] in (http[0], tls[0]) else echo
         return Counted(f"calls-{name}", f"calls: {title}", load, server, peers)
 
     every = (
         counted("trips", "64-byte round trip", trips, tunnels),
         counted("churn", "connect, echo, close", churn, (*tunnels, "vcproxy-access-log")),
+        counted("sni", "the same, routed by SNI", hellos, ("vcproxy-sni", "vcproxy-unrouted")),
         counted("http", "GET of 1 KiB, kept", gets, http),
         counted("http-unlike", "no two alike", gets_unlike, http[:2]),
         counted("http-tls", "the same behind TLS", gets_tls, tls),

@@ -83,6 +83,7 @@ def workloads() -> dict[str, Instructions]:
     peers: dict[str, tuple[str, ...]] = {
         "trips": tunnels,
         "churn": (*tunnels, "vcproxy-access-log", "vcproxy-admission"),
+        "sni": ("vcproxy-sni", "vcproxy-unrouted", "haproxy-sni", "nginx-sni"),
         "http": (*http, "direct-admission"),
         "http-unlike": http,
     }

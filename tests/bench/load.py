@@ -1,7 +1,8 @@
 """The load: servers and clients, each a process of its own, minimal so that two cores suffice.
 
-    python -m tests.bench.load echo | unproxied | sink
-    python -m tests.bench.load bulk | trips | lines | churn | proxied | idle  PORT TUNNELS AMOUNT
+    python -m tests.bench.load echo | unproxied | sink | hello_sink
+    python -m tests.bench.load bulk | hello_bulk | trips | lines | churn | proxied | hellos | idle
+                                                                              PORT TUNNELS AMOUNT
     python -m tests.bench.load sinks | readers                                PORT SINKS BYTES
     python -m tests.bench.load pour | tick                                    PORT LINES_A_S BYTES
 
@@ -16,6 +17,7 @@ import json
 import os
 import select
 import socket
+import ssl
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -37,6 +39,19 @@ TIMED = 10  # readers whose latencies are recorded: more would slow down the oth
 WRITE = (b"x" * 4095 + b"\n") * 16  # 64 KiB of lines, for proxies that split the stream into lines
 QUIET_S = 3.0  # if no data arrives for this time, data was lost
 WARM_S = 0.2  # every code path has run a few thousand times by then
+
+
+def client_hello() -> bytes:
+    """Return what this interpreter's TLS sends first to a.example: 517 bytes with OpenSSL 3.0."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    sent = ssl.MemoryBIO()
+    client = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname="a.example")
+    try:
+        client.do_handshake()
+    except ssl.SSLWantReadError:  # the server's answer is missing
+        pass
+    return sent.read()
 
 
 # --- servers
@@ -91,14 +106,19 @@ def unproxied() -> NoReturn:
     echo(len(PROXIED))
 
 
-def sink() -> NoReturn:
+def hello_sink() -> NoReturn:
+    """As `sink`, of streams that begin with a ClientHello."""
+    sink(len(client_hello()))
+
+
+def sink(skip: int = 0) -> NoReturn:
     """Read one stream after another; send one byte when a stream is complete."""
     listener = listening()
     space = bytearray(CHUNK)
     while True:
         stream, _ = listener.accept()
         with stream:
-            header = stream.recv(HEADER.size, socket.MSG_WAITALL)
+            header = stream.recv(skip + HEADER.size, socket.MSG_WAITALL)[skip:]
             if len(header) < HEADER.size:  # a probe: a connection without data
                 continue
             missing: int = HEADER.unpack(header)[0]
@@ -146,13 +166,18 @@ def echoed(fd: int, size: int = len(MESSAGE)) -> None:
         sys.exit(f"{got} bytes came back where {size} were sent")
 
 
-def bulk(port: int, _tunnels: int, size: float) -> None:
+def hello_bulk(port: int, tunnels: int, size: float) -> None:
+    """As `bulk`, after a ClientHello."""
+    bulk(port, tunnels, size, client_hello())
+
+
+def bulk(port: int, _tunnels: int, size: float, opening: bytes = b"") -> None:
     """Push `size` bytes through one tunnel. Reports GiB."""
     chunk = memoryview(bytes(CHUNK))
     with socket.create_connection((LOOPBACK, port)) as stream:
         ready()
         begin = perf_counter()
-        stream.sendall(HEADER.pack(int(size)))
+        stream.sendall(opening + HEADER.pack(int(size)))
         left = int(size)
         while left:
             left -= stream.send(chunk[:left])
@@ -208,7 +233,15 @@ def proxied(port: int, tunnels: int, seconds: float) -> None:
     churn(port, tunnels, seconds, PROXIED + MESSAGE)
 
 
-def churn(port: int, tunnels: int, seconds: float, message: bytes = MESSAGE) -> None:
+def hellos(port: int, tunnels: int, seconds: float) -> None:
+    """As `churn`, with a ClientHello as the message."""
+    hello = client_hello()
+    churn(port, tunnels, seconds, hello, len(hello))
+
+
+def churn(
+    port: int, tunnels: int, seconds: float, message: bytes = MESSAGE, reply: int = len(MESSAGE)
+) -> None:
     """Connect, make one round trip, close; `tunnels` at a time. Reports connections."""
     epoll = select.epoll()
     poll, close, take, now = epoll.poll, os.close, echoed, perf_counter
@@ -229,7 +262,7 @@ def churn(port: int, tunnels: int, seconds: float, message: bytes = MESSAGE) -> 
             begin_one()
         while began:
             for fd, _ in poll():
-                take(fd)
+                take(fd, reply)
                 close(fd)
                 back = now()
                 latencies.append(back - began.pop(fd))
@@ -358,13 +391,20 @@ def tick(port: int, pace: int, size: float) -> None:
                 due += 1 / pace
 
 
-SERVERS: dict[str, Callable[[], NoReturn]] = {"echo": echo, "unproxied": unproxied, "sink": sink}
+SERVERS: dict[str, Callable[[], NoReturn]] = {
+    "echo": echo,
+    "unproxied": unproxied,
+    "sink": sink,
+    "hello_sink": hello_sink,
+}
 CLIENTS: dict[str, Callable[[int, int, float], None]] = {
     "bulk": bulk,
+    "hello_bulk": hello_bulk,
     "trips": trips,
     "lines": lines,
     "churn": churn,
     "proxied": proxied,
+    "hellos": hellos,
     "idle": idle,
     "sinks": sinks,
     "readers": readers,

@@ -106,7 +106,19 @@ rate = { for_each = "client", requests = 1_000_000, per = "1s" }
 """
 """Rules of admission that refuse nothing here."""
 
+ROUTES = """[[listener.options.routes]]
+sni = ["other.example", "*.other.example"]
+upstream = "bench"
+
+[[listener.options.routes]]
+sni = ["a.example"]
+upstream = "bench"
+
+[upstream.bench]
+"""
+
 ADMITTED = ("admission",)
+ROUTED = ("sni", "sni-bulk")
 PROXIED = ("proxy-protocol",)
 LOGGED = ("access-log-tcp",)
 UNRECORDED = ("bulk", "trips-50")
@@ -160,6 +172,46 @@ def vcproxy_admitting(name: str) -> Peer:
     ours = vcproxy(name, "true", ADMITTED)
     plugin = 'plugin = "forward"'
     return replace(ours, config=ours.config.replace(plugin, plugin + RULES))
+
+
+def vcproxy_routing(name: str) -> Peer:
+    """A proxy that routes by the server name in the ClientHello."""
+    ours = vcproxy(name, "true", ROUTED)
+    config = ours.config.replace('upstream = "bench"\n', "")
+    return replace(ours, config=config.replace("[upstream.bench]\n", ROUTES))
+
+
+def haproxy_routing(name: str) -> Peer:
+    """HAProxy, doing the same."""
+    theirs = haproxy(name, only=ROUTED)
+    rules = """\
+    tcp-request inspect-delay 10s
+    tcp-request content accept if { req.ssl_hello_type 1 }
+    use-server other if { req.ssl_sni -i other.example } || { req.ssl_sni -m end .other.example }
+    use-server peer if { req.ssl_sni -i a.example }
+    server other 127.0.0.1:$server
+    server peer"""
+    return replace(theirs, config=theirs.config.replace("    server peer", rules))
+
+
+def nginx_routing(name: str) -> Peer:
+    """The stream module of nginx, doing the same."""
+    routes = """\
+    upstream bench { server 127.0.0.1:$server; }
+    map $$ssl_preread_server_name $$chosen {
+        hostnames;
+        other.example bench;
+        *.other.example bench;
+        a.example bench;
+    }
+    server {
+        ssl_preread on;"""
+    config = NGINX.replace("    server {", routes).replace(
+        "127.0.0.1:$server;\n    }", "$$chosen;\n    }"
+    )
+    return Peer(
+        name, ("nginx", "-p", "$scratch", "-c", "$config"), config, ("nginx", "-v"), only=ROUTED
+    )
 
 
 def vcproxy_logging(name: str) -> Peer:
@@ -297,6 +349,10 @@ TUNNEL_PEERS = {
         vcproxy("vcproxy-copy", "false", UNRECORDED),
         vcproxy("vcproxy-open", "true", ADMITTED),
         vcproxy_admitting("vcproxy-admission"),
+        vcproxy("vcproxy-unrouted", "true", ROUTED),
+        vcproxy_routing("vcproxy-sni"),
+        haproxy_routing("haproxy-sni"),
+        nginx_routing("nginx-sni"),
         vcproxy("vcproxy-unlogged", "true", LOGGED),
         vcproxy_logging("vcproxy-access-log"),
         vcproxy("vcproxy-unproxied", "true", PROXIED),

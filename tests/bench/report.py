@@ -81,6 +81,8 @@ GOALS = (
     Goal("churn", 2.2, "haproxy"),
     Goal("churn", 0.9, "uvloop-streams"),
     Goal("proxy-protocol", 1.1, "vcproxy-unproxied", peer="vcproxy-proxied"),
+    Goal("sni", 1.1, "vcproxy-unrouted", peer="vcproxy-sni"),
+    Goal("sni-bulk", 1.05, "vcproxy-unrouted", peer="vcproxy-sni"),
     Goal("admission", 1.05, "vcproxy-open", peer="vcproxy-admission"),
     Goal("access-log-tcp", 1.2, "vcproxy-unlogged", peer="vcproxy-access-log"),
     Goal("idle", 5),

@@ -65,7 +65,7 @@ class Traffic:
     scale: float = 1e6
 
     def suits(self, peer: Peer) -> bool:
-        special = self.client in ("lines", "proxied") or self.name in (
+        special = self.client in ("lines", "proxied", "hellos", "hello_bulk") or self.name in (
             "access-log-tcp",
             "admission",
         )
@@ -265,6 +265,12 @@ def workloads(bulk_gib: float, seconds: float, idle: int) -> dict[str, Workload]
         ),
         Traffic(
             "admission", "churn with allow, deny, rate", "us", "/s", "echo", "churn", 8, seconds
+        ),
+        Traffic("sni", "churn, routed by SNI", "us", "/s", "echo", "hellos", 8, seconds),
+        Traffic(
+            *("sni-bulk", "bulk, routed by SNI", "ms/GiB", "GiB/s", "hello_sink", "hello_bulk"),
+            *(1, bulk_gib * 2**30),
+            scale=1e3,
         ),
         Traffic("access-log-tcp", "churn with access log", "us", "/s", "echo", "churn", 8, seconds),
         Traffic(

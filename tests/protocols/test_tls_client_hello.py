@@ -31,6 +31,7 @@ from vcproxy.protocols.tls_client_hello import (
     InvalidClientHello,
     NotTls,
     alert,
+    read_whole,
 )
 
 NAME = server_names(b"a.example")
@@ -56,8 +57,18 @@ def refusal(data: bytes) -> tuple[str, int | None]:
     return str(refused), refused.alert if isinstance(refused, InvalidClientHello) else None
 
 
+def whole_or_error(data: bytes) -> object:
+    """Return what comes of bytes that are read as a whole; None: a reader must be asked."""
+    try:
+        return read_whole(data)
+    except InvalidClientHello as refused:
+        return type(refused), str(refused)
+
+
 def result(data: bytes, cuts: list[int]) -> object:
     """Return what comes of bytes in pieces: a hello, the class and text of an error, or None."""
+    if not cuts and (whole := whole_or_error(data)) is not None:
+        return whole
     reader = ClientHelloReader()
     places = sorted({0, *(cut for cut in cuts if cut < len(data)), len(data)})
     for begin, end in pairwise(places):
@@ -266,6 +277,9 @@ def test_one_wrong_byte_has_the_same_result_wherever_it_is_cut(
     whole = bytearray(records(message(NAME, ECH, protocols(b"h2", b"http/1.1")), [50, 3]))
     whole[at % len(whole)] = byte
     assert result(bytes(whole), cut) == result(bytes(whole), [])
+    one = bytearray(records(message(NAME, ECH, protocols(b"h2", b"http/1.1"))))
+    one[at % len(one)] = byte
+    assert result(bytes(one), [7, *cut]) == result(bytes(one), [])
 
 
 @given(st.binary(max_size=300), cuts)

@@ -278,8 +278,7 @@ def test_the_time_ends_with_the_hello() -> None:
 def test_the_timeouts_of_the_client_run_meanwhile(limit: str) -> None:
     with routed(**{limit: 3.0}) as proxy:  # type: ignore[arg-type]
         client = proxy.client()
-        proxy.run()
-        assert proxy.sim.now < 4.0
+        proxy.elapse(4.0)
         assert client.ended
         assert said(proxy)[0].startswith("connection timed out before its ClientHello")
 

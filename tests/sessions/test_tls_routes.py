@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from vcproxy.config.errors import OptionsError
 from vcproxy.config.options import read_options
 from vcproxy.sessions.tls_router import TlsRouter
-from vcproxy.sessions.tls_routes import TlsRoute, TlsRoutes, TlsRoutingOptions, canonical_name
+from vcproxy.sessions.tls_routes import TlsRoute, TlsRoutes, TlsRoutingOptions
 
 ROUTE = TypeAdapter(TlsRoute)
 
@@ -32,7 +32,7 @@ ROUTES = TlsRoutes([ACME, A, BELOW, H2, PLAIN, REST])
 
 
 def found(name: str, *alpn: str) -> TlsRoute | None:
-    return ROUTES.find(canonical_name(name), alpn)
+    return ROUTES.find(name or None, alpn)
 
 
 def problem(*routes: dict[str, object]) -> str:
@@ -76,7 +76,7 @@ def test_one_protocol_of_the_route_must_be_offered() -> None:
 def test_without_a_name_only_routes_without_sni_match() -> None:
     assert found("") is REST
     assert found("", "acme-tls/1") is ACME
-    assert TlsRoutes([A, H2]).find("", ("h2",)) is None
+    assert TlsRoutes([A, H2]).find(None, ("h2",)) is None
 
 
 def test_without_a_default_other_names_match_nothing() -> None:
@@ -91,9 +91,9 @@ def test_clients_without_tls_have_a_route_of_their_own() -> None:
 def test_a_label_is_what_has_matched() -> None:
     assert A.label("a.example", ()) == "a.example"
     assert BELOW.label("x.b.example", ("h2",)) == "*.b.example"
-    assert H2.label("c.example", ("http/1.1", "h2")) == "*.example h2"
-    assert REST.label("", ()) == "*"
-    assert PLAIN.label("", ()) == "no TLS"
+    assert H2.label("C.example.", ("http/1.1", "h2")) == "*.example h2"
+    assert REST.label(None, ()) == "*"
+    assert PLAIN.label(None, ()) == "no TLS"
 
 
 NAMES = ["a", "b", "a.b", "c.a.b", "x.c.a.b", "b.b"]
@@ -117,7 +117,7 @@ def test_the_route_is_that_of_a_search_one_by_one(
         return named and (not each.alpn or any(protocol in alpn for protocol in each.alpn))
 
     expected = next((each for each in among if matches(each)), None)
-    assert TlsRoutes(among).find(name, alpn) is expected
+    assert TlsRoutes(among).find(name or None, alpn) is expected
 
 
 # -- what `-t` says ------------------------------------------------------------------------------

@@ -34,7 +34,8 @@ _LARGEST_RECORD = 1 << 14
 _RANDOM_END = 34
 """Where the session id begins: after the version and 32 random bytes."""
 
-_name = re.compile(rb"[!-~\x80-\xff]{1,255}")
+_ascii_name = re.compile(rb"[!-~]{1,255}").fullmatch
+_name = re.compile(rb"[!-~\x80-\xff]{1,255}").fullmatch
 """Matches what may be a name. Clients that convert no international names send UTF-8."""
 
 
@@ -124,6 +125,19 @@ class ClientHelloReader:
         return None
 
 
+def read_whole(data: bytes) -> ClientHello | None:
+    """Return the ClientHello if one record at the begin of `data` has all of it, as nearly always.
+
+    None: a ClientHelloReader must be asked. Raises InvalidClientHello as that would.
+    """
+    if len(data) > 9 and data[0] == _HANDSHAKE and data[1] == 3 and data[5] == _CLIENT_HELLO:
+        length = data[3] << 8 | data[4]
+        whole = 9 + (data[6] << 16 | data[7] << 8 | data[8])
+        if whole <= length + 5 <= len(data) and length <= _LARGEST_RECORD:
+            return parse_client_hello(data[9:whole])
+    return None
+
+
 def _check_begin(data: bytes | bytearray) -> None:
     """Raise NotTls, or InvalidClientHello for SSL 2.0, unless the first bytes may begin TLS."""
     if data[0] == _HANDSHAKE:
@@ -173,9 +187,11 @@ def parse_client_hello(message: bytes) -> ClientHello:
         name: str | None = None
         protocols: tuple[str, ...] | None = None
         while at < end:
-            kind = message[at] << 8 | message[at + 1]
             begin = at + 4
+            high, kind = message[at], message[at + 1]
             at = begin + (message[at + 2] << 8 | message[at + 3])
+            if high:
+                continue
             if kind == _SERVER_NAME:
                 if name is not None:
                     raise InvalidClientHello("it has two lists of server names", ILLEGAL_PARAMETER)
@@ -193,8 +209,12 @@ def parse_client_hello(message: bytes) -> ClientHello:
 
 def _read_server_name(data: bytes) -> str:
     """Return the only host name in a list of server names."""
-    if data[0] << 8 | data[1] != len(data) - 2:
+    size = len(data)
+    if data[0] << 8 | data[1] != size - 2:
         raise InvalidClientHello("its list of server names does not end where it should")
+    name = data[5:]
+    if data[2] == _HOST_NAME and data[3] << 8 | data[4] == size - 5 and _ascii_name(name):
+        return name.decode()  # the usual one
     found: bytes | None = None
     at = 2
     while at < len(data):
@@ -209,22 +229,23 @@ def _read_server_name(data: bytes) -> str:
         at = end
     if found is None:
         raise InvalidClientHello("its list of server names has no host name")
-    name = found.decode(errors="replace")
-    if not _name.fullmatch(found) or "\ufffd" in name or not name.isprintable():
+    text = found.decode(errors="replace")
+    if not _name(found) or "\ufffd" in text or not text.isprintable():
         raise InvalidClientHello("its server name is not a name", UNRECOGNIZED_NAME)
-    return name
+    return text
 
 
 def _read_alpn(data: bytes) -> tuple[str, ...]:
     """Return the names in a list of protocols."""
-    if data[0] << 8 | data[1] != len(data) - 2:
+    size = len(data)
+    if data[0] << 8 | data[1] != size - 2:
         raise InvalidClientHello("its list of protocols does not end where it should")
     found = []
     at = 2
-    while at < len(data):
+    while at < size:
         begin = at + 1
         at = begin + data[at]
-        if at == begin or at > len(data):
+        if at == begin or at > size:
             raise InvalidClientHello("a protocol is empty, or longer than its list")
         name = data[begin:at].decode("latin-1")
         if not (name.isascii() and name.isprintable()):

@@ -22,13 +22,16 @@ from vcproxy.machine.state import State
 from vcproxy.protocols.tls_client_hello import (
     LIMIT,
     UNRECOGNIZED_NAME,
+    ClientHello,
     ClientHelloReader,
     InvalidClientHello,
     NotTls,
     alert,
+    read_whole,
 )
+from vcproxy.sessions.deadlines import LATE, Deadlines
 from vcproxy.sessions.forwarding import Forwarding
-from vcproxy.sessions.tls_routes import TlsRoute, TlsRoutingOptions, canonical_name
+from vcproxy.sessions.tls_routes import TlsRoute, TlsRoutingOptions
 from vcproxy.tunnels.done import TunnelDone
 
 if TYPE_CHECKING:
@@ -36,7 +39,6 @@ if TYPE_CHECKING:
     from vcproxy.engine.connection_record import ByLetter
     from vcproxy.engine.iobuffer import Reader
     from vcproxy.engine.net import NetVConnection
-    from vcproxy.engine.scheduler import Action
     from vcproxy.engine.vio import VIO
     from vcproxy.sessions.service import Service
     from vcproxy.upstream.connect_attempts import Backend
@@ -44,15 +46,12 @@ if TYPE_CHECKING:
 KNOWN = "KNOWN"
 """Tag: the listener has terminated TLS, so its names are there already."""
 
-LATE = "LATE"
-"""Tag: the time for a handshake has passed."""
-
 
 class TlsRouter(Forwarding):
     """Tunnels each client to an upstream of its options, by the server name (SNI) and the
     application protocols (ALPN) in its ClientHello."""
 
-    __slots__ = ("_hello", "_late", "_memory", "_opening", "route")
+    __slots__ = ("_backend", "_deadlines", "_hello", "_memory", "_opening", "route")
 
     Options: TypeAlias = TlsRoutingOptions
     options: TlsRoutingOptions
@@ -73,21 +72,14 @@ class TlsRouter(Forwarding):
 
     def __init__(self, client: NetVConnection, service: Service) -> None:
         super().__init__(client, service)
+        self._backend: Backend | None = None
+        self._deadlines: Deadlines | None = None
         self._hello: ClientHelloReader | None = None
-        self._late: Action | None = None
         self._memory: HeldMemory | None = None
         self._opening: Reader | None = None
         """What the client has sent before its server was connected."""
         self.route: TlsRoute | None = None
         """The route of the client; None: it is not chosen yet."""
-
-    def servers(self) -> Sequence[Backend]:
-        """Return the upstream of the route."""
-        assert self.route is not None
-        service, name = self.service, self.route.upstream
-        upstream = service.upstream if name is None else service.upstreams[name]
-        assert upstream is not None
-        return (upstream,)
 
     @property
     def route_label(self) -> str:
@@ -95,15 +87,14 @@ class TlsRouter(Forwarding):
         route, client = self.route, self.client
         if route is None:
             return ""
-        alpn = [] if client.alpn is None else client.alpn.split(",")
-        return route.label("" if client.sni is None else canonical_name(client.sni), alpn)
+        return route.label(client.sni, [] if client.alpn is None else client.alpn.split(","))
 
     # -- the ClientHello ---------------------------------------------------------------------
 
     @READING.enter
     def reading(self) -> None:
         """Begin to read, for the time of a handshake at most."""
-        client, engine = self.client, self.engine
+        client, engine, shared = self.client, self.engine, self.service.shared
         if client.secure:
             client.do_io_read(self, 0, engine.no_buffer)
             engine.schedule(self, KNOWN, None)
@@ -111,17 +102,19 @@ class TlsRouter(Forwarding):
         buffer = engine.buffer(LIMIT)
         self._opening = buffer.reader()
         client.do_io_read(self, None, buffer)
-        limit_s = 0.0 if client.listener is None else client.listener.handshake_s
-        if limit_s:
-            self._late = engine.schedule_in(limit_s, self, LATE, limit_s)
+        deadlines: Deadlines | None = shared.get(Deadlines)  # type: ignore[assignment]
+        if deadlines is None:
+            limit_s = 0.0 if client.listener is None else client.listener.handshake_s
+            deadlines = shared[Deadlines] = Deadlines(engine, limit_s)
+        deadlines.begin(self)
+        self._deadlines = deadlines
 
     @READING.leave
     def read(self) -> None:
         """Free what only the reading needs."""
-        self._hello = self._memory = None
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+        if self._deadlines is not None:
+            self._deadlines.end(self)
+        self._deadlines = self._hello = self._memory = None
 
     @READING.on(KNOWN, to=(CONNECTING, CLOSED))
     def known(self, _: object) -> State:
@@ -132,50 +125,52 @@ class TlsRouter(Forwarding):
     @READING.on(Event.READ_READY, to=(CONNECTING, CLOSED))
     def received(self, _: VIO) -> State | None:
         """Choose once the ClientHello is complete."""
-        opening, reader = self._opening, self._hello
-        assert opening is not None
-        data = opening.peek()
-        if reader is None:
-            reader = self._hello = ClientHelloReader()
+        assert self._opening is not None
+        data = self._opening.peek()
         try:
-            hello = reader.feed(data[reader.size :])
+            hello = read_whole(data) if self._hello is None else None
+            if hello is None and (hello := self._read_on(data)) is None:
+                return None
         except NotTls:
-            return self._choose_plain()
+            route = self.options.table.plain
+            if route is None:
+                return self._refuse("C", "no_tls", "the client does not begin with TLS")
+            return self._take(route)
         except InvalidClientHello as invalid:
-            listener, client = self.service.name, self.name
+            listener, name = self.service.name, self.name
             self.engine.refused.add(
-                "ClientHello", str(invalid), data, listener=listener, client=client
+                "ClientHello", str(invalid), data, listener=listener, client=name
             )
             return self._refuse("C", "invalid", f"invalid ClientHello: {invalid}", invalid.alert)
-        if hello is None:
-            self._memory = self._memory or HeldMemory(self)
-            self._memory.hold(reader.held)
-            return None
-        name, alpn = hello
-        self.client.sni, self.client.alpn = name, ",".join(alpn) or None
-        return self._choose(name, alpn)
+        client, (sni, alpn) = self.client, hello
+        client.sni, client.alpn = sni, ",".join(alpn) or None
+        return self._choose(sni, alpn)
+
+    def _read_on(self, data: bytes) -> ClientHello | None:
+        """Read a ClientHello that comes in several records or pieces. Raises NotTls and
+        InvalidClientHello."""
+        if self._hello is None:
+            self._hello, self._memory = ClientHelloReader(), HeldMemory(self)
+        assert self._memory is not None
+        hello = self._hello.feed(data[self._hello.size :])
+        self._memory.hold(self._hello.held)
+        return hello
 
     def _choose(self, name: str | None, alpn: Sequence[str]) -> State:
         """Choose the route of a TLS client."""
-        route = self.options.table.find("" if name is None else canonical_name(name), alpn)
-        if route is None:
-            whose = "a client without server name" if name is None else f'server name "{name}"'
-            offered = f" and ALPN {','.join(alpn)}" if alpn else ""
-            why = f"no route for {whose}{offered}"
-            return self._refuse("P", "no_route", why, UNRECOGNIZED_NAME)
-        return self._take(route)
-
-    def _choose_plain(self) -> State:
-        """Choose the route of a client without TLS."""
-        route = self.options.table.plain
-        if route is None:
-            return self._refuse("C", "no_tls", "the client does not begin with TLS")
-        return self._take(route)
+        route = self.options.table.find(name, alpn)
+        if route is not None:
+            return self._take(route)
+        whose = "a client without server name" if name is None else f'server name "{name}"'
+        offered = f" and ALPN {','.join(alpn)}" if alpn else ""
+        return self._refuse("P", "no_route", f"no route for {whose}{offered}", UNRECOGNIZED_NAME)
 
     def _take(self, route: TlsRoute) -> State:
         self.route = route
-        if self.record is not None:
-            self.record.route = self.route_label
+        service, upstream = self.service, route.upstream
+        self._backend = service.upstream if upstream is None else service.upstreams[upstream]
+        if self.client.record is not None:
+            self.record.route = self.route_label  # type: ignore[union-attr]
         return self.CONNECTING
 
     def _refuse(self, by: ByLetter, kind: str, why: str, number: int = 0) -> State:
@@ -219,7 +214,8 @@ class TlsRouter(Forwarding):
     @CONNECTING.enter
     def connecting(self) -> None:
         """Connect to the first server of the route."""
-        self.connect_first()
+        assert self._backend is not None
+        self.connect(self._backend)
 
     @CONNECTING.on(Event.READ_READY, Event.EOS)
     def received_more(self, _: VIO) -> None:

@@ -98,10 +98,11 @@ class TlsRoute:
         sni = f"sni {' '.join(self.sni)}" if self.sni else ""
         return f"{sni} {alpn}".strip() or "any client with TLS"
 
-    def label(self, name: str, alpn: Sequence[str]) -> str:
+    def label(self, server_name: str | None, alpn: Sequence[str]) -> str:
         """Return what has matched, as "*.b.example h2"; "*": any name, or none."""
         if not self.tls:
             return "no TLS"
+        name = canonical_name(server_name or "")
         pattern = next((each for each in self.sni if within(name, each)), "*")
         protocol = next((each for each in self.alpn if each in alpn), "")
         return f"{pattern} {protocol}".rstrip()
@@ -134,25 +135,25 @@ class TlsRoutes:
         self._at = {each: of(each) for each in patterns if each[:2] != "*."}
         self._below = {each[1:]: of(each) for each in patterns if each[:2] == "*."}
 
-    def find(self, name: str, alpn: Sequence[str]) -> TlsRoute | None:
-        """Return the first route that matches a canonical name, or "", and the protocols offered;
-        None: no route does."""
-        for route in self._of(name):
+    def find(self, server_name: str | None, alpn: Sequence[str]) -> TlsRoute | None:
+        """Return the first route that matches the name that a client has sent, or None, and the
+        protocols that it offers; None: no route does."""
+        name = "" if server_name is None else server_name.lower().removesuffix(".")
+        routes = self._at.get(name)
+        if routes is None:
+            routes = self._with_pattern(name) if self._below else self._anywhere
+        for route in routes:
             if not route.alpn or any(each in alpn for each in route.alpn):
                 return route
         return None
 
-    def _of(self, name: str) -> tuple[TlsRoute, ...]:
-        """Return the routes for a name, in the order of the file."""
-        routes = self._at.get(name)
-        if routes is not None:
-            return routes
-        if self._below:
-            dot = name.find(".", 1)
-            while dot > 0:
-                if (routes := self._below.get(name[dot:])) is not None:
-                    return routes
-                dot = name.find(".", dot + 1)
+    def _with_pattern(self, name: str) -> tuple[TlsRoute, ...]:
+        """Return the routes of the longest pattern that matches, in the order of the file."""
+        dot = name.find(".", 1)
+        while dot > 0:
+            if (routes := self._below.get(name[dot:])) is not None:
+                return routes
+            dot = name.find(".", dot + 1)
         return self._anywhere
 
 
