@@ -320,6 +320,9 @@ class Reader:
 
     def peek(self, limit: int | None = None) -> bytes:
         """Return a copy of the next bytes, at most `limit`, without consuming them."""
+        blocks = self.buffer.blocks
+        if limit is None and len(blocks) == 1 and not self._offset and type(blocks[0]) is bytes:
+            return blocks[0] if self._block == self.buffer._first else b""
         return b"".join(self.views(self.avail if limit is None else limit, max_views=None))
 
     def read(self, limit: int | None = None) -> bytes:

@@ -153,6 +153,23 @@ class NetVConnection(VCLifecycle):
             reader.position += count
         return count
 
+    def send_first(self, reader: Reader) -> int:
+        """Let the port write now what a reader has, before there is a write VIO: as `send_at_once`.
+        Return how many bytes it has taken, which the reader has consumed."""
+        engine, port = self.engine, self.port
+        if (
+            not engine.direct
+            or port is None
+            or self.write_vio is not None
+            or self.error is not None
+        ):
+            return 0
+        count = port.push(reader.peek())
+        if count:
+            self.moved_at = engine.now
+            reader.consume(count)
+        return count
+
     def send_file(self, piece: FileRange) -> None:
         """Send a range of a file after all that `write_vio` sends: at once, as far as that is
         possible (see `send_at_once`); the rest is written to its buffer.

@@ -369,9 +369,11 @@ def relay(
     read = VIO(source, cont, None, buffer, reads=True)
     write = VIO(sink, cont, None, reader, reads=False)
     join(read, write)
+    done = buffer.written - reader.position
+    if done and read.direct_sink is not None and not source.message_oriented:
+        write.ndone = read.direct_sink.send_first(reader)
     source._begin_read(read)
     sink._begin_write(write)
-    done = buffer.written - reader.position
     if done:
         read.ndone = done
         source.read_before -= done
