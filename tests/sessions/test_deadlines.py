@@ -47,6 +47,7 @@ def test_each_gets_it_after_its_time_unless_its_wait_has_ended(
         ]
         for when, _, step, each in sorted(steps, key=lambda step: step[:2]):
             sim.elapse(max(0.0, when - sim.now))
+            engine.clock(sim.now)
             step(each)
         sim.run()
         for (begin, end), each in zip(waits, waiting, strict=True):
