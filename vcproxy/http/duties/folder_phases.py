@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 SUFFIXES: Final[dict[str, str]] = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
 """What the name of a compressed file ends with, by its content coding."""
 
+MOST_KNOWN: Final = 1000
+"""Targets whose paths are remembered: the pages of a site, in less than a MiB."""
+
+LONGEST_KNOWN: Final = 256
+"""Characters of what is remembered of one request."""
+
 
 class FolderPhases(DutyPhases):
     """Answers requests with files. It is asked once the route is known and no filter has answered:
@@ -36,6 +42,8 @@ class FolderPhases(DutyPhases):
     def __init__(self, options: Folder) -> None:
         super().__init__(options)
         self._files: OpenFiles | None = None
+        self._known: dict[tuple[str, str, str | None], tuple[str, ...]] = {}
+        """The paths for a target, the path of its route, and what the client accepts."""
 
     def begin(self, tx: Transaction, user: Continuation) -> OpenFile | Response:
         """Return the response to a request for which no file is needed, or the file that is needed,
@@ -43,12 +51,21 @@ class FolderPhases(DutyPhases):
         request = tx.request
         if request.method not in ("GET", "HEAD"):
             return _refused(405, {"Allow": "GET, HEAD"})
-        wanted = self._wanted(tx)
-        if wanted is None:
-            return _refused(404)
-        if not (wanted.path or wanted.directory):  # the path of the route, without a slash
-            return _directory(request)
-        return self._use(user, self._paths(wanted, request))
+        accepted = request.fields.get("Accept-Encoding") if self.options.precompressed else None
+        key = request.target, "/" if tx.route is None else tx.route.path, accepted
+        paths = self._known.get(key)
+        if paths is None:
+            wanted = self._wanted(tx)
+            if wanted is None:
+                return _refused(404)
+            if not (wanted.path or wanted.directory):  # the path of the route, without a slash
+                return _directory(request)
+            paths = self._paths(wanted, request)
+            if len(request.target) + len(accepted or "") <= LONGEST_KNOWN:
+                if len(self._known) >= MOST_KNOWN:
+                    self._known.clear()
+                self._known[key] = paths
+        return self._use(user, paths)
 
     def ready(self, tx: Transaction, user: Continuation, file: OpenFile) -> OpenFile | Response:
         """Return the response with a file that is ready, or another file that is needed, held for

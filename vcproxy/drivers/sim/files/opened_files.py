@@ -143,8 +143,10 @@ def as_bytes(vc: NetVConnection, views: Sequence[Block]) -> list[Block]:
 def read_range(vc: NetVConnection, piece: FileRange) -> bytes:
     """Return the first bytes of a range; b"": it cannot be read, and FileFailed follows."""
     file, size = piece.file, min(len(piece), AT_ONCE)
+    if file.handle is None:
+        return bytes(size)  # what was recorded happens at the source: its content is not known
     try:
-        data = b"" if file.handle is None else file.handle.read(piece.offset, size)
+        data = file.handle.read(piece.offset, size)
         text = "shorter than when it was opened"
     except OSError as error:
         data, text = b"", str(error.strerror).lower()
