@@ -235,8 +235,9 @@ def test_generated_pages_are_current(page: Path) -> None:
 
 
 def _options(text: str) -> str:
-    """Return a text with `-f FILE, --file FILE` as `-f, --file FILE`, on one line."""
-    return re.sub(r"(-\w) (\S+), (--[\w-]+ \2)", r"\1, \3", " ".join(text.split()))
+    """Return a text with `-f FILE, --file FILE` as `-f, --file FILE`, on one line; manual pages
+    have a backslash before each minus."""
+    return re.sub(r"((?:\\?-)+[\w\\-]+) (\S+), (\S+ \2)", r"\1, \3", " ".join(text.split()))
 
 
 def test_the_life_of_a_request_has_every_phase_in_its_order() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from datetime import UTC, datetime
 
 import simplefix
 
@@ -28,7 +29,7 @@ class FixPeer:
         for tag, value in (*start, *zip((49, 56), self._names, strict=True)):
             message.append_pair(tag, value)
         message.append_pair(34, self._sent)
-        message.append_utc_timestamp(52)
+        message.append_utc_timestamp(52, datetime.now(UTC))  # its own clock is deprecated
         for tag, value in fields:
             message.append_pair(tag, value)
         return bytes(message.encode())

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Certificates, Starter, Tools
-from tests.e2e.running import Server, connect, exactly, forward, free_port
+from tests.e2e.running import Server, connect, eventually, exactly, forward, free_port
 from tests.proxy_protocol.headers import V4
 from vcproxy.proxy_protocol.encoder import LOCAL, encode_v2
 from vcproxy.proxy_protocol.header import ProxyHeader
@@ -161,9 +161,11 @@ def test_haproxys_clients_at_a_unix_socket_are_local(
     port = free_port()
     haproxy(tools, tmp_path, f"listen l\n bind 127.0.0.1:{port}\n bind unix@{tmp_path}/front\n"
             f" server s 127.0.0.1:{who} send-proxy-v2\n")  # fmt: skip
+    front = tmp_path / "front"  # haproxy binds it under another name, and renames it last
+    eventually(front.exists, "haproxy has renamed its socket")
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(10)
-        sock.connect(str(tmp_path / "front"))
+        sock.connect(str(front))
         found = ask(sock)
     assert (found["local"], found["client"]) == (True, "127.0.0.1")
 
