@@ -126,10 +126,20 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
     for action in parser._actions:
         left_out = isinstance(action, argparse._SubParsersAction | argparse._HelpAction)
         if not left_out and action.help != argparse.SUPPRESS:
-            names = ", ".join(action.option_strings)
-            value = formatter._format_args(action, _value(action)) if action.nargs != 0 else ""
-            meaning = formatter._expand_help(action) if action.help else ""
-            yield _entry(f"{names} {value}".strip(), meaning)
+            yield _entry(_invocation(action, formatter), _help(action, formatter))
+
+
+def _invocation(action: argparse.Action, formatter: argparse.HelpFormatter) -> str:
+    """Return an argument as it is written; argparse's own form depends on the version."""
+    if action.option_strings:
+        names = ", ".join(action.option_strings)
+        return f"{names} {formatter._format_args(action, _value(action))}".strip()
+    value = action.metavar or _value(action)
+    return value if isinstance(value, str) else ", ".join(value)
+
+
+def _help(action: argparse.Action, formatter: argparse.HelpFormatter) -> str:
+    return formatter._expand_help(action) if action.help else ""
 
 
 def _value(action: argparse.Action) -> str:
