@@ -10,7 +10,7 @@ import select
 import socket
 from collections.abc import Callable
 from functools import partial
-from threading import get_ident
+from threading import get_ident, get_native_id
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
@@ -90,6 +90,8 @@ class EpollDriver:
         self._stopping = False
         self.thread = 0
         """The identifier of the thread that runs it; 0 before `run`."""
+        self.native_thread = 0
+        """The same, as the kernel has it."""
         wakeup = Wakeup()
         self.watch(wakeup.fd, wakeup, select.EPOLLIN)
         engine.inbox.wake = wakeup.wake
@@ -107,7 +109,7 @@ class EpollDriver:
 
     def run(self) -> None:
         """Run turns until `stop` is called, then close everything."""
-        self.thread = get_ident()
+        self.thread, self.native_thread = get_ident(), get_native_id()
         self.engine.clock(monotonic())
         tick = self.engine.tick  # other engines give way in this thread
         current.looping = self.engine

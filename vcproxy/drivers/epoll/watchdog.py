@@ -2,7 +2,9 @@
 
 A callback cannot be interrupted. If CHECKS checks in a row find the same callback running, it is
 logged with its stack, and its engine ends the conversation when the callback returns. Checks are
-counted, not seconds: while a process is stopped, or a computer sleeps, there are no checks.
+counted, not seconds: while a process is stopped, or a computer sleeps, there are no checks. A check
+counts less if the thread has waited for a CPU meanwhile: then the computer is overloaded, and the
+callback is not at fault.
 
 A thread's lag is measured with a call that is posted to its inbox: the time that the call waits is
 the time that every event of the thread waits.
@@ -15,7 +17,6 @@ import threading
 import traceback
 from collections.abc import Sequence
 from functools import partial
-from math import ceil
 from time import monotonic
 from typing import NamedTuple
 
@@ -47,7 +48,7 @@ class Watchdog:
         self._period_s = (
             min(max(limit_s / CHECKS, MIN_PERIOD_S), MAX_PERIOD_S) if limit_s else MAX_PERIOD_S
         )
-        self._checks = ceil(limit_s / self._period_s)
+        self._most_s = limit_s - self._period_s / 2  # half a check, as sums are not exact
         self._threads = [_NetThread(driver) for driver in drivers]
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="vcproxy watchdog")
@@ -77,7 +78,8 @@ class Watchdog:
                 thread.probe(now)
                 if full:
                     self._update_lag(thread, now)
-                if self._limit_s and thread.check() == self._checks:
+                before_s, blocked_s = thread.check(now, self._period_s)
+                if self._limit_s and before_s < self._most_s <= blocked_s:
                     self._report(thread)
 
     def _update_lag(self, thread: _NetThread, now: float) -> None:
@@ -104,6 +106,33 @@ class Watchdog:
         engine.inbox.feed(partial(engine.blocked, cont, delivery))
 
 
+class CpuWaits:
+    """How long a thread could have run, but had no CPU."""
+
+    __slots__ = ("_at", "_driver", "_waited_s")
+
+    def __init__(self, driver: EpollDriver) -> None:
+        self._driver = driver
+        self._at = self._waited_s = 0.0
+
+    def without(self, now: float) -> float:
+        """Return the seconds since the last call, without those in which the thread of the driver
+        has waited for a CPU.
+
+        The kernel counts them (Documentation/scheduler/sched-stats: /proc/PID/task/TID/schedstat);
+        where it does not, there are none.
+        """
+        waited_s = 0.0
+        try:
+            with open(f"/proc/self/task/{self._driver.native_thread}/schedstat") as file:
+                waited_s = int(file.read().split()[1]) / 1e9
+        except (OSError, ValueError, IndexError):
+            pass
+        own_s = now - self._at - (waited_s - self._waited_s)
+        self._at, self._waited_s = now, waited_s
+        return max(0.0, own_s)
+
+
 class _NetThread:
     """One net thread, and the results of its checks."""
 
@@ -113,20 +142,23 @@ class _NetThread:
         self.lag = LoopLag()
         # Numbers only, no reference to the event: it must be freed on its own thread.
         self._delivery: tuple[float, int] | None = None
-        self._repeats = 0
+        self._blocked_s = 0.0
+        self._cpu_waits = CpuWaits(driver)
         self._probe_sent: float | None = None
         self._waits: list[float] = []
 
-    def check(self) -> int:
-        """Check the running callback; return how many earlier checks in a row have found the same
-        one."""
+    def check(self, now: float, period_s: float) -> tuple[float, float]:
+        """Check the running callback; return for how many seconds checks in a row have found it,
+        before this check and with it."""
+        before_s = self._blocked_s
+        own_s = self._cpu_waits.without(now)
         if self.unchanged():
-            self._repeats += 1
+            self._blocked_s += min(own_s, period_s)
         else:
             engine = self.driver.engine
             self._delivery = engine.now, engine.delivery
-            self._repeats = 0
-        return self._repeats
+            self._blocked_s = 0.0
+        return before_s, self._blocked_s
 
     def unchanged(self) -> bool:
         """Return whether the callback that the last check found is still running."""
