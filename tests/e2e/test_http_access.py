@@ -132,6 +132,9 @@ def test_a_forward_proxy_with_passwords(proxy: Starter, tools: Tools, tmp_path: 
         assert there.status(*way, "-p", "--proxy-user", "anna:secret") == "200", "a tunnel"
         assert there.status(*way, "-u", "anna:secret") == "407"
         assert not any("Proxy-Authorization" in each.fields for each in server.received)
+        both = ("--proxy-user", "anna:secret", "-u", "for:the-server")
+        assert there.status(*way, *both) == "200"
+        assert server.received[-1].fields["Authorization"].startswith("Basic ")
 
 
 def test_a_recording_replays_without_the_hashes(

@@ -79,7 +79,7 @@ def test_a_wrong_one_is_answered_late(users: Path, user: str, password: str) -> 
         began = proxy.engine.now
         got = proxy.send(get(user, password))
         assert (got.status, proxy.received()) == (401, [])
-        assert proxy.engine.now - began >= 2.0
+        assert 2.0 <= proxy.engine.now - began < 2.5, "whatever the verification takes"
         assert got.content == b"401 Unauthorized\nthe user name or the password is wrong\n"
         assert f"wrong password of '{user}' from" in proxy.log[-1]
         assert password not in proxy.log[-1] or not password

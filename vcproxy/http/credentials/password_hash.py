@@ -84,7 +84,10 @@ def verify(attempt: Attempt) -> bool:
     if stored.startswith("$2"):
         import bcrypt
 
-        return bcrypt.checkpw(password[:MOST_BCRYPT], stored.encode())
+        try:
+            return bcrypt.checkpw(password[:MOST_BCRYPT], stored.encode())
+        except ValueError:  # older versions, for a password with a NUL byte
+            return False
     from passlib.exc import PasswordSizeError, PasswordValueError
     from passlib.handlers.md5_crypt import apr_md5_crypt
     from passlib.handlers.sha2_crypt import sha256_crypt, sha512_crypt

@@ -46,7 +46,8 @@ class AuthenticationPhases(DutyPhases):
         """Let a request pass as that of a user."""
         fields, rules = tx.request.fields, self.options
         tx.user = tx.access_fields["user"] = user
-        if not rules.forward and "Authorization" in fields:
+        # That of a request to a forward proxy is for the server; the other is never forwarded.
+        if not (rules.forward or to_proxy(tx)) and "Authorization" in fields:
             del fields["Authorization"]
         if rules.user_field is not None:
             # A name may have any letters: servers get its bytes in UTF-8.

@@ -55,8 +55,8 @@ class BasicAuth(Authentication):
     """For how long a right password is not verified again. "0s": it is for each request."""
 
     failure_delay: Duration = 1.0
-    """How late the answer to a wrong password is: longer than a mistyped one matters, and long for
-    a program that guesses."""
+    """When a wrong password is answered, after the request came: a person hardly notices, a program
+    that guesses does. The time is the same for a user that does not exist."""
 
     failures: Annotated[int, Field(ge=1)] = 10
     """How many wrong passwords of a client are verified in a minute. More requests of it with
@@ -132,9 +132,9 @@ class BasicAuthPhases(AuthenticationPhases):
         if client is not None:
             rules.failed.take(client, self.now)
         self.log_seldom("basic_auth", f"basic_auth: wrong password of {user!r} from {tx.client}")
-        if rules.failure_delay:
-            return Wait(rules.failure_delay, then=self._refused)
-        return self._refused(tx)
+        # The time of the answer does not depend on how long the verification took.
+        left_s = tx.began_s + rules.failure_delay - self.now
+        return Wait(left_s, then=self._refused) if left_s > 0 else self._refused(tx)
 
     def _refused(self, tx: Transaction, why: str | None = None) -> Response:
         why = why or "the user name or the password is wrong"

@@ -139,11 +139,12 @@ class MaintenancePhases(DutyPhases):
 
     def _response(self) -> Response:
         rules = self.options
-        made = refusal(503, "maintenance", {"Cache-Control": "no-store"}, retry_s=rules.retry_after)
+        fields = {"Cache-Control": "no-store"}
+        content = b""
         if rules.page is not None:
-            made.content = rules.page.value
-            made.fields["Content-Type"] = rules.content_type
-        return made
+            fields["Content-Type"] = rules.content_type
+            content = rules.page.value
+        return refusal(503, "maintenance", fields, rules.retry_after, content)
 
 
 def exists(file: Path) -> bool:
