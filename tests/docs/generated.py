@@ -336,7 +336,8 @@ PAGES: dict[Path, Callable[[], str]] = {
     log_lines.PAGE: log_lines.page,
     ROOT / "docs/reference/metrics.md": metrics_page.page,
     ROOT / "docs/reference/plugins.md": plugins,
-    **man_pages.PAGES,
+    man_pages.COMMAND: man_pages.command,
+    man_pages.CONFIGURATION: lambda: man_pages.configuration(plugins()),
 } | {
     page: partial(pictured, page)
     for page in ROOT.glob("docs/**/*.md")

@@ -10,7 +10,7 @@ import inspect
 import re
 import textwrap
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -19,7 +19,11 @@ from vcproxy.app import cli
 from vcproxy.config import reference
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "packaging" / "man"
+COMMAND, CONFIGURATION = (ROOT / "packaging/man" / name for name in ("vcproxy.1", "vcproxy.toml.5"))
+
+_OPTION = re.compile(r"^\| `(.*?)` \| (.*?) ?\| (.*) \|$", re.MULTILINE)
+"""A row of a table in Markdown: key, default, meaning."""
+
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 SIGNALS = {
@@ -72,8 +76,8 @@ def command() -> str:
     )
 
 
-def configuration() -> str:
-    """Return vcproxy.toml(5)."""
+def configuration(plugins: str) -> str:
+    """Return vcproxy.toml(5). `plugins`: the page of the bundled plugins and their options."""
     introduction = reference.INTRODUCTION.partition("-->\n\n")[2]
     return _page(
         "VCPROXY.TOML 5",
@@ -81,6 +85,7 @@ def configuration() -> str:
         {
             "DESCRIPTION": "".join(_description(introduction)),
             "TABLES": "".join(_table(*each) for each in reference.SECTIONS.items()),
+            "OPTIONS OF PLUGINS": "".join(_plugins(plugins.partition("-->\n\n")[2])),
             "SEE ALSO": ".BR vcproxy (1)\n",
         },
     )
@@ -162,6 +167,23 @@ def _table(title: str, table: type[BaseModel]) -> str:
     return f'.SS "{_text(title)}"\n{about}{rows}'
 
 
+def _plugins(page: str) -> Iterator[str]:
+    """Yield the sections of a page in Markdown, whose tables have the columns of _OPTION."""
+    heads = True
+    for paragraph in re.split(r"\n{2,}", page.strip()):
+        rows = _OPTION.findall(paragraph)
+        if paragraph.startswith("## "):
+            yield f'.SS "plugin = \\(dq{_text(paragraph[3:])}\\(dq"\n'
+        elif rows:
+            for key, default, meaning in rows:
+                about = f" (default: {default})" if default.startswith("`") else f" ({default})"
+                heading = f"{key}{about if default else ''}".replace("`", "").replace("\\|", "|")
+                yield _entry(heading, meaning)
+        else:
+            yield f"{'' if heads else '.PP'}\n{_filled(paragraph)}".lstrip("\n")
+        heads = paragraph.startswith("## ")
+
+
 # -- the language of man pages -------------------------------------------------------------------
 
 
@@ -219,9 +241,3 @@ def _bold(text: str) -> str:
     """Return a text with **bold** and `code` in bold, also over the end of a line."""
     text = re.sub(r"\*\*([^*]+)\*\*", r"\\fB\1\\fR", text)
     return re.sub(r"`([^`]+)`", r"\\fB\1\\fR", text)
-
-
-PAGES: dict[Path, Callable[[], str]] = {
-    FOLDER / "vcproxy.1": command,
-    FOLDER / "vcproxy.toml.5": configuration,
-}

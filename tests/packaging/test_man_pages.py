@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.man_pages import PAGES
+from tests.docs.man_pages import COMMAND, CONFIGURATION
 from tests.e2e.conftest import Tools
 from tests.e2e.conftest import tools as tools
 
 UNRELEASED = 'WARNING: missing date, using ""'
 """What mandoc reports until the changelog has the date of the version."""
 
-each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+each_page = pytest.mark.parametrize("page", [COMMAND, CONFIGURATION], ids=lambda page: page.name)
 
 
 @each_page
@@ -28,8 +28,9 @@ def test_groff_finds_no_fault(page: Path, tools: Tools) -> None:
 
 
 def test_commands_and_keys_are_there(tools: Tools) -> None:
-    command, configuration = PAGES
     tools.require("man")
-    assert b"vcproxy ctl show" in tools.run("man", "-l", "-Tutf8", "-P", "cat", str(command))
-    shown = tools.run("man", "-l", "-P", "cat", str(configuration)).decode()
+    assert b"vcproxy ctl show" in tools.run("man", "-l", "-Tutf8", "-P", "cat", str(COMMAND))
+    shown = tools.run("man", "-l", "-P", "cat", str(CONFIGURATION)).decode()
     assert 'drain_timeout (duration, default: "10s")' in shown
+    assert 'plugin = "http_proxy"' in shown
+    assert "routes (default: [])" in shown
