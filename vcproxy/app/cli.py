@@ -32,7 +32,7 @@ or of supervised programs, 141 the reader of its output has gone (as with `| hea
 """
 
 
-_WITH_VALUE = ("-c", "--trace", "--record")
+_WITH_VALUE = ("-c", "--against", "--trace", "--record")
 _WITHOUT_VALUE = ("-t", "-T", "--warnings-fatal", "--version")
 """The options of a start."""
 
@@ -175,6 +175,13 @@ def _configured(options: argparse.ArgumentParser) -> None:
         help="with -t or -T: a configuration with warnings is an error, status 1",
     )
     options.add_argument(
+        "--against",
+        metavar="OLD",
+        type=Path,
+        help="with -t: what changes if FILE takes the place of OLD; without it, -t tells what a "
+        "reload would change in the proxy that runs with FILE",
+    )
+    options.add_argument(
         "--trace",
         metavar="NAME",
         help="log the events of a machine, or of a class of machines, by its name; Machine: all",
@@ -260,6 +267,15 @@ def _check(chosen: argparse.Namespace) -> int:
         print(effective(configuration))
     else:
         print(f"{file}: the configuration is valid")
+        from vcproxy.app.commands.reload_preview import beside_file, beside_running
+
+        changes = (
+            beside_running(configuration)
+            if chosen.against is None
+            else beside_file(configuration, chosen.against)
+        )
+        if changes:
+            print(changes)
     for about, note in notes(configuration):
         print(f"{file}: {about}: note: {note}", file=sys.stderr)
     return 0

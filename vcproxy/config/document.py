@@ -100,10 +100,11 @@ class Document:
         return ".".join(part if _BARE_KEY.fullmatch(part) else json.dumps(part) for part in parts)
 
 
-def read_document(file: Path) -> Document:
-    """Read a file. Raises ConfigError if the file is not readable, not UTF-8 or not TOML."""
+def read_document(file: Path, text_of: Path | None = None) -> Document:
+    """Read a file, or another one as if it stood in its place. Raises ConfigError if it is not
+    readable, not UTF-8 or not TOML."""
     try:
-        content = file.read_bytes()
+        content = (text_of or file).read_bytes()
     except OSError as error:
         raise ConfigError(Problem(file, 0, 0, "", f"cannot read it: {error.strerror}")) from None
     try:

@@ -99,12 +99,15 @@ class Recorded:
     sources: Mapping[str, bytes]
 
 
-def load(file: Path, recorded: Recorded | None = None) -> Configuration:
+def load(
+    file: Path, recorded: Recorded | None = None, *, text_of: Path | None = None
+) -> Configuration:
     """Read and check a configuration file and its plugins, or load one that was recorded.
 
-    Raises ConfigError with every problem at once.
+    `text_of`: another file, which is read in place of it, as if it stood there. Raises ConfigError
+    with every problem at once.
     """
-    documents = _read_documents(file, recorded)
+    documents = _read_documents(file, recorded, text_of)
     loader = PluginLoader(None if recorded is None else recorded.sources)
     settings, invalid, conversions = _read_tables(documents, recorded is not None)
     classes, not_found = _find_plugins(settings, loader)
@@ -145,8 +148,8 @@ def _content(path: Path) -> bytes:
         return b""
 
 
-def _read_documents(file: Path, recorded: Recorded | None) -> Documents:
-    main = read_document(file) if recorded is None else parse_document(file, recorded.text)
+def _read_documents(file: Path, recorded: Recorded | None, text_of: Path | None) -> Documents:
+    main = read_document(file, text_of) if recorded is None else parse_document(file, recorded.text)
     if "include" not in main.tree:
         return Documents([main])
     from vcproxy.config import include  # most configurations are one file

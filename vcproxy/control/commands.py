@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
 
 from vcproxy.printable_text import printable
 
@@ -140,11 +140,16 @@ def _reload(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:
 
     def answered(answer: Answer) -> None:
         parts = [row for row in answer.rows if row["kind"] != "configuration"]
-        lines = [f"{row['kind']} {row['name']}: {row['result']}" for row in parts]
+        lines = [_reload_line(row) for row in parts]
         results = {"list": shortened(list(dict.fromkeys(lines)), "\n")} if lines else {}
         reply("RELOADED", **results)
 
     proxy.reload(finished)
+
+
+def _reload_line(row: Mapping[str, Any]) -> str:
+    keys = f": {', '.join(row['keys'])}" if row.get("keys") else ""
+    return f"{row['kind']} {row['name']}: {row['result']}{keys}"
 
 
 def _restart(proxy: Controlled, given: Parameters, reply: CommandReply) -> None:

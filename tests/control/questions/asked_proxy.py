@@ -55,6 +55,9 @@ class AskedProxy:
     def lag(self, thread: str) -> tuple[float, float]:
         return 0.001, 0.002
 
+    def setting_rows(self) -> list[dict[str, Any]]:
+        return [{"table": "proxy", "name": "", "key": "workers", "value": "1"}]
+
     def reload_rows(self) -> list[dict[str, Any]]:
         return []
 

@@ -215,6 +215,10 @@ class ControlledMaster:
             }
         elif question == "reloads":
             yield from ({"worker": 0, **row} for row in self._process.last_reload.rows())
+        elif question == "settings":
+            from vcproxy.app.control.setting_rows import setting_rows
+
+            yield from ({"worker": 0, **row} for row in setting_rows(self._process.configuration))
         elif question == "metrics":
             from vcproxy.control.metrics.table import RESTARTS, WORKERS
             from vcproxy.control.questions.metrics import metric_row

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from vcproxy.app.control.setting_rows import setting_rows
 from vcproxy.app.draining import children, connections
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ class RunningProxy:
     def reload_rows(self) -> list[dict[str, Any]]:
         """See Running."""
         return self._proxy.reloads.last.rows()
+
+    def setting_rows(self) -> list[dict[str, Any]]:
+        """See Running."""
+        return setting_rows(self._proxy.reloads.configuration)
 
     def record_change(self, name: str, arguments: Mapping[str, str]) -> None:
         """See Running."""

@@ -21,15 +21,16 @@ def _rows(asked: Asked) -> Iterator[Row]:
 
 RELOADS: Final = Question(
     "reloads",
-    "What the last reload has done with each listener and each upstream.",
+    "What the last reload has done with each listener, each upstream and other keys.",
     (
-        Column("kind", '"configuration", the whole file; "listener" or "upstream".'),
+        Column("kind", '"configuration", the whole file; "listener", "upstream" or another "key".'),
         Column("name", "Its name."),
         Column(
             "result",
             '"new", "changed", "unchanged", "removed"; "kept": the file was refused. Of the file: '
-            '"used" or "refused".',
+            '"used" or "refused". Of a key: "changed" or "restart needed".',
         ),
+        Column("keys", "Of one that has changed, the keys with other values."),
         Column("at", "When; 0: there was no reload.", "unix"),
         Column("generation", "How often a configuration was put in use: 1 after the start."),
         Column("error", "Why it was refused; empty: it was not."),

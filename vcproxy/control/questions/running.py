@@ -47,6 +47,9 @@ class Running(Protocol):
     def reload_rows(self) -> list[dict[str, Any]]:
         """Return the rows of the question `reloads`."""
 
+    def setting_rows(self) -> list[dict[str, Any]]:
+        """Return the rows of the question `settings`."""
+
     def record_change(self, name: str, arguments: Mapping[str, str]) -> None:
         """Record one of CHANGES, if the proxy is recorded, just before it is made. To be called on
         the net thread that it is made on."""

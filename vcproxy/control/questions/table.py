@@ -19,6 +19,7 @@ from vcproxy.control.questions.question import Question
 from vcproxy.control.questions.queues import QUEUES
 from vcproxy.control.questions.reloads import RELOADS
 from vcproxy.control.questions.servers import SERVERS
+from vcproxy.control.questions.settings import SETTINGS
 from vcproxy.control.questions.sinks import SINKS
 from vcproxy.control.questions.sources import SOURCES
 from vcproxy.control.questions.splits import SPLITS
@@ -48,6 +49,7 @@ QUESTIONS: Final[Mapping[str, Question]] = {
         THREADS,
         PROCESS,
         RELOADS,
+        SETTINGS,
     )
 }
 """The questions by name."""
