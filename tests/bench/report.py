@@ -17,6 +17,7 @@ from statistics import median
 
 from .bus import PAUSE_S
 from .framings import FRAMES
+from .http.peers import EDITS
 from .peer import Peer
 from .workloads import Sample, Workload
 
@@ -168,6 +169,9 @@ GOALS = (
         Goal("access", 1.15, "ordinary-open", peer=f"ordinary-{duty}")
         for duty in ("cors", "rate", "bearer")
     ),
+    *(Goal("duty-ordinary", 1.15, "ordinary-bare", peer=f"ordinary-{name}") for name in EDITS),
+    *(Goal("duty-direct", 1.05, "direct-bare", peer=f"direct-{e}") for e in ("fields", "rewrite")),
+    Goal("duty-redirect", 0.6, "ordinary-redirect", peer="direct-redirect"),
     Goal("sticky", 1.15, "ordinary-free", peer="ordinary-sticky"),
     Goal("http-tls", 0.6, "before-tls", peer="vcproxy-tls"),
     Goal("http-tls", 1.5, "haproxy-tls", peer="vcproxy-tls"),

@@ -6,6 +6,8 @@ import pytest
 
 from vcproxy.http.filters import Filter, FilterChain, Phases, Subrequests, Wait
 from vcproxy.http.message.messages import Request, Response
+from vcproxy.http.proxy.options import Options
+from vcproxy.http.proxy.routing import Route
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.messages.verdict import Defer
 from vcproxy.testing.http import SimulatedHttp
@@ -250,3 +252,27 @@ def test_error_may_have_another_answer() -> None:
     with SimulatedHttp(Sorry(), refusing=["server"]) as proxy:
         result = proxy.send(GET)
         assert (result.status, result.content) == (502, b"sorry\n")
+
+
+def test_every_response_is_called_once_for_each() -> None:
+    class Last(Filter):
+        seen: list[int] = []
+
+        def every_response(self, tx: Transaction, response: Response) -> None:
+            self.seen.append(response.status)
+            response.fields["X-Last"] = str(response.status)
+
+    last = Last()
+    with SimulatedHttp(last, answer=hello, options=Options(routes=(Route(path="/a"),))) as proxy:
+        got = proxy.send_all(Request("GET", "/a", host="a.example"), GET)
+    assert [each.fields.get("X-Last") for each in got] == ["200", "404"]
+    assert last.seen == [200, 404]
+
+
+def test_every_response_may_change_the_content_that_was_made_here() -> None:
+    class Shorter(Filter):
+        def every_response(self, tx: Transaction, response: Response) -> None:
+            response.content = response.content[:3]
+
+    with SimulatedHttp(Shorter(), refusing=["server"]) as proxy:
+        assert proxy.send(GET).content == b"502"

@@ -63,7 +63,12 @@ FIELDS: Final = (
     Field("version", HTTP, "text", "The version of HTTP that the client used."),
     Field("referer", HTTP, "text", "The field Referer of the request."),
     Field("user_agent", HTTP, "text", "The field User-Agent of the request."),
-    Field("request_id", HTTP, "text", "The field X-Request-Id of the request."),
+    Field(
+        "request_id",
+        HTTP,
+        "text",
+        "What the duty `request_id` has made or kept; else the field X-Request-Id.",
+    ),
     Field("status", HTTP, "integer", "The status of the response."),
     Field("answered_by", HTTP, "text", "What made the response, if no server: a filter, vcproxy."),
     Field("route", ALL, "text", "The route that was chosen."),

@@ -265,11 +265,44 @@ GZIP = """
             gzip_vary on;"""
 
 
-def vcproxy_duty(name: str, only: str, duty: str = "") -> Peer:
-    """A proxy with a duty, or with none, on the ordinary path."""
+def vcproxy_duty(name: str, only: str, duty: str = "", path: str = ORDINARY) -> Peer:
+    """A proxy with a duty, or with none, on the ordinary path, or on another."""
     ours = vcproxy(name, (only,))
     config = ours.config.replace("\n[upstream.app]", f"{duty}\n\n[upstream.app]")
-    return replace(ours, config=config + ORDINARY)
+    return replace(ours, config=config + path)
+
+
+EDITS = {
+    "request-fields": 'request_fields = { set = { X-Tag = "1" }, remove = ["Cookie"] }',
+    "response-fields": 'response_fields = { set = { X-Tag = "1" }, remove = ["Server"] }',
+    "variables": 'request_fields = { set = { X-Real-IP = "{client}", X-Uri = "{uri}" } }',
+    "rewrite": 'rewrite = { prefix = "/none" }',
+    "request-id": "request_id = {}",
+    "transport-security": "strict_transport_security = {}",
+}
+"""Duties that only touch heads."""
+AWAY = 'redirect = { to = "https://{host}{uri}" }'
+REDIRECT = "duty-redirect"
+DUTIES = (
+    vcproxy_duty("ordinary-bare", "duty-ordinary"),
+    *(vcproxy_duty(f"ordinary-{name}", "duty-ordinary", each) for name, each in EDITS.items()),
+    vcproxy_duty("direct-bare", "duty-direct", path=""),
+    vcproxy_duty(
+        "direct-fields", "duty-direct", f"{EDITS['request-fields']}\n{EDITS['response-fields']}", ""
+    ),
+    vcproxy_duty("direct-rewrite", "duty-direct", EDITS["rewrite"], ""),
+    vcproxy_duty("direct-redirect", REDIRECT, AWAY, ""),
+    vcproxy_duty("ordinary-redirect", REDIRECT, AWAY),
+    Peer(
+        "nginx-redirect",
+        ("nginx", "-p", "$scratch", "-c", "$config"),
+        NGINX.replace(" {tls}", "").replace(
+            "location / {", "location / { return 302 https://$$host$$request_uri;"
+        ),
+        ("nginx", "-v"),
+        only=(REDIRECT,),
+    ),
+)
 
 
 COMPRESSIONS = (
@@ -347,6 +380,7 @@ HTTP_PEERS = {
         *ACCESS_LOGS,
         *METRICS_PEERS,
         *ADMISSIONS,
+        *DUTIES,
         *COMPRESSIONS,
         *ACCESSES,
         *STICKINESS,

@@ -23,7 +23,7 @@ WARM = 10
 """Requests of each client before the measurement: afterwards all connections are open."""
 UNLIKE = 5000
 """Number of different requests, sent in turn: more than any of these proxies caches."""
-REPORT = re.compile(r" (\d+) 2xx, .*\((\d+)\) data", re.DOTALL)
+REPORT = re.compile(r" (\d+) 2xx, (\d+) 3xx, .*\((\d+)\) data", re.DOTALL)
 
 
 class Answered(NamedTuple):
@@ -58,6 +58,8 @@ class Gets:
     """Whether the clients accept gzip, and every answer must be compressed."""
     sticky: bool = False
     """Whether the clients send the cookie that the proxy has set."""
+    redirected: bool = False
+    """Whether every answer must be a redirect, of any size."""
     fields: tuple[str, ...] = ()
     """Fields that the clients send in addition."""
     cost_unit: str = "us"
@@ -114,8 +116,10 @@ class Gets:
             match = REPORT.search(done.stdout)
             if not match:
                 raise Failed(f"h2load: {last_line(done.stderr)}")
-            right, data = map(int, match.groups())
+            right, redirects, data = map(int, match.groups())
             whole = number * self.size
+            if self.redirected:
+                right, whole = redirects, data
             if right != number or not (data < whole / 2 if self.compressed else data == whole):
                 raise Failed(f"of {number} answers {right} were right; {data} bytes came in all")
             rows = [tuple(map(int, row.split())) for row in log]
@@ -301,6 +305,9 @@ def workloads(seconds: float, idle: int) -> dict[str, Workload]:
             seconds,
             fields=("origin: https://app.example", f"authorization: Bearer {TOKEN}"),
         ),
+        gets("duty-ordinary", "the same, with one duty"),
+        gets("duty-direct", "the same, with duties on the direct path"),
+        Gets("duty-redirect", "GET, answered by 302", 64, "small", SMALL, seconds, redirected=True),
         Gets("sticky", "GET of 1 KiB with a cookie", 64, "small", SMALL, seconds, sticky=True),
         gets("http-tls", "the same behind TLS", "https"),
         Gets("http-1m", "GET of 1 MiB, 8 kept connections", 8, "large", LARGE, seconds),

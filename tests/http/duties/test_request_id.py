@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
+from tests.http.proxy.harness import OK, PLAIN, Http, received, request
 from tests.http.proxy.test_options import read
+from vcproxy.http.duties.request_id import RequestId
 from vcproxy.http.message.messages import Request
 from vcproxy.testing.http import SimulatedHttp
 
@@ -74,3 +77,16 @@ def test_in_the_other_fields_and_in_refusals() -> None:
     assert got.status == 404
     assert got.fields.get("X-Same") == got.fields.get("X-Request-ID")
     assert NEW(got.fields.get("X-Same") or "")
+
+
+def test_in_the_access_log() -> None:
+    with Http(options=replace(PLAIN, request_id=RequestId(keep="always"))) as proxy:
+        for fields in (("X-Request-ID: mine",), ()):
+            client = proxy.send(request("GET", "/", *fields))
+            proxy.go()
+            proxy.peers()[-1].send(OK)
+            proxy.go()
+        kept, made = proxy.access_log
+        assert f"X-Request-ID: {made['request_id']}\n" in received(client)
+    assert kept["request_id"] == "mine"
+    assert NEW(str(made["request_id"]))

@@ -480,6 +480,30 @@ def test_any_class_of_exception_fails_closed(phase: str, kind: type[BaseExceptio
         assert served(proxy, GET)[1].endswith("it goes on")
 
 
+@pytest.mark.parametrize("failing_statuses", [{200}, {200, 500}])
+def test_a_filter_that_fails_in_every_response(failing_statuses: set[int]) -> None:
+    seen: list[int] = []
+
+    def last(tx: Transaction, response: Response) -> None:
+        seen.append(response.status)
+        response.fields["X-Last"] = str(response.status)
+        if response.status in failing_statuses:
+            raise ZeroDivisionError
+
+    with Http(filters=[stepping_in(every_response=last)]) as proxy:
+        client = proxy.send(GET)
+        proxy.elapse(0.2)
+        proxy.peers()[-1].send(answer(b"private"))
+        for _ in range(3):
+            with suppress(ZeroDivisionError):
+                proxy.elapse(0.2)
+        text = received(client)
+        assert text.startswith("HTTP/1.1 500 Internal Server Error\n")
+        assert "X-Last: 500\n" in text
+        assert "private" not in text
+    assert seen == [200, 500]
+
+
 def test_a_failed_call_is_logged_with_the_type_of_its_error() -> None:
     calling = stepping_in(request_head=lambda tx: Defer(failing, deadline="1s"))
     with Http(filters=[calling]) as proxy:

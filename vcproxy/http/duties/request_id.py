@@ -61,7 +61,6 @@ class RequestIdPhases(DutyPhases):
         if given is None or not _usable(given):
             given = f"{self.engine.random.getrandbits(128):032x}"
         tx.request_id = given
-        tx.access_fields["request_id"] = given
         fields.discard(options.field)
         if options.to_server:
             fields.add(options.field, given)

@@ -179,6 +179,8 @@ class RequestRecord:
         more: dict[str, object] | None = None
         if reason or extra or self.tried:
             more = {"reason": reason, "extra": extra, "tried": self.tried}
+        if identifier := tx.request_id:
+            more = {**(more or {}), "request_id": identifier}
         form = (
             *self._asked,
             status,
