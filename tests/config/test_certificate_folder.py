@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +88,7 @@ def test_what_is_no_certificate_is_left_out(certs: Path) -> None:
             "key.pem": KEY,
         },
     )
+    os.mkfifo(certs / "fifo.pem")
     assert found(certs) == []
 
 

@@ -104,6 +104,15 @@ def test_a_certificate_that_is_never_used(pairs: Pairs, accepted: Accept) -> Non
     ]
 
 
+def test_authorities_that_verify_nothing(accepted: Accept, folder: Path, pairs: Pairs) -> None:
+    listener = '[[listener]]\nname = "web"\nbind = "tcp://127.0.0.1:0"\nplugin = "own.py:Either"\n'
+    servers = 'upstream = "db"\n[upstream.db]\nservers = ["tls://10.0.0.7:1"]\n'
+    tls = 'tls = { ca = "a.pem", verify = false }\n'
+    assert warned(accepted(listener + servers + tls)) == [
+        "upstream.db.tls.ca: has no effect with verify = false: any server is accepted"
+    ]
+
+
 def test_an_empty_folder(pairs: Pairs, accepted: Accept, folder: Path) -> None:
     (folder / "certs").mkdir()
     assert warned(accepted(LISTENER.format(', certificate_folder = "certs"'))) == [

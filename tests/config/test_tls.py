@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from vcproxy.config.effective import effective
 from vcproxy.config.loader import Configuration
 
 Complain = Callable[[str], list[str]]
@@ -120,3 +121,20 @@ def test_what_can_be_sent_to_servers(accepted: Accept) -> None:
         f'{SERVERS}certificate = "a.pem"\nkey = "a.key"\nserver_name = ""\n'
         'verify_name = "10.0.0.7"\nalpn = ["http/1.1"]\nresume = false\n'
     )
+
+
+def test_the_effective_configuration_is_the_same(accepted: Accept, folder: Path) -> None:
+    (folder / "certs").mkdir()
+    keys = 'min_version = "1.2"\nmax_version = "1.2"\nciphers = "ECDHE+AESGCM"\ngroups = "X25519"\n'
+    clients = (
+        f'{LISTENER}{keys}client_ca = "a.pem"\nclient_verify = "optional"\n'
+        'certificates = [{ certificate = "b.pem", key = "b.key" }]\ncertificate_folder = "certs"\n'
+        'names = { "b.example" = { certificate = "b.pem", key = "b.key" } }\n'
+    )
+    servers = (
+        f'{SERVERS}{keys}certificate = "a.pem"\nkey = "a.key"\nserver_name = ""\n'
+        'verify_name = "b.example"\nalpn = ["http/1.1"]\nresume = false\nca = "a.pem"\n'
+    )
+    for text in (clients, servers):
+        configuration = accepted(text)
+        assert accepted(effective(configuration)) == configuration

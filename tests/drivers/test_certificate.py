@@ -10,7 +10,7 @@ NAMES = (
     ("DNS", "a.example"),
     ("DNS", "*.Wild.example"),
     ("IP Address", "10.0.0.7"),
-    ("IP Address", "2001:DB8:0:0:0:0:0:7\n"),
+    ("IP Address", "2001:DB8:0:0:0:0:0:7"),
     ("IP Address", "<invalid>"),
     ("email", "mail.example"),
 )

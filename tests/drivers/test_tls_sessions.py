@@ -79,6 +79,7 @@ def test_a_session_is_resumed_with_all_that_was_verified(
             assert [(end.peer, end.alpn, end.sni) for end in again] == [
                 (end.peer, end.alpn, end.sni) for end in first
             ]
+            assert again[1].certificate == first[1].certificate is not None
             assert again[1].peer is not None
             assert again[1].peer.startswith("CN=alice")
 

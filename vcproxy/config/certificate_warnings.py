@@ -13,7 +13,7 @@ from vcproxy.config.places import Plugins
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.private_files import readable_by_all
 from vcproxy.config.schema import Settings
-from vcproxy.config.tables.tls import KeyPair, ListenerTls
+from vcproxy.config.tables.tls import KeyPair, ListenerTls, UpstreamTls
 
 
 def certificate_warnings(settings: Settings, plugins: Plugins) -> Iterator[KeyProblem]:
@@ -25,11 +25,16 @@ def certificate_warnings(settings: Settings, plugins: Plugins) -> Iterator[KeyPr
     if settings.control.tls is not None:
         yield from _of_pair(settings.control.tls, ("control", "tls"))
     for name, upstream in settings.upstream.items():
-        if upstream.tls.key_pair is not None:
-            yield from _of_pair(upstream.tls.key_pair, ("upstream", name, "tls"))
+        yield from _of_servers(upstream.tls, ("upstream", name, "tls"))
     for index, plugin in plugins.items():
-        if plugin.tls.key_pair is not None:
-            yield from _of_pair(plugin.tls.key_pair, ("listener", index, "options", "tls"))
+        yield from _of_servers(plugin.tls, ("listener", index, "options", "tls"))
+
+
+def _of_servers(tls: UpstreamTls, path: KeyPath) -> Iterator[KeyProblem]:
+    if tls.key_pair is not None:
+        yield from _of_pair(tls.key_pair, path)
+    if tls.ca is not None and not tls.verify:
+        yield KeyProblem((*path, "ca"), "has no effect with verify = false: any server is accepted")
 
 
 def _of_listener(tls: ListenerTls, path: KeyPath) -> Iterator[KeyProblem]:
