@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tests.http.duties.test_codings import decoder
 from tests.http.proxy.harness import Http, answer, chunks, request
 from tests.http.proxy.test_options import read, refused
 from vcproxy.http.duties.codings import CODINGS
 from vcproxy.http.duties.compression import CHUNK, LARGEST_WHOLE
 from vcproxy.http.filters import Filter
+from vcproxy.http.message.body import body_reader
+from vcproxy.http.message.limits import MessageLimits
 from vcproxy.http.message.messages import Request, Response
+from vcproxy.http.message.parsing import head_end, parse_response
 from vcproxy.http.proxy.transaction import Transaction
 from vcproxy.testing.http import SimulatedHttp
 
+LIMITS = MessageLimits()
 PAGE = b"<p>a line of a page</p>\n" * 100
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 ACCEPT = {"Accept-Encoding": "gzip, br;q=0.5"}
@@ -139,6 +147,11 @@ def test_types(types: list[str] | None, content_type: str, suits: bool) -> None:
     assert (coding(got) == "gzip") is suits
 
 
+def test_an_empty_body_stays_empty() -> None:
+    got = exchange(Response(200, HTML, b""), options={"min_size": "0B"})
+    assert (got.content, coding(got)) == (b"", None)
+
+
 def test_the_smallest_body() -> None:
     options = {"min_size": "100B"}
     assert coding(exchange(Response(200, HTML, PAGE[:99]), options=options)) is None
@@ -257,6 +270,17 @@ def test_of_a_route() -> None:
 
 # -- how it is sent ------------------------------------------------------------------------------
 
+
+def parsed(data: bytes) -> tuple[Response, bytes]:
+    """Return the response in what a client has received, with its body, and the rest."""
+    end = head_end(data, LIMITS)
+    response = parse_response(data[:end], LIMITS, "GET")
+    reader = body_reader(response.body, LIMITS, 502)
+    response.content = reader.feed(data[end:])
+    assert reader.over
+    return response, reader.rest
+
+
 GET = request("GET", "/", "Accept-Encoding: gzip")
 TYPE = "Content-Type: text/html"
 
@@ -347,6 +371,47 @@ def test_a_client_of_http_1_0_gets_the_page_as_it_is() -> None:
         proxy.go()
         assert bytes(client.received).endswith(PAGE)
         assert b"\r\nVary: Accept-Encoding\r\n" in client.received
+
+
+@given(
+    coding=st.sampled_from(list(CODINGS)),
+    chunked=st.booleans(),
+    kind=st.sampled_from(["text/plain", "text/event-stream"]),
+    pieces=st.lists(st.tuples(st.integers(1, 40_000), st.booleans()), min_size=1, max_size=4),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=30, deadline=None)
+def test_whatever_the_pieces_the_body_arrives(
+    coding: str, chunked: bool, kind: str, pieces: list[tuple[int, bool]], seed: int
+) -> None:
+    """Each piece is sent by the server on its own or with the next one; each request has another
+    response on the same connection."""
+    options = read(compression={"codings": [coding], "min_size": "1B"}, forwarded="off")
+    text = Random(seed).choices(["one", "two", "three"], k=20_000)
+    parts = [" ".join(text)[:size].encode() for size, _ in pieces]
+    body = b"".join(parts)
+    with Http(options=options) as proxy:
+        client = proxy.client()
+        for _ in range(2):
+            client.received.clear()
+            client.send(request("GET", "/", f"Accept-Encoding: {coding}"))
+            proxy.go()
+            (server,) = proxy.peers()
+            framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}"
+            waiting = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{framing}\r\n\r\n".encode()
+            for part, (_, at_once) in zip(parts, pieces, strict=True):
+                waiting += chunks(part)[:-5] if chunked else part
+                if at_once:
+                    server.send(waiting)
+                    waiting = b""
+                    proxy.go()
+            server.send(waiting + (b"0\r\n\r\n" if chunked else b""))
+            proxy.elapse(0.1)
+            response, rest = parsed(bytes(client.received))
+            assert rest == b""
+            assert response.fields["Content-Encoding"] == coding
+            decoded = decoder(coding)(response.content)
+            assert decoded == body
 
 
 # -- the memory ----------------------------------------------------------------------------------
