@@ -144,11 +144,33 @@ def test_what_is_compressed_is_what_nginx_compresses(
         assert ours == theirs
 
 
-def test_no_transform_is_obeyed_unlike_by_nginx(proxy: Starter, tools: Tools, origin: str) -> None:
+def test_no_transform_is_obeyed_unlike_by_nginx(
+    proxy: Starter, tools: Tools, origin: str, tmp_path: Path
+) -> None:
+    lines = f"gzip on; gzip_proxied any; location / {{ proxy_pass http://{origin}; }}"
+    peer = started(tools, tmp_path / "peer", lines)
     running = proxy(web(f"tcp://{origin}", options="compression = {}"))
-    got = requests.get(url(running, "/fixed.html"), timeout=60)
-    assert got.text == PAGE
-    assert "Content-Encoding" not in got.headers
+    for place, coding in (
+        (f"http://{peer}/fixed.html", "gzip"),
+        (url(running, "/fixed.html"), None),
+    ):
+        got = requests.get(place, timeout=60)
+        assert got.text == PAGE
+        assert got.headers["Cache-Control"] == "no-transform"
+        assert got.headers.get("Content-Encoding") == coding
+
+
+def test_head_has_the_fields_of_get_as_with_nginx(
+    proxy: Starter, tools: Tools, origin: str, tmp_path: Path
+) -> None:
+    lines = f"gzip on; gzip_proxied any; location / {{ proxy_pass http://{origin}; }}"
+    peer = started(tools, tmp_path / "peer", lines)
+    running = proxy(web(f"tcp://{origin}", options="compression = {}"))
+    for place in (f"http://{peer}/page.html", url(running, "/page.html")):
+        got = requests.head(place, headers={"Accept-Encoding": "gzip"}, timeout=60)
+        assert got.headers["Content-Encoding"] == "gzip"
+        assert got.headers["ETag"].startswith('W/"')
+        assert "Content-Length" not in got.headers
 
 
 def test_a_cache_in_front_keeps_both_forms(

@@ -197,7 +197,11 @@ class CompressionPhases(DutyPhases):
         if status in (204, 205, 206) or _LEFT_ALONE(fields.lower):
             return
         length = self._length(tx, response)
-        if not length or 0 < length < self._min_size or not self._suits(fields.get("Content-Type", "")):
+        if (
+            not length
+            or 0 < length < self._min_size
+            or not self._suits(fields.get("Content-Type", ""))
+        ):
             return
         if response.content and length > LARGEST_WHOLE:
             return
