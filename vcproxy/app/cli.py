@@ -50,6 +50,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         log_command,
         machine_command,
         replay_command,
+        schema_command,
         signal_command,
         stop_process_command,
         top_command,
@@ -121,6 +122,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
         **signal_command.add_to(commands),
         **stop_process_command.add_to(commands),
         **check_certificate_command.add_to(commands),
+        **schema_command.add_to(commands),
         **completion_command.add_to(commands, parsers),
     }
 

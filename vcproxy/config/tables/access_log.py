@@ -59,7 +59,11 @@ Target = Annotated[
 
 Format = Annotated[str, AfterValidator(_format)]
 
-Sample = Annotated[float, PlainValidator(_sample), WithJsonSchema({"type": "number"})]
+Sample = Annotated[
+    float,
+    PlainValidator(_sample),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]}),
+]
 
 
 class AccessLogTable(Table):

@@ -27,7 +27,9 @@ class ProxyTable(Table):
     only on a Python without the global lock."""
 
     workers: Annotated[
-        int | Literal["auto"], PlainValidator(_worker_count), WithJsonSchema({"type": "integer"})
+        int | Literal["auto"],
+        PlainValidator(_worker_count),
+        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
     ] = 1
     """Processes that serve clients, so that as many processors are used. "auto": as many as there
     are processors that this process may use. With more than 1, a master process starts and replaces
