@@ -73,8 +73,9 @@ def bundled_plugins() -> list[str]:
 
 def _options(loader: PluginLoader, name: str) -> TypeAdapter[Any] | None:
     kind = options_type(with_options(loader.find(name)))
-    usable = kind is not None and (is_dataclass(kind) or issubclass(kind, BaseModel))
-    return TypeAdapter(kind) if usable else None
+    if kind is None or not (is_dataclass(kind) or issubclass(kind, BaseModel)):
+        return None
+    return TypeAdapter(kind)
 
 
 class _Generator(GenerateJsonSchema):
@@ -140,5 +141,7 @@ def _plain(node: Any) -> Any:
 
 def _or(made: dict[str, Any], other: JsonSchemaValue) -> dict[str, Any]:
     """Return a schema that accepts something else, too. What describes the key stays outside."""
-    outside = {key: made.pop(key) for key in ("description", "default") if key in made}
+    outside: dict[str, Any] = {
+        key: made.pop(key) for key in ("description", "default") if key in made
+    }
     return {"anyOf": [made, other], **outside}
