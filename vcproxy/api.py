@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from vcproxy.engine.address import Address
     from vcproxy.engine.calls import Called
     from vcproxy.engine.net import NetVConnection
+    from vcproxy.engine.peer_certificate import PeerCertificate
     from vcproxy.engine.sources.bus_messages import BusMessages, BusReceived
     from vcproxy.engine.sources.child_process import (
         PIPE,
@@ -375,6 +376,7 @@ else:
         "vcproxy.messages.verdict": ("Accept", "Defer", "Reject", "Resend", "Verdict"),
         "vcproxy.mirror.mirroring": ("Mirroring", "Reply"),
         "vcproxy.proxy_protocol.encoder": ("encode_header",),
+        "vcproxy.engine.peer_certificate": ("PeerCertificate",),
         "vcproxy.proxy_protocol.header": ("ProxyHeader",),
         "vcproxy.proxy_protocol.tlv": (
             "TlsFacts",
@@ -552,6 +554,7 @@ __all__ = [
     "Part",
     "Pauses",
     "Peer",
+    "PeerCertificate",
     "PermanentConnection",
     "Process",
     "Profile",
