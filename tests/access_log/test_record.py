@@ -13,6 +13,7 @@ from vcproxy.access_log.ending import By, Phase
 from vcproxy.config.options import read_options
 from vcproxy.engine.failures import Killed
 from vcproxy.framing.framing import lines
+from vcproxy.machine.state import State
 from vcproxy.messages.validator import Validator
 from vcproxy.messages.verdict import Accept, Reject, Resend, Verdict
 from vcproxy.plugins.echo import Echo
@@ -21,8 +22,36 @@ from vcproxy.plugins.mirror import Mirror
 from vcproxy.plugins.split import Split
 from vcproxy.proxy_protocol.encoder import encode_v2
 from vcproxy.relay.relay import Relay
+from vcproxy.sessions.message_reader import Message
+from vcproxy.sessions.session import Session
 from vcproxy.testing.proxy import SimulatedProxy
+from vcproxy.tunnels.done import TunnelDone
 from vcproxy.upstream.settings import QueueSettings, UpstreamSettings
+
+
+class Greeted(Session):
+    """Takes one line of the client, and forwards what follows."""
+
+    needs_upstream = True
+    READING, RELAYING, CLOSED = State(initial=True), State(), State(final=True)
+    RELAYING.goes(TunnelDone, CLOSED)
+
+    @READING.on(Message, to=RELAYING)
+    def greeted(self, _: Message) -> None:
+        self.lend()
+
+
+def test_what_was_read_before_a_tunnel_counts_once() -> None:
+    with SimulatedProxy(Greeted) as proxy:
+        client = proxy.client()
+        client.send(b"hello\nand more")
+        server = proxy.server()
+        client.end()
+        server.end()
+        proxy.run()
+        assert server.received == b"and more"
+        [record] = proxy.access_log
+        assert record["bytes_up"] == len(b"hello\nand more")
 
 
 def test_an_orderly_session() -> None:

@@ -24,6 +24,7 @@ RUNS = 3
         ("calls-trips", "vcproxy", 16),
         ("calls-churn", "vcproxy", 302),
         ("calls-churn", "vcproxy-access-log", 345),
+        ("calls-sni", "vcproxy-sni", 332),
         ("calls-http", "vcproxy-http", 27),
         ("calls-http", "vcproxy-heads", 177),
         ("calls-http-unlike", "vcproxy-http", 37),

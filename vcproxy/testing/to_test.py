@@ -16,7 +16,8 @@ from pathlib import Path
 from vcproxy.config.errors import ConfigError, OptionsError
 from vcproxy.config.loader import Configuration, Recorded, load
 from vcproxy.config.options import read_options
-from vcproxy.config.plugin import options_type
+from vcproxy.config.plugin import options_type, with_options
+from vcproxy.config.plugin_loader import PluginLoader
 from vcproxy.config.values import plugin_place
 from vcproxy.replay.log.annotated import AnnotatedLog
 from vcproxy.replay.log.conversations import of_one
@@ -121,7 +122,9 @@ def _written(
         "vcproxy.testing": {"SimulatedProxy"},
     }
     spec, beside = _spec(setup.entry.plugin, out)
-    constants = [f"PLUGIN = PluginLoader().find({spec})"]
+    named = PluginLoader(configuration.sources).find(setup.entry.plugin)
+    other = bool(setup.entry.options) and with_options(named) is not named
+    constants = [f"PLUGIN = PluginLoader().find({spec}){'.with_options()' if other else ''}"]
     arguments = ["PLUGIN"]
     options = _options(configuration, setup)
     if options is not None:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import pytest
 
+from tests.protocols.client_hellos import message, records, server_names
 from vcproxy.app import cli
 from vcproxy.testing.running import Running
 
@@ -72,6 +73,12 @@ name = "patience"
 bind = "tcp://127.0.0.1:0"
 plugin = "patience.py"
 
+[[listener]]
+name = "routed"
+bind = "tcp://127.0.0.1:0"
+plugin = "forward"
+options.routes = [{{ sni = "a.example", upstream = "lines" }}]
+
 [upstream.lines]
 servers = ["tcp://127.0.0.1:{port}"]
 
@@ -88,7 +95,9 @@ class Lines(socketserver.StreamRequestHandler):
             self.wfile.write(b"reply to " + line)
 
 
-FRONT, ORDERS, GATED, LATE, BULK = "front", "orders", "gate", "patience", "front "
+FRONT, ORDERS, GATED, LATE, BULK, ROUTED = (
+    "front", "orders", "gate", "patience", "front ", "routed"
+)  # fmt: skip
 """The conversations, in order."""
 
 SENT: dict[str, list[bytes]] = {
@@ -97,6 +106,7 @@ SENT: dict[str, list[bytes]] = {
     GATED: [b"ann\n"],
     LATE: [],
     BULK: [b"x" * 30_000 + bytes(range(256)).replace(b"\n", b"") + b"\n", b"<>\\'\"\n"],
+    ROUTED: [records(message(server_names(b"a.example"))) + b"\n"],
 }
 
 

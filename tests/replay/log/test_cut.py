@@ -15,7 +15,7 @@ def test_conversations_are_cut_out_complete(vcproxy: Vcproxy, log: Path, tmp_pat
     out = tmp_path / "out.log"
     first, orders, *_ = numbers(vcproxy, log)
     status, output, _ = vcproxy("log", "cut", log, "--conversation", f"{orders},{first}", "-o", out)
-    assert (status, output) == (0, f"{out}: 2 of 5 conversations\n")
+    assert (status, output) == (0, f"{out}: 2 of 6 conversations\n")
     assert numbers(vcproxy, out) == [first, orders]
     for number in (first, orders):
         timelines = [
@@ -43,7 +43,7 @@ def test_a_cut_log_is_marked(vcproxy: Vcproxy, log: Path, tmp_path: Path) -> Non
 def test_a_cut_that_keeps_everything_is_a_copy(vcproxy: Vcproxy, log: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.log"
     status, output, _ = vcproxy("log", "cut", log, "--from", "1us", "-o", out)
-    assert (status, output) == (0, f"{out}: 5 of 5 conversations: the log is copied unchanged\n")
+    assert (status, output) == (0, f"{out}: 6 of 6 conversations: the log is copied unchanged\n")
     assert out.read_bytes() == log.read_bytes()
     assert vcproxy("replay", out)[0] == 0
 

@@ -91,7 +91,7 @@ def test_stat_prints_sizes_and_counts(vcproxy: Vcproxy, log: Path) -> None:
     assert f"configuration  {log.parent / 'proxy.toml'}\n" in figures
     assert re.search(r"^plugins +forward, validate, .*gate\.py, .*patience\.py$", figures, re.M)
     assert re.search(r"^seeds +\d+, PYTHONHASHSEED 0$", figures, re.M)
-    assert re.search(r"^ +5  Accepted$", figures, re.M)
+    assert re.search(r"^ +6  Accepted$", figures, re.M)
     assert re.search(r"^overhead +\d+B, \d+ a turn, [\d.]+% of what was received$", figures, re.M)
 
 
@@ -103,7 +103,7 @@ def test_an_unknown_number_is_refused(vcproxy: Vcproxy, log: Path) -> None:
     last = numbers(vcproxy, log)[-1]
     assert status == 1
     assert problem == (
-        f"there is no conversation 999; did you mean {last}? There are 5, from 1 to {last}: "
+        f"there is no conversation 999; did you mean {last}? There are 6, from 1 to {last}: "
         "vcproxy log show LOG lists them\n"
     )
 

@@ -14,7 +14,7 @@ from vcproxy.config.documents import listeners
 from vcproxy.config.errors import ConfigError, OptionsError
 from vcproxy.config.loader import Configuration, Recorded, load
 from vcproxy.config.options import read_plugin
-from vcproxy.config.plugin import Plugin, needs_upstream
+from vcproxy.config.plugin import Plugin, needs_upstream, with_options
 from vcproxy.config.plugin_loader import FILTERS, NotOfKind, PluginError, PluginLoader
 from vcproxy.replay.format.reader import LogError
 
@@ -66,18 +66,19 @@ def substituted(
 def _listening(configuration: Configuration, plugin: str, name: str) -> tuple[Plugin, str]:
     """Return another plugin for a listener. Raises PluginError, OptionsError, NotSubstituted."""
     entry = next(each for each in configuration.settings.listener if each.name == name)
-    cls = PluginLoader().find(plugin)
+    plain = PluginLoader().find(plugin)
+    directory, table = _options(configuration, name)
+    cls = with_options(plain) if table else plain
     needed, given = needs_upstream(cls), entry.upstream is not None
     if needed and not given:
         raise NotSubstituted(f"{plugin} needs an upstream, and the listener {name} has none")
-    directory, table = _options(configuration, name)
     loader = PluginLoader(configuration.sources)
     try:
         return read_plugin(cls, table, directory, loader, ALL)[0], ""
     except OptionsError as refused:
         why = "; ".join(each.message for each in refused.problems)
         note = f"{plugin} refuses the options of {name} ({why}): its defaults are used"
-        return read_plugin(cls, {}, directory, loader)[0], note
+        return read_plugin(plain, {}, directory, loader)[0], note
 
 
 def _filtering(
