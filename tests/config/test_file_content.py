@@ -9,10 +9,11 @@ from typing import Annotated
 import pytest
 
 from vcproxy.config.errors import OptionsError
-from vcproxy.config.file_content import MOST, FileContent, content_of, read_file
+from vcproxy.config.file_content import FileContent, content_of, read_file
 from vcproxy.config.loader import load
 from vcproxy.config.options import read_options
 from vcproxy.config.plugin_loader import CONTENT, PluginLoader
+from vcproxy.input_files import MOST
 from vcproxy.replay.record.hidden_secrets import sources_without_secrets
 
 

@@ -194,7 +194,7 @@ def test_files_that_are_no_text(file: Path, content: bytes, problem: str) -> Non
 
 def test_a_directory_and_a_device_without_end(file: Path) -> None:
     [found] = _problems(file, f'{LISTENER}text = "${{file:.}}"\n')
-    assert found.endswith(": it is a directory")
+    assert found.endswith(": Is a directory")
     [found] = _problems(file, f'{LISTENER}text = "${{file:/dev/zero}}"\n')
     assert found.endswith("cannot read /dev/zero: it is larger than 64KiB")
 

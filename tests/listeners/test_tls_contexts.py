@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import ssl
 from pathlib import Path
@@ -102,14 +103,14 @@ def test_a_key_that_may_not_be_read_counts_as_unchanged(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a proxy that has changed to a user who may not read it."""
-    read = Path.read_bytes
+    opened = os.open
 
-    def forbidden(path: Path) -> bytes:
+    def forbidden(path: Path, flags: int) -> int:
         if path.name == "key":
             raise PermissionError(13, "Permission denied", str(path))
-        return read(path)
+        return opened(path, flags)
 
-    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    monkeypatch.setattr(os, "open", forbidden)
     assert world.remake() == []
     world.use("new", "certificate")
     (remade,) = world.remake()

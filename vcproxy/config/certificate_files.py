@@ -14,6 +14,7 @@ from vcproxy.config.positions import KeyPath
 from vcproxy.config.schema import Settings
 from vcproxy.config.tables.control import ControlTls
 from vcproxy.config.tables.tls import KeyPair, ListenerTls, UpstreamTls
+from vcproxy.input_files import read_file
 
 TlsTable = ListenerTls | ControlTls | UpstreamTls
 
@@ -82,8 +83,8 @@ def key_pair(pair: KeyPair, path: KeyPath) -> Iterator[KeyProblem]:
 
 def _unreadable(file: Path) -> str | None:
     try:
-        with file.open("rb"):
-            return None
+        read_file(file)
+        return None
     except OSError as error:
         return f"cannot read {file}: {error.strerror}"
 

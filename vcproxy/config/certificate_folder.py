@@ -51,7 +51,7 @@ def _entries(folder: Path) -> list[Path]:
 def _has(file: Path, block: bytes) -> bool:
     """Whether a file contains the end of such a line; one that cannot be read is to be reported."""
     if file.exists() and not file.is_file():
-        return False  # to read a FIFO would block
+        return False  # such as a FIFO for something else
     try:
         return block in file.read_bytes()
     except OSError:

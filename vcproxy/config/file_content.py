@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
-T = TypeVar("T")
+from vcproxy import input_files
 
-MOST: Final = 16 << 20
-"""Bytes of a file: a quarter of a million users. A device such as /dev/zero has no end."""
+T = TypeVar("T")
 
 ReadFile: TypeAlias = Callable[[Path, Callable[[bytes], bytes]], bytes]
 """Returns the content of a file; the function returns what a recording may have of it."""
@@ -80,10 +79,6 @@ def content_of(
 def read_file(path: Path, _: Callable[[bytes], bytes] = bytes) -> bytes:
     """Return the content of a file. Raises ValueError."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST + 1)
+        return input_files.read_file(path)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from None
-    if len(content) > MOST:
-        raise ValueError(f"cannot read {path}: it is larger than 16MiB")
-    return content

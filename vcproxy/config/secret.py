@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import core_schema
 
+from vcproxy.input_files import read_file
+
 if TYPE_CHECKING:
     from pydantic_core.core_schema import CoreSchema, ValidationInfo
 
@@ -127,12 +129,9 @@ def whole_file(value: object, info: ValidationInfo[Any]) -> object:
         case {"file": str(name), **rest} if name and not rest:
             path: Path = (info.context or {}).get("directory", Path()) / name
             try:
-                with path.open("rb") as file:
-                    content = file.read(MOST + 1)
+                content = read_file(path, MOST)
             except OSError as error:
                 raise ValueError(f"cannot read {path}: {error.strerror}") from None
-            if len(content) > MOST:
-                raise ValueError(f"cannot read {path}: it is larger than 64KiB")
             try:
                 return Secret(content.decode(), (path, content))
             except UnicodeDecodeError:

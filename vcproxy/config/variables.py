@@ -10,7 +10,6 @@ Where a key wants a number, or true or false, the text of a variable is read as 
 
 import json
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 from vcproxy.config.errors import KeyProblem
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.secret import MOST
+from vcproxy.input_files import read_file
 
 MARK = "${"
 
@@ -144,18 +144,11 @@ class Variables:
 
     def _read(self, file: Path, path: KeyPath) -> bytes:
         try:
-            if stat.S_ISDIR(file.stat().st_mode):
-                raise IsADirectoryError(0, "it is a directory")
-            with file.open("rb") as opened:
-                content = opened.read(MOST + 1)
+            return read_file(file, MOST)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no path"
             self._report(path, f"cannot read {file}: {reason}")
             return b""
-        if len(content) > MOST:
-            self._report(path, f"cannot read {file}: it is larger than 64KiB")
-            return b""
-        return content
 
     def _report(self, path: KeyPath, text: str) -> None:
         problem = KeyProblem(path, text)

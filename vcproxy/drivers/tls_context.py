@@ -22,6 +22,7 @@ from typing import NoReturn
 from vcproxy.drivers.certificate_choice import Identity, canonical, choose
 from vcproxy.drivers.handshake_parameters import HandshakeParameters
 from vcproxy.drivers.tls import SniObject
+from vcproxy.input_files import read_file
 
 DEFAULTS = HandshakeParameters()
 
@@ -170,7 +171,7 @@ def _require_pem(path: str | Path, what: str, kind: str) -> None:
     """Raise ValueError for a file that is missing or has no such PEM block: OpenSSL's error would
     not name the file."""
     try:
-        content = Path(path).read_bytes()
+        content = read_file(Path(path))
     except OSError as error:
         raise ValueError(f"{what} {path}: {error.strerror}") from None
     if f"{kind}-----".encode() not in content:

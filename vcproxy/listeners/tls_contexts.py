@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vcproxy.config.certificate_files import TlsTable, files_of, key_pairs
+from vcproxy.input_files import read_file
 
 if TYPE_CHECKING:
     from vcproxy.drivers.certificate import CertificateFacts
@@ -126,7 +127,7 @@ def file_digests(files: Iterable[Path]) -> dict[Path, str]:
     digests = {}
     for path in files:
         try:
-            digests[path] = content_digest(path.read_bytes())
+            digests[path] = content_digest(read_file(path))
         except PermissionError:
             digests[path] = _UNREADABLE
         except OSError:
