@@ -7,11 +7,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vcproxy.config.effective import effective
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, Recorded, load
 from vcproxy.config.secret_texts import hidden_texts, with_secrets
+from vcproxy.config.variables import Variables
 
 PLUGIN = """\
 from dataclasses import dataclass
@@ -168,6 +171,20 @@ def test_all_that_have_no_value_are_told_at_once_with_other_errors(file: Path) -
         f"11:15: listener.web.options.words.1: cannot read {file.parent}/none: "
         "No such file or directory",
     ]
+
+
+@given(st.text())
+def test_a_text_that_is_escaped_stays_as_it_is(text: str) -> None:
+    variables = Variables(Path(), {})
+    assert variables.expand(text.replace("${", "$${")) == text
+    assert variables.problems == []
+
+
+@given(st.lists(st.sampled_from(["$", "${", "$${", "}", "file:", "A", ":", "/", "{", "x"])))
+def test_whatever_stands_there_is_a_text_or_a_problem(parts: list[str]) -> None:
+    variables = Variables(Path("/none"), {"A": "${A}", "x": ""})
+    assert isinstance(variables.expand("".join(parts), ("key",)), str)
+    assert all(each.path == ("key",) and each.message for each in variables.problems)
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def load(
     `text_of`: another file, which is read in place of it, as if it stood there. Raises ConfigError
     with every problem at once.
     """
-    documents = _read_documents(file, recorded, text_of)
+    documents = read_documents(file, recorded, text_of)
     loader = PluginLoader(None if recorded is None else recorded.sources)
     settings, invalid, conversions = _read_tables(documents, recorded is not None)
     classes, not_found = _find_plugins(settings, loader)
@@ -148,7 +148,10 @@ def _content(path: Path) -> bytes:
         return b""
 
 
-def _read_documents(file: Path, recorded: Recorded | None, text_of: Path | None) -> Documents:
+def read_documents(
+    file: Path, recorded: Recorded | None = None, text_of: Path | None = None
+) -> Documents:
+    """Return a file and those that it includes, unchecked: see `load`. Raises ConfigError."""
     main = read_document(file, text_of) if recorded is None else parse_document(file, recorded.text)
     if "include" not in main.tree:
         return Documents([main])

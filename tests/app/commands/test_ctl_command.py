@@ -396,6 +396,23 @@ def test_the_address_and_the_token_of_a_configuration(
     assert cli.main(["ctl", "-c", str(file), "kill", "c1"]) == 2
 
 
+def test_the_address_in_an_included_file_with_variables(
+    serve: Serve, capsys: Printed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = serve(tcp=True)
+    monkeypatch.setenv("CONTROL_PORT", str(door._listening.getsockname()[1]))
+    file, other = tmp_path / "proxy.toml", tmp_path / "conf.d" / "control.toml"
+    other.parent.mkdir()
+    file.write_text('include = "conf.d/*.toml"\n')
+    other.write_text('[control]\nhttp = "tcp://127.0.0.1:${CONTROL_PORT}"\ntoken_file = "token"\n')
+    (other.parent / "token").write_text("a-token-of-some-length\n")
+    assert cli.main(["ctl", "-c", str(file), "kill", "c1"]) == 0
+    assert b"\r\nAuthorization: Bearer a-token-of-some-length\r\n" in door.requests[0]
+    other.write_text("[control")
+    assert cli.main(["ctl", "-c", str(file), "kill", "c1"]) == 2
+    assert f"{other}:1:9: this is not TOML" in capsys.readouterr().err
+
+
 def test_the_token_that_the_only_proxy_has_made(
     serve: Serve, capsys: Printed, own_host: Path
 ) -> None:

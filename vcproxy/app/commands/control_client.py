@@ -238,16 +238,8 @@ def configured_client(
 ) -> ControlClient | None:
     """Return a client for the address that a configuration has for its HTTP door; None: it has the
     default, which depends on the process. Raises CommandError."""
-    import tomllib  # few commands read a configuration
-
-    try:
-        with file.open("rb") as opened:
-            table = tomllib.load(opened).get("control", {})
-        http_key = table.get("http", "unix")
-    except OSError as error:
-        raise WrongCall(f"{file}: {(error.strerror or str(error)).lower()}") from None
-    except (ValueError, AttributeError) as error:
-        raise WrongCall(f"{file}: {error}") from None
+    found = _control_keys(file)
+    http_key, folder = found.get("http", ("unix", file.parent))
     addresses = [http_key] if isinstance(http_key, str) else list(http_key)
     if "unix" in addresses or not addresses:
         return None
@@ -255,13 +247,38 @@ def configured_client(
         raise NotReached(f'{file}: control.http is "off": this proxy takes no requests')
     unix = [each for each in addresses if each.startswith("unix:")]
     chosen = (unix or addresses)[0]
-    named = table.get("token_file")
-    if token_file is None and named:
-        token_file = file.parent / named
+    if token_file is None and "token_file" in found:
+        named, its_folder = found["token_file"]
+        token_file = its_folder / named
     if chosen.startswith("unix:") and not chosen.startswith("unix:/"):
         path = chosen.removeprefix("unix:")
-        chosen = f"unix:{(file.parent / path).absolute()}"
+        chosen = f"unix:{(folder / path).absolute()}"
     return client_at(chosen, token_file, timeout_s)
+
+
+def _control_keys(file: Path) -> dict[str, tuple[Any, Path]]:
+    """Return the keys of [control], each with the folder of the file that it stands in. Raises
+    WrongCall."""
+    import tomllib  # few commands read a configuration
+
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        tree = tomllib.loads(text)
+        tables = [(tree.get("control", {}), file.parent)]
+        if "include" in tree or "${" in text:
+            from vcproxy.config.errors import ConfigError
+            from vcproxy.config.loader import read_documents
+
+            try:
+                documents = read_documents(file).all
+            except ConfigError as error:
+                raise WrongCall(error) from None
+            tables = [(each.tree.get("control", {}), each.file.parent) for each in documents]
+        return {key: (value, at) for table, at in tables for key, value in table.items()}
+    except OSError as error:
+        raise WrongCall(f"{file}: {(error.strerror or str(error)).lower()}") from None
+    except (ValueError, AttributeError) as error:
+        raise WrongCall(f"{file}: {error}") from None
 
 
 def read_token(file: Path) -> str:
