@@ -15,6 +15,7 @@ from pathlib import Path
 
 from . import calls
 from .calls import UNITS, WARM, Counted, serving
+from .http.peers import DUTIES
 from .measure import settle, tree
 from .peer import Failed, Peer, running
 from .workloads import Sample
@@ -97,4 +98,8 @@ def workloads() -> dict[str, Instructions]:
             # this peer resumes no session
             only = tuple(peer for peer in tls if peer != "before-tls")
         every[name] = Instructions(name, title, counted, only)
+    duties = tuple(peer.name for peer in DUTIES if "redirect" not in peer.name)
+    gets = calls.workloads()["calls-http"]
+    title = "instructions: GET of 1 KiB, with a duty"
+    every["instructions-duty"] = Instructions("instructions-duty", title, gets, duties)
     return every

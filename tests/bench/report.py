@@ -169,7 +169,11 @@ GOALS = (
         Goal("access", 1.15, "ordinary-open", peer=f"ordinary-{duty}")
         for duty in ("cors", "rate", "bearer")
     ),
-    *(Goal("duty-ordinary", 1.15, "ordinary-bare", peer=f"ordinary-{name}") for name in EDITS),
+    *(
+        Goal(work, 1.15, "ordinary-bare", peer=f"ordinary-{name}")
+        for work in ("duty-ordinary", "instructions-duty")
+        for name in EDITS
+    ),
     *(Goal("duty-direct", 1.05, "direct-bare", peer=f"direct-{e}") for e in ("fields", "rewrite")),
     Goal("duty-redirect", 0.6, "ordinary-redirect", peer="direct-redirect"),
     Goal("sticky", 1.15, "ordinary-free", peer="ordinary-sticky"),
