@@ -133,3 +133,25 @@ def test_which_heads_are_short(size: int, kept: int) -> None:
         kept,
         kept,
     ]
+
+
+ADDED = [b"", b"X-Request-ID: 1\r\n", b"X-Request-ID: 22\r\n", b"A: 1\r\nB: 2\r\n"]
+
+
+@given(
+    messages=st.lists(st.tuples(st.sampled_from(FIELDS[:2]), st.sampled_from(ADDED)), max_size=30)
+)
+def test_what_is_added_is_never_that_of_another_message(messages: list[tuple[str, bytes]]) -> None:
+    known = HeadCache(LIMITS)
+    for fields, added in messages:
+        request = known.request(f"GET /a HTTP/1.1\r\n{fields}\r\n".encode())
+        response = known.response(f"HTTP/1.1 200 OK\r\n{fields}\r\n".encode(), "GET")
+        assert request.added == response.added == b""
+        request.added = response.added = added
+        sent = known.to_server(request, SENDER)
+        assert sent == to_server(request, SENDER)
+        assert sent.endswith(added + b"\r\n")
+        body = response.body
+        back = known.to_client(response, pseudonym="p", version=11, keep=True, body=body)
+        assert back == to_client(response, pseudonym="p", version=11, keep=True, body=body)
+        assert back.endswith(added + b"\r\n")

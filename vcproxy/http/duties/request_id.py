@@ -63,10 +63,13 @@ class RequestIdPhases(DutyPhases):
         tx.request_id = given
         fields.discard(options.field)
         if options.to_server:
-            fields.add(options.field, given)
+            tx.request.added += self._line(given)
 
     def every_response(self, tx: Transaction, response: Response) -> None:
         """See Phases."""
         if self.options.to_client:
             response.fields.discard(self.options.field)
-            response.fields.add(self.options.field, tx.request_id)
+            response.added += self._line(tx.request_id)
+
+    def _line(self, identifier: str) -> bytes:
+        return f"{self.options.field}: {identifier}\r\n".encode("latin-1")

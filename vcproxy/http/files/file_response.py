@@ -48,6 +48,7 @@ class FileResponse(Response):
         other.reason = self.reason
         other.version = self.version
         other.fields = self.fields.copy()
+        other.added = self.added
         other.body = self.body
         other.bodiless = self.bodiless
         other.persistent = self.persistent

@@ -64,6 +64,7 @@ def to_server(
         added += _connection_lines(request, upgrade)
     if request.body != 0 or b"content-length" in control:
         added += _framing(fields, request.body, removed)
+    added += request.added
     return b"%b%b%b\r\n" % (line, fields.without(removed) if removed else fields.block, added)
 
 
@@ -116,6 +117,7 @@ def to_client(
             added += b"Connection: close\r\n"
         elif version < 11:
             added += b"Connection: keep-alive\r\n"
+    added += response.added
     return b"%b%b%b\r\n" % (line, fields.without(removed) if removed else fields.block, added)
 
 

@@ -128,11 +128,14 @@ class HeadCache:
         if rest is None:
             head = to_server(request, client_fields, upgrade=upgrade)
             if len(block) <= MAX_SIZE and self._forwarded_requests.seen_before(key):
-                self._forwarded_requests.store(key, head[head.find(b"\r\n") :])
+                rest = _without(request.added, head[head.find(b"\r\n") :])
+                self._forwarded_requests.store(key, rest)
             return head
         line = f"{request.method} {request.target} HTTP/1.1\r\n".encode("latin-1", "replace")
         if _LINE.fullmatch(line) is None:
             return to_server(request, client_fields, upgrade=upgrade)  # raises ValueError
+        if request.added:
+            return b"%b%b%b\r\n" % (line[:-2], rest[:-2], request.added)
         return line[:-2] + rest
 
     def to_client(
@@ -147,8 +150,16 @@ class HeadCache:
         known = self._forwarded_responses.get(key)
         if known is None:
             head = to_client(response, pseudonym=pseudonym, version=version, keep=keep, body=body)
-            known = head, response.status >= 200 and "Date" not in response.fields
+            undated = response.status >= 200 and "Date" not in response.fields
+            known = _without(response.added, head), undated
             if len(block) <= MAX_SIZE and self._forwarded_responses.seen_before(key):
                 self._forwarded_responses.store(key, known)
         head, undated = known
+        if response.added:
+            head = b"%b%b\r\n" % (head[:-2], response.added)
         return b"%b%b\r\n" % (head[:-2], self.dates.line()) if undated else head
+
+
+def _without(added: bytes, head: bytes) -> bytes:
+    """Return a head without the lines that were added at its end."""
+    return b"%b\r\n" % head[: -len(added) - 2] if added else head

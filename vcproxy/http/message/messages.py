@@ -36,6 +36,7 @@ class Request:
     """
 
     __slots__ = (
+        "added",
         "body",
         "content",
         "expects_continue",
@@ -56,6 +57,9 @@ class Request:
     version: int
     """10 or 11; later minor versions count as 11."""
     fields: Fields
+    added: bytes
+    """Field lines that are sent in addition, each with its CRLF. What is new in every message is
+    not in `fields`, so that the head that is sent for them can be reused."""
     body: Body
     """Length of the body; None: chunked."""
     content: bytes
@@ -98,6 +102,7 @@ class Request:
         self.target = target
         self.version = version
         self.fields = Fields.of(fields)
+        self.added = b""
         self.body = len(content) if content else body
         self.content = content
         self.host = (named or self.fields.get("host") or host).lower()
@@ -162,6 +167,7 @@ class Request:
         other.target = self.target
         other.version = self.version
         other.fields = self.fields.copy()
+        other.added = self.added
         other.body = self.body
         other.content = self.content
         other.host = self.host
@@ -179,6 +185,7 @@ class Response:
     """The head of a response. If the proxy created it, `content` is its body."""
 
     __slots__ = (
+        "added",
         "bodiless",
         "body",
         "content",
@@ -194,6 +201,8 @@ class Response:
     version: int
     """10 or 11; later minor versions count as 11."""
     fields: Fields
+    added: bytes
+    """See Request."""
     body: Body
     """Framing of the body as received: its length, None: chunked, or UNTIL_CLOSE."""
     bodiless: bool
@@ -221,6 +230,7 @@ class Response:
         self.reason = reason
         self.version = 11
         self.fields = Fields.of(fields)
+        self.added = b""
         self.body = len(body)
         self.bodiless = has_no_body(status)
         self.persistent = True
@@ -237,6 +247,7 @@ class Response:
         other.reason = self.reason
         other.version = self.version
         other.fields = self.fields.copy()
+        other.added = self.added
         other.body = self.body
         other.bodiless = self.bodiless
         other.persistent = self.persistent

@@ -89,7 +89,7 @@ def parse_request(head: bytes, limits: MessageLimits) -> Request:
     request.method = method.decode("latin-1")
     request.target = target.decode("latin-1")
     request.version = 10 if minor == b"0" else 11
-    request.content = b""
+    request.content = request.added = b""
     request.fields = fields = Fields(head[match.end(3) + 2 : -2])
     _apply_request_rules(request, fields.control if canonical else _stripped(fields.control))
     if not canonical:
@@ -115,7 +115,7 @@ def parse_response(head: bytes, limits: MessageLimits, method: str) -> Response:
     response.status = int(status)
     response.reason = reason.decode("latin-1") if reason else ""
     response.version = 10 if minor == b"0" else 11
-    response.content = b""
+    response.content = response.added = b""
     response.fields = fields = Fields(head[head.find(b"\r\n") + 2 : -2])
     _apply_response_rules(
         response, fields.control if canonical else _stripped(fields.control), method
