@@ -118,3 +118,26 @@ def test_secrets_are_hidden_whatever_holds_them(tmp_path: Path) -> None:
         assert word not in content
     assert b"codfish" in content
     assert "all as recorded; redacted" in replay(log)
+
+
+def test_a_recording_has_included_files_and_no_texts_from_files(tmp_path: Path) -> None:
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "door.py").write_text(PLUGIN)
+    included, log = tmp_path / "conf.d" / "door.toml", tmp_path / "log"
+    (tmp_path / "conf.d" / "word").write_text("swordfish\n")
+    text = CONF.replace("WORD", '"${file:word}"').replace("door.py", "../door.py")
+    included.write_text(text.partition("\n# the word is swordfish")[2])
+    file = tmp_path / "proxy.toml"
+    file.write_text('include = "conf.d/*.toml"\n[proxy]\ndrain_timeout = "5s"\n')
+    with ConfiguredProxy(load(file), record=log) as proxy:
+        client = proxy.client("door")
+        client.send(b"codfish\nswordfish\n")
+        proxy.sim.elapse(1)
+        assert client.received == b"closed\nopen\n"
+        proxy.driver.close()
+    for each in (*(tmp_path / "conf.d").iterdir(), file):
+        each.unlink()
+    content = log.read_bytes()
+    assert b"swordfish" not in content
+    assert b"codfish" in content
+    assert "all as recorded; redacted" in replay(log)

@@ -64,10 +64,10 @@ class ProxyTable(Table):
     Absent: the user who starts the proxy. Only root can change its user."""
 
     watch: bool = False
-    """Whether a change of this file, or of a plugin that is named by its file, is a reload, as
-    after SIGHUP. A change with errors is refused and logged, and the old configuration stays.
-    Certificate and key files are always watched: new ones serve new connections without a
-    reload."""
+    """Whether a change of this file, of one that it includes or takes a value from, or of a plugin
+    that is named by its file, is a reload, as after SIGHUP. A change with errors is refused and
+    logged, and the old configuration stays. Certificate and key files are always watched: new ones
+    serve new connections without a reload."""
 
     refused_messages: Annotated[int, Field(ge=0, le=10_000)] = 64
     """How many of the messages that were refused last are kept for `vcproxy ctl show errors`, in
