@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from trustme import KeyType
 
 from vcproxy.config.effective import effective
 from vcproxy.config.loader import Configuration
@@ -38,8 +39,8 @@ servers = ["tls://10.0.0.7:443"]
 
 @pytest.fixture(autouse=True)
 def certificate(folder: Path, authority: trustme.CA) -> None:
-    for name in ("a", "b"):
-        issued = authority.issue_cert("localhost")
+    for name, kind in (("a", KeyType.ECDSA), ("b", KeyType.ECDSA), ("rsa", KeyType.RSA)):
+        issued = authority.issue_cert("localhost", key_type=kind)
         issued.private_key_pem.write_to_path(folder / f"{name}.key")
         issued.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
 
@@ -94,6 +95,8 @@ def test_what_a_handshake_cannot_agree_on(
         ('certificate = "a.pem"', "key: is missing: the certificate needs its private key"),
         ('key = "a.key"', "certificate: is missing: the key needs its certificate"),
         ('certificate = "a.pem"\nkey = "b.key"', "key: b.key is not the key of a.pem"),
+        ('certificate = "a.pem"\nkey = "rsa.key"', "key: rsa.key is not the key of a.pem"),
+        ('certificate = "rsa.pem"\nkey = "a.key"', "key: a.key is not the key of rsa.pem"),
         (
             'certificate = "none.pem"\nkey = "a.key"',
             "certificate: cannot read none.pem: No such file or directory",

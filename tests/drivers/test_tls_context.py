@@ -25,6 +25,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     leaf.private_key_pem.write_to_path(str(folder / "key"))
     leaf.private_key_and_cert_chain_pem.write_to_path(str(folder / "both"))
     other.private_key_pem.write_to_path(str(folder / "other_key"))
+    rsa = ca.issue_cert("site.example", key_type=trustme.KeyType.RSA)
+    rsa.private_key_pem.write_to_path(str(folder / "rsa_key"))
     key = load_pem_private_key(leaf.private_key_pem.bytes(), None)
     locked = key.private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
@@ -47,6 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("key", "cert", "certificate {}/key: contains no PEM certificate"),
         ("cert", "text", "key {}/text: contains no PEM private key"),
         ("cert", "other_key", "key {0}/other_key: does not belong to certificate {0}/cert"),
+        ("cert", "rsa_key", "key {0}/rsa_key: does not belong to certificate {0}/cert"),
         ("cert", "locked_key", "key {}/locked_key: encrypted; use a key without a password"),
         ("torn_cert", "key", "certificate {0}/torn_cert with key {0}/key: cannot be used ("),
         ("cert", "torn_key", "certificate {0}/cert with key {0}/torn_key: cannot be used ("),

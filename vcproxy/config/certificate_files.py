@@ -103,6 +103,8 @@ def _wrong_key(pair: KeyPair) -> str | None:
     """Return why the key cannot be used with its certificate, both readable; None: it can."""
     import ssl
 
+    from vcproxy.drivers.tls_context import MISMATCHES
+
     class EncryptedError(Exception):
         pass
 
@@ -118,7 +120,7 @@ def _wrong_key(pair: KeyPair) -> str | None:
             f"{pair.key} is encrypted: store the key without a passphrase, readable only by vcproxy"
         )
     except ssl.SSLError as error:
-        if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
+        if error.reason in MISMATCHES:
             return f"{pair.key} is not the key of {pair.certificate}"
         if error.reason == "EE_KEY_TOO_SMALL":
             return f"the key of {pair.certificate} is too short to be safe: make a longer one"

@@ -141,6 +141,11 @@ def _harden(context: ssl.SSLContext, alpn: Sequence[str], parameters: HandshakeP
             raise ValueError(f"alpn {list(alpn)}: a name must have 1 to 255 ASCII bytes") from None
 
 
+MISMATCHES = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+"""What OpenSSL reports of a key that is not that of the certificate. The last one: an ECDSA key
+with an RSA certificate, or the other way round."""
+
+
 def _load_identity(context: ssl.SSLContext, identity: Identity) -> None:
     certificate, key = identity
     _require_pem(certificate, "certificate", "CERTIFICATE")
@@ -152,7 +157,7 @@ def _load_identity(context: ssl.SSLContext, identity: Identity) -> None:
     try:
         context.load_cert_chain(certificate, key, refuse)
     except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
+        if error.reason in MISMATCHES:
             raise ValueError(f"key {key}: does not belong to certificate {certificate}") from None
         raise ValueError(
             f"certificate {certificate} with key {key}: cannot be used ({error.reason or error})"
