@@ -6,12 +6,21 @@ Tested in tests/http/proxy/test_options.py and test_routing.py.
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
 from vcproxy.http.message.grammar import is_target, is_text, is_token
 from vcproxy.http.message.resource import canonical_path
+
+WRITTEN: Final = frozenset(
+    {
+        "connection", "content-length", "expect", "forwarded", "keep-alive", "max-forwards",
+        "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+        "via",
+    }
+)  # fmt: skip
+"""Fields of requests that the proxy itself writes, in lower case."""
 
 
 def _token(text: str) -> str:
@@ -46,12 +55,24 @@ def _prefix(text: str) -> str:
     return text
 
 
+def _own_field(text: str) -> str:
+    lower = text.lower()
+    if lower in (*WRITTEN, "host") or lower.startswith("x-forwarded-"):
+        raise ValueError(f'"{text}" is a field of HTTP itself: choose another name, as "X-Name"')
+    if "_" in text:
+        twin = text.replace("_", "-")
+        raise ValueError(f'"{text}": servers may take it for "{twin}": write that')
+    return text
+
+
 def latin(text: str) -> bytes:
     """Encode a text. A character outside latin-1 becomes NUL, which never matches a request."""
     return re.sub("[^\0-\xff]", "\0", text).encode("latin-1")
 
 
 Token = Annotated[str, AfterValidator(_token)]
+OwnField = Annotated[Token, AfterValidator(_own_field)]
+"""The name of a field of the operator's choice, which the proxy reads or sends to servers."""
 Method = Annotated[str, AfterValidator(_method)]
 Value = Annotated[str, AfterValidator(_value)]
 PathPrefix = Annotated[str, AfterValidator(_prefix)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,9 @@ from tests.http.direct.test_differences import (
 )
 from tests.http.direct.twins import Play, Step, both, play
 from tests.http.proxy.harness import PLAIN, answer, request
+from vcproxy.config.file_content import FileContent
+from vcproxy.http.credentials.tokens_file import Tokens
+from vcproxy.http.duties.bearer import Bearer
 from vcproxy.http.duties.redirect import Redirect
 from vcproxy.http.duties.request_fields import RequestFieldEdits
 from vcproxy.http.duties.request_id import RequestId
@@ -32,6 +36,7 @@ from vcproxy.http.duties.strict_transport_security import StrictTransportSecurit
 from vcproxy.http.proxy.options import Options
 from vcproxy.http.proxy.routing import Route
 
+TOKENS = FileContent(Path("tokens"), Tokens({}))
 TAGGED = RequestFieldEdits(set={"X-Tag": "1", "Host": "b"}, add={"X": "2"}, remove=("Cookie",))
 SAFE = ResponseFieldEdits(
     set={"Server": "p", "Keep-It": ""}, add={"Vary": "B", "X-Safe": "1"}, remove=("ETag",)
@@ -75,6 +80,14 @@ LISTENERS: dict[str, Options] = {
         PLAIN, routes=(Route(redirect=AWAY, rewrite=Rewrite("/a", "/c")),)
     ),
     "of a host": replace(PLAIN, routes=(Route(host="a", rewrite=Rewrite("/a")), Route())),
+    "a field of users": replace(
+        PLAIN,
+        routes=(
+            Route(path="/1", bearer=Bearer(tokens=TOKENS, user_field="X")),
+            Route(path="/b", response_fields=SAFE),
+            Route(),
+        ),
+    ),
     "one ordinary route": replace(
         PLAIN, routes=(Route(path="/a", request_id=RequestId()), Route(response_fields=SAFE))
     ),
@@ -127,6 +140,7 @@ SENT = [send(EDITED["cookie"]), reply(answer(b"abc", "Date: x", "ETag: 1", "Vary
         *((name, 4) for name in ("request fields", "response fields", "no date", "rewrite", "all")),
         ("redirect", 5),  # no server's connection is waited for
         ("to https", 5),
+        ("a field of users", 4),
         ("one ordinary route", 0),
     ],
 )

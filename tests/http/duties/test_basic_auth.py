@@ -231,3 +231,31 @@ def test_refused(tmp_path: Path, content: bytes, error: str) -> None:
     file.write_bytes(content)
     [problem] = refused(basic_auth={"users": str(file)})
     assert problem == f"basic_auth.users: {file}: {error}"
+
+
+def test_no_client_can_send_the_name_of_a_user_on_another_route(users: Path) -> None:
+    basic = {"users": str(users), "user_field": "X-User"}
+    other = {"users": str(users), "user_field": "X-Member"}
+    rules = read(
+        basic_auth=basic,
+        routes=[
+            {"path": "/open", "without": ["basic_auth"]},
+            {"path": "/other", "basic_auth": other},
+            {},
+        ],
+    )
+    with SimulatedHttp(options=rules) as proxy:
+        for request in (get(target="/open"), get(target="/other"), get()):
+            for name in ("X-User", "X_User", "x-member"):
+                request.fields.add(name, "root")
+            assert proxy.send(request).status == 200
+        received = [each.fields for each in proxy.received()]
+    users_sent = [(each.get("X-User"), each.get("X-Member")) for each in received]
+    assert users_sent == [(None, None), (None, "anna"), ("anna", None)]
+    assert not any("X_User" in each for each in received)
+
+
+@pytest.mark.parametrize("name", ["Transfer-Encoding", "Host", "X-Forwarded-User", "X_User"])
+def test_the_field_for_the_user_is_one_of_its_own(users: Path, name: str) -> None:
+    [problem] = refused(basic_auth={"users": str(users), "user_field": name})
+    assert problem.startswith(f'basic_auth.user_field: "{name}"')

@@ -163,3 +163,12 @@ def test_all_own_texts_can_be_recognised() -> None:
 def test_refused(table: dict[str, Any], error: str) -> None:
     problems = refused(error_pages=table)
     assert any(each.startswith(error) for each in problems), problems
+
+
+def test_a_cookie_of_a_server_is_kept_for_one_client(pages: dict[str, str]) -> None:
+    sticky = {"secret": "long enough to be kept"}
+    options = read(error_pages={"pages": pages, "of_servers": True}, sticky=sticky)
+    with SimulatedHttp(answer=failing(404), options=options) as proxy:
+        got = proxy.send(get())
+    assert shown(got) == (404, HTML, MISSING)
+    assert ("Set-Cookie" in got.fields, got.fields.get("Cache-Control")) == (True, "private")

@@ -479,3 +479,14 @@ def test_on_a_rough_network(seed: int) -> None:
                 break
             assert rest[: len(body)] == body
             data = rest[len(body) :]
+
+
+@pytest.mark.parametrize("at_route", [False, True])
+def test_the_redirect_to_a_directory_has_the_path_before_it_was_rewritten(at_route: bool) -> None:
+    rewrite = {"rewrite": {"prefix": "/site"}}
+    route = {"folder": {"root": "/srv/www"}, **(rewrite if at_route else {})}
+    options = read(routes=[route], **({} if at_route else rewrite))
+    with www(SimulatedHttp(options=options)) as proxy:
+        assert shown(proxy.send(get("/site/style.css"))) == (200, b"p {}")
+        got = proxy.send(get("/site//docs?a=1"))
+        assert (got.status, got.fields["Location"]) == (301, "/site/docs/?a=1")

@@ -104,6 +104,8 @@ def test_a_request_for_no_path_is_not_redirected() -> None:
         ({"https": True, "to": "/"}, "redirect: a redirect needs either https = true or to"),
         ({"to": "/{user}"}, "redirect: to may have the variables {host}, "),
         ({"to": "/", "port": 8443}, "redirect: port is for https: write the port into to"),
+        ({"to": "www.b{uri}"}, 'redirect: "www.b{uri}" is neither a URI nor a path'),
+        ({"to": ""}, 'redirect: "" is neither a URI nor a path'),
         ({"to": "/", "status": 300}, "redirect.status: "),
     ],
 )

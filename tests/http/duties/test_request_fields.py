@@ -56,3 +56,21 @@ def test_once_if_the_request_is_sent_again() -> None:
 def test_refused(edits: dict[str, object], error: str) -> None:
     (problem,) = refused(request_fields=edits)
     assert problem.startswith(f"request_fields: {error}")
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("b.example", 200), ("b.example:81", 200), ("", 400), ("b/c@d", 400), ("b%20c:x", 400)],
+)
+def test_a_host_of_the_request_is_valid_or_refused(query: str, status: int) -> None:
+    options = read(request_fields={"set": {"Host": "{query}"}})
+    with SimulatedHttp(options=options) as proxy:
+        got = proxy.send(Request("GET", f"/?{query}", host="a.example"))
+        assert got.status == status
+        hosts = [each.fields["Host"] for each in proxy.received()]
+    assert hosts == ([query] if status == 200 else [])
+
+
+def test_a_field_is_set_once() -> None:
+    [problem] = refused(request_fields={"set": {"X-A": "1", "x-a": "2"}})
+    assert problem.startswith('request_fields: "X-A" is there twice')

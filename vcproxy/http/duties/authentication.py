@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from vcproxy.http.duties.duty import Duty, DutyPhases
 from vcproxy.http.duties.refusal import refusal
-from vcproxy.http.option_texts import Token, Value
+from vcproxy.http.option_texts import OwnField, Value
 
 if TYPE_CHECKING:
     from vcproxy.http.filters import PhaseResult
@@ -27,7 +27,7 @@ class Authentication(Duty):
     realm: Value = "restricted"
     """What the credentials are for: browsers show it, and send them to all of the same realm."""
 
-    user_field: Token | None = None
+    user_field: OwnField | None = None
     """A field in which servers get the name of the user, as "X-User". That of a client is removed.
     Left out: they do not get it."""
 

@@ -6,7 +6,7 @@ field in `declared`, its place in `order`. Tested in tests/http/duties/test_duty
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from vcproxy.http.filters import Filter, Phases
 
@@ -44,6 +44,10 @@ class Duty:
         """Return the object that does it: a new one for each net thread and each place in the file
         that has the key. A duty with `head_edits` needs no other."""
         return HeadEditPhases(self)
+
+
+ASKED: Final = "vcproxy.asked"
+"""The key of the target before it was rewritten, in `notes`."""
 
 
 class DutyPhases(Filter):
@@ -84,6 +88,7 @@ class HeadEditPhases(DutyPhases):
         if edits.answer is not None and (response := edits.answer(request)) is not None:
             return response
         if edits.target is not None:
+            tx.notes.setdefault(ASKED, request.origin_form)
             request.target = edits.target(request.origin_form)
         if edits.request_fields is not None:
             edits.request_fields(request.fields)

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from vcproxy.http.message.messages import Request
     from vcproxy.http.proxy.transaction import Transaction
 
-KEPT = ("WWW-Authenticate", "Proxy-Authenticate", "Retry-After", "Allow", "Set-Cookie")
-"""Fields of a server's response that its page has too: what clients need besides the status."""
+KEPT = (
+    "WWW-Authenticate", "Proxy-Authenticate", "Retry-After", "Allow", "Set-Cookie", "Cache-Control",
+)  # fmt: skip
+"""Fields of a server's response that its page has too: what clients need besides the status. Also
+Cache-Control: without it, a cache may keep a 404 with its Set-Cookie for other clients."""
 
 
 def _status(text: str) -> str:

@@ -35,6 +35,11 @@ class FieldEdits(Duty):
     """The names of fields, in lower case, that the proxy itself writes."""
 
     def __post_init__(self) -> None:
+        for table in (self.set, self.add):
+            names = [name.lower() for name in table]
+            for name in table:
+                if names.count(name.lower()) > 1:
+                    raise ValueError(f'"{name}" is there twice: fields have no upper or lower case')
         for name in (*self.set, *self.add, *self.remove):
             if name.lower() in self.written:
                 raise ValueError(f'"{name}" is written by the proxy itself')

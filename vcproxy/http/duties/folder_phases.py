@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from vcproxy.http.duties.duty import DutyPhases
+from vcproxy.http.duties.duty import ASKED, DutyPhases
 from vcproxy.http.files.file_response import FileResponse, respond_to, whole
 from vcproxy.http.files.media_types import media_type
 from vcproxy.http.files.open_files import OpenFile, OpenFiles
 from vcproxy.http.files.requested_file import RequestedFile, requested_file
 from vcproxy.http.message.accept_encoding import IDENTITY, preferred_coding
 from vcproxy.http.message.messages import Response
+from vcproxy.http.message.resource import canonical_path
 
 if TYPE_CHECKING:
     from vcproxy.engine.continuation import Continuation
@@ -59,7 +60,7 @@ class FolderPhases(DutyPhases):
             if wanted is None:
                 return _refused(404)
             if not (wanted.path or wanted.directory):  # the path of the route, without a slash
-                return _directory(request)
+                return _directory(tx)
             paths = self._paths(wanted, request)
             if len(request.target) + len(accepted or "") <= LONGEST_KNOWN:
                 if len(self._known) >= MOST_KNOWN:
@@ -79,7 +80,7 @@ class FolderPhases(DutyPhases):
         wanted = self._wanted(tx)
         assert wanted is not None
         if refused.why == "directory" and not wanted.directory:
-            return _directory(request)
+            return _directory(tx)
         if refused.why in ("denied", "outside", "special"):
             return _refused(403)
         if refused.why == "failed":
@@ -139,11 +140,15 @@ class FolderPhases(DutyPhases):
         return f"{self.engine.random.getrandbits(96):024x}"
 
 
-def _directory(request: Request) -> Response:
+def _directory(tx: Transaction) -> Response:
     """Return the redirect to the path of a directory, with a slash at its end: relative links of
-    its page count from there. A canonical path begins with one slash, so it names no host."""
-    query = f"?{request.query}" if request.query else ""
-    return _refused(301, {"Location": f"{request.path}/{query}"})
+    its page count from there. It is the path that the client has sent, before `rewrite`; as a
+    canonical path begins with one slash, it names no host."""
+    path, query = tx.request.path, tx.request.query
+    asked = tx.notes.get(ASKED)
+    if isinstance(asked, str):
+        path = canonical_path(asked.partition("?")[0])
+    return _refused(301, {"Location": f"{path.rstrip('/')}/{'?' if query else ''}{query}"})
 
 
 def _refused(status: int, fields: Mapping[str, str] | None = None) -> Response:

@@ -21,7 +21,7 @@ from vcproxy.config.values import Duration, FilePath
 from vcproxy.http.duties.duty import Duty, DutyPhases
 from vcproxy.http.duties.refusal import refusal
 from vcproxy.http.message.cookies import cookie, remove_cookie
-from vcproxy.http.option_texts import Token, Value
+from vcproxy.http.option_texts import OwnField, Token, Value
 from vcproxy.messages.verdict import Defer
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Maintenance(Duty):
     allow: tuple[Network, ...] = ()
     """Networks and addresses of clients that pass."""
 
-    bypass_field: Token | None = None
+    bypass_field: OwnField | None = None
     """A field with the secret, in requests that pass. Servers do not get it."""
 
     bypass_cookie: Token | None = None

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 NO_HOST = b"400 Bad Request\nno Host, so there is no place to redirect to\n"
 
+_place = re.compile(r"/|\{(?:path|uri|scheme)\}|[A-Za-z][A-Za-z0-9+.-]*://").match
+"""Matches what a redirect goes to. Without a scheme, "www.example" is a relative path."""
+
 _slashes = re.compile(r"[/\\\\]{2,}").match
 
 
@@ -50,6 +53,11 @@ class Redirect(Duty):
         if self.to is not None:
             if self.port != 443:
                 raise ValueError("port is for https: write the port into to")
+            if _place(self.to) is None:
+                raise ValueError(
+                    f'"{self.to}" is neither a URI nor a path: '
+                    'write it as "https://{host}{uri}" or "/new{uri}"'
+                )
             if not Template(self.to).of_head:
                 known = ", ".join(f"{{{name}}}" for name in OF_HEAD)
                 raise ValueError(f"to may have the variables {known} only")

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, ClassVar
 from vcproxy.http.duties.duty import DutyPhases, HeadEditPhases, Scheme
 from vcproxy.http.duties.field_edits import FieldEdits, PreparedEdits
 from vcproxy.http.duties.head_edits import HeadEdits
+from vcproxy.http.duties.refusal import refusal
 from vcproxy.http.duties.template import Template
 from vcproxy.http.message.grammar import authority
+from vcproxy.http.option_texts import WRITTEN, latin
 
 if TYPE_CHECKING:
+    from vcproxy.http.message.messages import Response
     from vcproxy.http.proxy.transaction import Transaction
 
 
@@ -29,13 +32,7 @@ class RequestFieldEdits(FieldEdits):
     proxy writes itself cannot be changed: see the options `forwarded` and `via`.
     """
 
-    written: ClassVar[frozenset[str]] = frozenset(
-        {
-            "connection", "content-length", "expect", "forwarded", "keep-alive", "max-forwards",
-            "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding",
-            "upgrade", "via",
-        }
-    )  # fmt: skip
+    written: ClassVar[frozenset[str]] = WRITTEN
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,8 +67,13 @@ class RequestFieldsPhases(DutyPhases):
     def __init__(self, options: RequestFieldEdits) -> None:
         super().__init__(options)
         self._edits = PreparedEdits(options)
+        self._sets_host = any(name.lower() == "host" for name in options.set)
 
-    def request_head(self, tx: Transaction) -> None:
-        """See Phases."""
+    def request_head(self, tx: Transaction) -> Response | None:
+        """See Phases: a request of which no valid Host can be made is refused."""
+        fields = tx.request.fields
         if tx.request.form not in ("authority", "asterisk"):
-            self._edits.apply(tx.request.fields, tx)
+            self._edits.apply(fields, tx)
+            if self._sets_host and not authority(latin(fields.get("Host", ""))):
+                return refusal(400, "request_fields: no valid Host for the server")
+        return None

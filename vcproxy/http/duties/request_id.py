@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from vcproxy.http.duties.duty import Duty, DutyPhases
-from vcproxy.http.option_texts import Token
+from vcproxy.http.option_texts import OwnField
 
 if TYPE_CHECKING:
     from vcproxy.http.message.messages import Response
@@ -28,7 +28,7 @@ class RequestId(Duty):
     server and the client get.
     """
 
-    field: Token = "X-Request-ID"
+    field: OwnField = "X-Request-ID"
     """The name of the field."""
 
     keep: Literal["trusted", "always", "never"] = "trusted"

@@ -20,6 +20,7 @@ class Chains:
 
     __slots__ = (
         "_by_route",
+        "_every",
         "_filters",
         "_listener",
         "_of_routes",
@@ -39,6 +40,8 @@ class Chains:
             for route in options.routes
             if route.declared or route.without
         }
+        removal = options.user_fields
+        self._every = () if removal is None else (removal.phases(),)
         self._prepare()
 
     def after(self, session: Phases) -> Chains:
@@ -48,6 +51,7 @@ class Chains:
         other._filters = (session, *self._filters)
         other._listener = self._listener
         other._of_routes = self._of_routes
+        other._every = self._every
         other._prepare()
         return other
 
@@ -89,7 +93,7 @@ class Chains:
         ]
         return FilterChain.of(
             self._filters,
-            duties=tuple(duties.values()),
+            duties=(*self._every, *duties.values()),
             late=late,
             folder=duties.get("folder"),
         )

@@ -123,7 +123,10 @@ def direct_plan(options: Options, route: Route, scheme: Scheme) -> DirectPlan | 
             edit = last_phase((listener if early else found).values())
             answering.append(Answering(key, each.answer, edit, early))
         changed = changed or each.target is not None or each.request_fields is not None
-    return DirectPlan(options, route, answering, list(found.values()))
+    removal = options.user_fields
+    every = None if removal is None else removal.head_edits(scheme)
+    edits = list(found.values()) if every is None else [every, *found.values()]
+    return DirectPlan(options, route, answering, edits)
 
 
 def _edits(duties: Mapping[str, Duty], scheme: Scheme) -> dict[str, HeadEdits] | None:

@@ -148,7 +148,8 @@ class DirectRequests:
         if not isinstance(route, Route) or route.answer is not None:
             return None
         plan = None
-        if self._options.declared or route.declared:
+        options = self._options
+        if options.declared or route.declared or options.user_fields is not None:
             plan = self._plan(route)
             if plan is None:
                 return None

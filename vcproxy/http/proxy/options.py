@@ -22,9 +22,11 @@ from pydantic import (
 from vcproxy.config.positions import KeyPath
 from vcproxy.config.values import Duration, Filters, Size
 from vcproxy.config.ways import Way, Ways
+from vcproxy.http.duties.authentication import Authentication
 from vcproxy.http.duties.declared import Duties, check_duties
 from vcproxy.http.duties.duty import Duty
 from vcproxy.http.duties.order import LATE, ORDER
+from vcproxy.http.duties.request_fields import RequestFieldEdits
 from vcproxy.http.message import limits
 from vcproxy.http.message.forwarded_client import IpAddress, Source
 from vcproxy.http.message.resource import as_ip
@@ -233,6 +235,16 @@ class Options(Duties):
     def any_duties(self) -> bool:
         """Whether the listener or a route has duties."""
         return bool(self.declared) or any(route.declared for route in self.routes)
+
+    @cached_property
+    def user_fields(self) -> RequestFieldEdits | None:
+        """Removes, on every route, the fields in which servers get the name of a user. Servers
+        believe them, so those of clients are not for routes without a password either. None: no
+        duty has such a field."""
+        places: tuple[Duties, ...] = (self, *self.routes)
+        duties = [duty for each in places for duty in each.declared.values()]
+        names = {duty.user_field for duty in duties if isinstance(duty, Authentication)} - {None}
+        return RequestFieldEdits(remove=tuple(sorted(filter(None, names)))) if names else None
 
     def needs_server(self, route: Route) -> bool:
         """Whether requests on a route may be sent to a server."""
