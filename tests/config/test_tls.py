@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -141,3 +142,9 @@ def test_the_effective_configuration_is_the_same(accepted: Accept, folder: Path)
     for text in (clients, servers):
         configuration = accepted(text)
         assert accepted(effective(configuration)) == configuration
+
+
+def test_a_certificate_that_is_a_fifo_is_refused(complaints: Complain, folder: Path) -> None:
+    os.mkfifo(folder / "fifo.pem")
+    (text,) = texts(complaints(LISTENER.replace("a.pem", "fifo.pem")))
+    assert text.startswith("listener.web.tls.certificate: cannot read fifo.pem: it is a FIFO")

@@ -132,8 +132,10 @@ def read_names(file: Path) -> list[str]:
 def _decoded(file: Path) -> dict[str, Any] | None:
     # Python offers no other way to decode a certificate that is not a peer's.
     decode: Callable[[str], dict[str, Any]] | None = getattr(_ssl, "_test_decode_cert", None)
+    if decode is None or not file.is_file():  # OpenSSL waits at a FIFO for a writer
+        return None
     try:
-        return None if decode is None else decode(str(file))
+        return decode(str(file))
     except OSError:  # ssl.SSLError is one, too
         return None
 
