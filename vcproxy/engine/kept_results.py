@@ -39,23 +39,26 @@ class KeptResults(Generic[V]):
             return None
         if now < found[0]:
             return found[2]
-        self._forget(key)
+        self.pop(key)
         return None
 
     def put(self, key: Hashable, result: V, size: int, until: float) -> None:
         """Keep a result of `size` bytes until a time. One of more than MOST_BYTES is not kept."""
-        self._forget(key)
+        self.pop(key)
         if size > MOST_BYTES:
             return
         self._kept[key] = (until, size, result)
         self._bytes += size
         while len(self._kept) > MOST or self._bytes > MOST_BYTES:
-            self._forget(next(iter(self._kept)))
+            self.pop(next(iter(self._kept)))
 
-    def _forget(self, key: Hashable) -> None:
+    def pop(self, key: Hashable) -> V | None:
+        """Forget the result of a key and return it, also after its time; None: there is none."""
         found = self._kept.pop(key, None)
-        if found is not None:
-            self._bytes -= found[1]
+        if found is None:
+            return None
+        self._bytes -= found[1]
+        return found[2]
 
 
 def own_copy(value: object) -> object:

@@ -126,6 +126,6 @@ def test_a_library_that_is_not_installed(
     monkeypatch: pytest.MonkeyPatch, module: str, stored: str, noun: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ValueError, match=r"pip install 'vcproxy\[passwords\]'") as caught:
+    with pytest.raises(ValueError, match=r"pip install '\.\[passwords\]'") as caught:
         read(f"u:{stored}")
     assert f"{noun} needs a library that is not installed" in str(caught.value)

@@ -127,6 +127,21 @@ def test_wrong_passwords_of_a_client_are_limited(users: Path) -> None:
         assert proxy.send(get("bén", "pw"), client_ip=ONE).status == 200
 
 
+def test_wrong_passwords_at_the_same_time_are_limited_as_well(users: Path) -> None:
+    with SimulatedHttp(options=options(users, failures=3)) as proxy:
+        clients = [proxy.client(client_ip=ONE) for _ in range(9)]
+        for number, client in enumerate(clients):
+            authorization = get(password=f"{number}").fields["Authorization"]
+            client.send(
+                f"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: {authorization}\r\n\r\n".encode()
+            )
+        proxy.elapse(3.0)
+        found = [bytes(client.received[9:12]) for client in clients]
+        for client in clients:
+            client.close()
+    assert (found.count(b"401"), found.count(b"429")) == (3, 6)
+
+
 def test_clients_of_many_addresses_do_not_fill_the_threads(users: Path) -> None:
     with SimulatedHttp(options=options(users)) as proxy:
         clients = [

@@ -467,7 +467,7 @@ def test_what_is_refused(options: dict[str, object], error: str) -> None:
 def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(CODINGS["br"]), "missing", lambda self: self.library == "brotli")
     assert refused(compression={"codings": ["br"]}) == [
-        "compression: br needs a library: pip install 'vcproxy[compression]', or pip install brotli"
+        "compression: br needs the library brotli: pip install '.[compression]' in the checkout"
     ]
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Final
 
-EXTRA: Final = "pip install 'vcproxy[passwords]'"
+EXTRA: Final = "pip install '.[passwords]' in the checkout"
 """How the libraries are installed."""
 
 NO_PASSWORD: Final = f"$2b$04${'.' * 53}"

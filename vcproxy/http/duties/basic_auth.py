@@ -26,7 +26,7 @@ from vcproxy.http.filters import Wait
 from vcproxy.messages.verdict import Defer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable, Iterator
 
     from vcproxy.http.filters import PhaseResult
     from vcproxy.http.message.messages import Response
@@ -91,6 +91,10 @@ class BasicAuthPhases(AuthenticationPhases):
         super().__init__(options)
         self._key = b""
         self._right: KeptResults[str] = KeptResults()
+        self._tried: KeptResults[Hashable] = KeptResults()
+        """The client that is counted for credentials that are being verified, "" for none. It is
+        counted before that, or it could have many verified at once; others with equal credentials
+        wait for the same result."""
 
     def request_head(self, tx: Transaction) -> PhaseResult:
         """See Phases."""
@@ -108,13 +112,14 @@ class BasicAuthPhases(AuthenticationPhases):
         except MalformedCredentials as problem:
             return self._refused(tx, str(problem))
         client = rules.failed.key(tx.client)
-        if client is not None:
-            wait_s = rules.failed.take(client, now)
-            if wait_s:
+        if self._tried.get(digest, now) is None:
+            if client is not None and (wait_s := rules.failed.take(client, now)):
                 return refusal(429, "too many wrong passwords from this client", retry_s=wait_s)
-            rules.failed.give_back(client)
-        if self._verifying >= MOST_CHECKS:
-            return refusal(503, "too many passwords are being verified", retry_s=1.0)
+            if self._verifying >= MOST_CHECKS:
+                if client is not None:
+                    rules.failed.give_back(client)
+                return refusal(503, "too many passwords are being verified", retry_s=1.0)
+            self._tried.put(digest, client or "", len(digest), now + DEADLINE_S)
         stored, exists = rules.users.value.stored(user)
         then = partial(self._verified, user, digest, exists)
         attempt = Attempt(stored, password)
@@ -124,13 +129,13 @@ class BasicAuthPhases(AuthenticationPhases):
         self, user: str, digest: bytes, exists: bool, tx: Transaction, right: object
     ) -> PhaseResult:
         rules = self.options
+        client = self._tried.pop(digest)
         if exists and right is True:
+            if client:
+                rules.failed.give_back(client)
             if rules.remember:
                 self._right.put(digest, user, len(digest), self.now + rules.remember)
             return self.accept(tx, user)
-        client = rules.failed.key(tx.client)
-        if client is not None:
-            rules.failed.take(client, self.now)
         self.log_seldom("basic_auth", f"basic_auth: wrong password of {user!r} from {tx.client}")
         # The time of the answer does not depend on how long the verification took.
         left_s = tx.began_s + rules.failure_delay - self.now

@@ -107,8 +107,8 @@ class Compression(Duty):
             coding = CODINGS[name]
             if coding.missing():
                 raise ValueError(
-                    f"{name} needs a library: pip install 'vcproxy[compression]', "
-                    f"or pip install {coding.package}"
+                    f"{name} needs the library {coding.package}: "
+                    "pip install '.[compression]' in the checkout"
                 )
         for name, level in self.levels.items():
             if name not in self.codings:
