@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,3 +151,13 @@ def test_refused(rule: Rule, error: str) -> None:
     (problem,) = refused(rate=rule)
     assert problem.startswith(error)
     assert "did you mean" in problem or rule.get("for_each") != "clients"
+
+
+def test_a_rate_for_users_without_passwords_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("ci:0123456789abcdef0123\n")
+    bearer = {"tokens": str(tmp_path / "tokens")}
+    rate = {"for_each": "user", "requests": 1}
+    none = read(rate=rate, routes=[{"path": "/a", "rate": [rate]}, {}])
+    assert [path for path, _ in none.warnings()] == [("routes", 0, "rate"), ("rate",)]
+    some = read(rate=rate, routes=[{"path": "/a", "bearer": bearer}, {}])
+    assert list(some.warnings()) == []

@@ -26,6 +26,7 @@ from vcproxy.http.duties.authentication import Authentication
 from vcproxy.http.duties.declared import Duties, check_duties
 from vcproxy.http.duties.duty import Duty
 from vcproxy.http.duties.order import LATE, ORDER
+from vcproxy.http.duties.rate import Rates
 from vcproxy.http.duties.request_fields import RequestFieldEdits
 from vcproxy.http.message import limits
 from vcproxy.http.message.forwarded_client import IpAddress, Source
@@ -245,6 +246,25 @@ class Options(Duties):
         duties = [duty for each in places for duty in each.declared.values()]
         names = {duty.user_field for duty in duties if isinstance(duty, Authentication)} - {None}
         return RequestFieldEdits(remove=tuple(sorted(filter(None, names)))) if names else None
+
+    def warnings(self) -> Iterator[tuple[KeyPath, str]]:
+        """Yield rates for users where no duty finds out who the user is: see `key_warnings`."""
+        if self.filters:  # one of them may set tx.user
+            return
+        places: dict[KeyPath, list[bool]] = {}
+        for index, route in enumerate(self.routes or (EVERYTHING,)):
+            duties = self.duties_on(route)
+            rate = duties.get("rate")
+            if isinstance(rate, Rates) and any(each.for_each == "user" for each in rate.rules):
+                path: KeyPath = ("routes", index, "rate") if route.rate else ("rate",)
+                known = any(isinstance(each, Authentication) for each in duties.values())
+                places.setdefault(path, []).append(known)
+        for path, known_on in places.items():
+            if not any(known_on):
+                text = (
+                    'for_each = "user" limits nothing: neither basic_auth nor bearer applies here'
+                )
+                yield path, text
 
     def needs_server(self, route: Route) -> bool:
         """Whether requests on a route may be sent to a server."""
