@@ -19,6 +19,7 @@ from tests.protocols.client_hellos import (
     sized,
 )
 from vcproxy.protocols.tls_client_hello import (
+    ALPN_LIMIT,
     DECODE_ERROR,
     ILLEGAL_PARAMETER,
     LIMIT,
@@ -186,6 +187,19 @@ def test_two_server_names_are_refused() -> None:
 def test_what_cannot_be_a_name_is_refused(name: bytes) -> None:
     data = records(message(server_names(name)))
     assert refusal(data) == ("its server name is not a name", UNRECOGNIZED_NAME)
+
+
+def test_a_long_list_of_protocols_is_refused() -> None:
+    """Escaped, it would be held for as long as the connection: 30,000 protocols had 150 KB."""
+    longest = message(NAME, protocols(*[b"\1"] * (ALPN_LIMIT // 2 - 1)))
+    found = read(records(longest))
+    assert found is not None
+    assert len(found.alpn) == ALPN_LIMIT // 2 - 1
+    longer = records(message(NAME, protocols(*[b"\1"] * (ALPN_LIMIT // 2))))
+    assert refusal(longer) == (
+        f"its list of protocols is longer than {ALPN_LIMIT} bytes",
+        DECODE_ERROR,
+    )
 
 
 def test_more_than_64_kib_are_refused_at_the_length() -> None:

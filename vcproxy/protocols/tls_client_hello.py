@@ -22,6 +22,11 @@ LIMIT = 64 * 1024
 share of ML-KEM-1024 and an encrypted inner message 4000. HAProxy and nginx take 16 KiB, OpenSSL 128
 KiB."""
 
+ALPN_LIMIT = 2 * 1024
+"""Bytes of the list of protocols: eight of the longest names, and twenty times what real clients
+offer. Longer lists would cost time, and they are kept with the connection, for what is shown of
+it."""
+
 DECODE_ERROR, UNRECOGNIZED_NAME = 50, 112
 PROTOCOL_VERSION, ILLEGAL_PARAMETER, UNEXPECTED_MESSAGE, RECORD_OVERFLOW = 70, 47, 10, 22
 """Alerts of TLS (RFC 8446, 6.2)."""
@@ -240,6 +245,8 @@ def _read_alpn(data: bytes) -> tuple[str, ...]:
     size = len(data)
     if data[0] << 8 | data[1] != size - 2:
         raise InvalidClientHello("its list of protocols does not end where it should")
+    if size > ALPN_LIMIT:
+        raise InvalidClientHello(f"its list of protocols is longer than {ALPN_LIMIT} bytes")
     found = []
     at = 2
     while at < size:
