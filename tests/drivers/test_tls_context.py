@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
 from vcproxy.drivers.certificate_choice import Identity
 from vcproxy.drivers.tls_context import client_context, server_context
 
+DAMAGED = "cannot be used (damaged or incomplete)"
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -51,8 +53,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("cert", "other_key", "key {0}/other_key: does not belong to certificate {0}/cert"),
         ("cert", "rsa_key", "key {0}/rsa_key: does not belong to certificate {0}/cert"),
         ("cert", "locked_key", "key {}/locked_key: encrypted; use a key without a password"),
-        ("torn_cert", "key", "certificate {0}/torn_cert with key {0}/key: cannot be used ("),
-        ("cert", "torn_key", "certificate {0}/cert with key {0}/torn_key: cannot be used ("),
+        ("torn_cert", "key", f"certificate {{0}}/torn_cert with key {{0}}/key: {DAMAGED}"),
+        ("cert", "torn_key", f"certificate {{0}}/cert with key {{0}}/torn_key: {DAMAGED}"),
     ],
 )
 def test_a_faulty_certificate_or_key(folder: Path, certificate: str, key: str, text: str) -> None:
@@ -76,7 +78,7 @@ def test_a_faulty_certificate_or_key(folder: Path, certificate: str, key: str, t
     [
         ("absent", "ca {}/absent: No such file or directory"),
         ("key", "ca {}/key: contains no PEM certificate"),
-        ("torn_cert", "ca {}/torn_cert: cannot be used ("),
+        ("torn_cert", f"ca {{}}/torn_cert: {DAMAGED}"),
     ],
 )
 def test_a_faulty_ca(folder: Path, ca: str, text: str) -> None:

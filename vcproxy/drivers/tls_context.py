@@ -22,6 +22,7 @@ from typing import NoReturn
 from vcproxy.drivers.certificate_choice import Identity, canonical, choose
 from vcproxy.drivers.handshake_parameters import HandshakeParameters
 from vcproxy.drivers.tls import SniObject
+from vcproxy.drivers.tls_errors import unusable
 from vcproxy.input_files import read_file
 
 DEFAULTS = HandshakeParameters()
@@ -160,7 +161,7 @@ def _load_identity(context: ssl.SSLContext, identity: Identity) -> None:
         if error.reason in MISMATCHES:
             raise ValueError(f"key {key}: does not belong to certificate {certificate}") from None
         raise ValueError(
-            f"certificate {certificate} with key {key}: cannot be used ({error.reason or error})"
+            f"certificate {certificate} with key {key}: cannot be used ({unusable(error)})"
         ) from None
 
 
@@ -169,7 +170,7 @@ def _load_ca(context: ssl.SSLContext, ca: str | Path) -> None:
     try:
         context.load_verify_locations(ca)
     except ssl.SSLError as error:
-        raise ValueError(f"ca {ca}: cannot be used ({error.reason or error})") from None
+        raise ValueError(f"ca {ca}: cannot be used ({unusable(error)})") from None
 
 
 def _require_pem(path: str | Path, what: str, kind: str) -> None:

@@ -51,6 +51,15 @@ _MESSAGES: Final = {
     ),
 }
 
+_UNUSABLE: Final = {
+    "EE_KEY_TOO_SMALL": "its key is too short for OpenSSL's security level",
+    "CA_KEY_TOO_SMALL": "the key of an authority is too short for OpenSSL's security level",
+    "CA_MD_TOO_WEAK": "signed with a digest that is too weak for OpenSSL's security level",
+    "UNKNOWN_CERTIFICATE_TYPE": "a key of a type that TLS does not have",
+}
+"""Why OpenSSL does not load a file that it can read. All other reasons are those of its PEM and
+ASN.1 readers, which mostly name only themselves."""
+
 _UNKNOWN_CA: Final = frozenset({2, 18, 19, 20, 21})
 """OpenSSL's verify codes (x509_vfy.h) for a chain that does not end at a trusted CA."""
 
@@ -65,6 +74,11 @@ def failure_of(error: ssl.SSLError) -> TlsError:
     reason = _reason(error)
     text = _MESSAGES.get(reason, f"TLS failed: {reason or error}")
     return (AlertReceived if "ALERT" in reason else TlsError)(text)
+
+
+def unusable(error: ssl.SSLError) -> str:
+    """Return in plain words why OpenSSL cannot load a certificate, a key or authorities."""
+    return _UNUSABLE.get(_reason(error), "damaged or incomplete")
 
 
 def _reason(error: ssl.SSLError) -> str:
