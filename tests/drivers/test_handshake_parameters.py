@@ -76,6 +76,14 @@ def test_no_group_in_common(files: Files) -> None:
         agreed(files, HandshakeParameters(groups=["P-384"]), HandshakeParameters(groups=["X25519"]))
 
 
+@pytest.mark.parametrize("rule", ["NULL", "ADH", "PSK-AES128-GCM-SHA256"])
+def test_ciphers_without_encryption_or_certificate_are_refused(rule: str) -> None:
+    """OpenSSL would take them, and no handshake of TLS 1.2 would succeed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with pytest.raises(ValueError, match=f'^"{rule}" is no cipher of OpenSSL .* that encrypts and'):
+        set_ciphers(context, [AES, rule])
+
+
 def test_a_cipher_that_there_is_not() -> None:
     """OpenSSL ignores it in a list with others."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -15,6 +15,9 @@ VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _OPERATORS: Final = ("!", "-", "+", "@")
 """The first characters of rules that select no cipher (openssl-ciphers, cipher list format)."""
 
+_BY_CERTIFICATE: Final = "auth-rsa", "auth-ecdsa"
+"""How ciphers of TLS 1.2 authenticate the server, in the words of Python's get_ciphers()."""
+
 _SHORT_NAMES: Final = {"P-256": "prime256v1", "P-384": "secp384r1", "P-521": "secp521r1"} | {
     "secp256r1": "prime256v1"
 }
@@ -46,7 +49,10 @@ def set_ciphers(context: ssl.SSLContext, ciphers: Sequence[str]) -> None:
     older = [each for each in ciphers if not each.startswith("TLS_")]
     for rule in older:
         if not rule.startswith(_OPERATORS) and not _selects(rule):
-            raise ValueError(f'"{rule}" is no cipher of {ssl.OPENSSL_VERSION}: see openssl ciphers')
+            raise ValueError(
+                f'"{rule}" is no cipher of {ssl.OPENSSL_VERSION} that encrypts and authenticates: '
+                "see openssl ciphers"
+            )
     if older:
         try:
             context.set_ciphers(":".join(older))
@@ -94,9 +100,15 @@ def _from_3_15(context: ssl.SSLContext, method: str) -> Callable[[str], None] | 
 
 
 def _selects(rule: str) -> bool:
-    """Whether a rule selects a cipher, alone."""
+    """Whether a rule selects, alone, a cipher that encrypts, with a certificate: OpenSSL has others
+    (NULL, ADH), whose handshakes fail at Python's security level."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(rule)
+        context.set_ciphers(rule)
     except ssl.SSLError:
         return False
-    return True
+    return any(
+        each["strength_bits"] and each["auth"] in _BY_CERTIFICATE
+        for each in context.get_ciphers()
+        if each["protocol"] != "TLSv1.3"  # those are always there
+    )
