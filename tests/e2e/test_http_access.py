@@ -49,6 +49,20 @@ def test_users_of_htpasswd(proxy: Starter, tools: Tools, tmp_path: Path, kind: s
         assert [each.fields.get("Authorization") for each in server.received] == [None, None]
 
 
+def test_guesses_at_a_unix_socket_are_limited(proxy: Starter, tools: Tools, tmp_path: Path) -> None:
+    """Its clients have no address."""
+    tools.run("htpasswd", "-cbB", str(tmp_path / "users"), "anna", "right")
+    rules = 'basic_auth = { users = "users", failures = 2, failure_delay = "0s" }'
+    with origin() as server:
+        text = web(server.uri, options=rules).replace("tcp://127.0.0.1:0", "unix:in.sock")
+        running = proxy(text)
+        curl = Curl(tools, "tcp://localhost")
+        at = ("--unix-socket", str(tmp_path / "in.sock"))
+        found = [curl.status(*at, "-u", f"anna:{guess}") for guess in range(3)]
+        assert found == ["401", "401", "429"]
+        running.wait_for("wrong password of 'anna' from a client without address")
+
+
 def test_a_changed_file_of_users_is_used(proxy: Starter, tools: Tools, tmp_path: Path) -> None:
     users = tmp_path / "users"
     tools.run("htpasswd", "-cbB", str(users), "anna", "first")

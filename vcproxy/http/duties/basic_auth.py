@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 PER_S: Final = 60.0
 """The time for `failures`."""
 
+WITHOUT_ADDRESS: Final = "without address"
+"""Stands for all clients that have no address: their guesses are limited too."""
+
 MOST_CHECKS: Final = 32
 """Passwords that are verified, or wait for that, at the same time on a net thread. With bcrypt of
 cost 12, a quarter of a second each, the last one of these takes a second on eight threads."""
@@ -60,7 +63,8 @@ class BasicAuth(Authentication):
 
     failures: Annotated[int, Field(ge=1)] = 10
     """How many wrong passwords of a client are verified in a minute. More requests of it with
-    unknown passwords are answered by 429. An IPv6 /64 counts as one client."""
+    unknown passwords are answered by 429. An IPv6 /64 counts as one client, and so do all clients
+    without an address, as at a Unix socket."""
 
     def phases(self) -> BasicAuthPhases:
         """See Duty."""
@@ -92,8 +96,8 @@ class BasicAuthPhases(AuthenticationPhases):
         self._key = b""
         self._right: KeptResults[str] = KeptResults()
         self._tried: KeptResults[Hashable] = KeptResults()
-        """The client that is counted for credentials that are being verified, "" for none. It is
-        counted before that, or it could have many verified at once; others with equal credentials
+        """The client that is counted for credentials that are being verified. It is counted before
+        that, or it could have many verified at once; others with equal credentials
         wait for the same result."""
 
     def request_head(self, tx: Transaction) -> PhaseResult:
@@ -111,15 +115,14 @@ class BasicAuthPhases(AuthenticationPhases):
             user, password = basic(found[1])
         except MalformedCredentials as problem:
             return self._refused(tx, str(problem))
-        client = rules.failed.key(tx.client)
+        client = rules.failed.key(tx.client) or WITHOUT_ADDRESS
         if self._tried.get(digest, now) is None:
-            if client is not None and (wait_s := rules.failed.take(client, now)):
+            if wait_s := rules.failed.take(client, now):
                 return refusal(429, "too many wrong passwords from this client", retry_s=wait_s)
             if self._verifying >= MOST_CHECKS:
-                if client is not None:
-                    rules.failed.give_back(client)
+                rules.failed.give_back(client)
                 return refusal(503, "too many passwords are being verified", retry_s=1.0)
-            self._tried.put(digest, client or "", len(digest), now + DEADLINE_S)
+            self._tried.put(digest, client, len(digest), now + DEADLINE_S)
         stored, exists = rules.users.value.stored(user)
         then = partial(self._verified, user, digest, exists)
         attempt = Attempt(stored, password)
@@ -131,12 +134,13 @@ class BasicAuthPhases(AuthenticationPhases):
         rules = self.options
         client = self._tried.pop(digest)
         if exists and right is True:
-            if client:
+            if client is not None:
                 rules.failed.give_back(client)
             if rules.remember:
                 self._right.put(digest, user, len(digest), self.now + rules.remember)
             return self.accept(tx, user)
-        self.log_seldom("basic_auth", f"basic_auth: wrong password of {user!r} from {tx.client}")
+        where = tx.client or "a client without address"
+        self.log_seldom("basic_auth", f"basic_auth: wrong password of {user!r} from {where}")
         # The time of the answer does not depend on how long the verification took.
         left_s = tx.began_s + rules.failure_delay - self.now
         return Wait(left_s, then=self._refused) if left_s > 0 else self._refused(tx)
