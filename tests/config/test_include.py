@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from vcproxy.config import document
 from vcproxy.config.effective import effective
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, Recorded, load
@@ -252,6 +254,21 @@ def test_a_broken_file_is_watched(folder: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         load(file)
     assert {folder / "conf.d", folder / "conf.d" / "a.toml"} <= set(raised.value.files)
+
+
+def test_a_fifo_is_not_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document, "WRITER_WITHIN", 0.0)
+    os.mkfifo(folder / "conf.d" / "a.toml")
+    file = _write(folder, main=f"{ALL}{_listener('m')}")
+    with pytest.raises(ConfigError, match=r"a\.toml: it is a FIFO, and nothing is written to it$"):
+        load(file)
+
+
+def test_a_file_that_became_a_fifo_is_a_change(folder: Path) -> None:
+    found = load(_write(folder, main=f"{ALL}{_listener('m')}", a=_upstream("u")))
+    (folder / "conf.d" / "a.toml").unlink()
+    os.mkfifo(folder / "conf.d" / "a.toml")
+    assert found.outdated()
 
 
 def test_a_recorded_text_contains_all_files(folder: Path) -> None:

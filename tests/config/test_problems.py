@@ -1,5 +1,7 @@
 """Every problem is reported at its position, in plain words, and all of them at once."""
 
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vcproxy.config import document
 from vcproxy.config.errors import ConfigError, Problem
 from vcproxy.config.loader import load
 
@@ -594,6 +597,29 @@ def test_a_missing_file(tmp_path: Path) -> None:
 def test_a_directory(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read it: Is a directory$"):
         load(tmp_path)
+
+
+def test_a_fifo_without_a_writer_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(document, "WRITER_WITHIN", 0.0)
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ConfigError, match=r"it is a FIFO, and nothing is written to it$"):
+        load(tmp_path / "fifo")
+
+
+def test_a_device_without_end() -> None:
+    with pytest.raises(ConfigError, match=r"^/dev/zero: cannot read it: it is larger than 16MiB$"):
+        load(Path("/dev/zero"))
+
+
+def test_the_pipe_of_a_command() -> None:
+    with subprocess.Popen(
+        ["sh", "-c", "sleep 0.1; echo; sleep 0.1; echo 'no = 1'"], stdout=subprocess.PIPE
+    ) as command:
+        assert command.stdout is not None
+        with pytest.raises(ConfigError, match=r":2:1: no: unknown key"):
+            load(Path(f"/dev/fd/{command.stdout.fileno()}"))
 
 
 def test_a_file_that_is_not_utf_8(tmp_path: Path) -> None:

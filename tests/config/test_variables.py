@@ -188,7 +188,18 @@ def test_whatever_stands_there_is_a_text_or_a_problem(parts: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["${}", "${1}", "${a b}", "${NAME", "${NAME:-x}", "${env:NAME}", "${file:pw"]
+    "text",
+    [
+        "${}",
+        "${1}",
+        "${a b}",
+        "${NAME",
+        "${NAME:-x}",
+        "${env:NAME}",
+        "${file:pw",
+        "${file:}",
+        "${file:${}}",
+    ],
 )
 def test_what_is_no_variable(file: Path, text: str) -> None:
     [problem] = _problems(file, f'{LISTENER}text = "{text}"\n')
@@ -214,6 +225,11 @@ def test_a_directory_and_a_device_without_end(file: Path) -> None:
     assert found.endswith(": Is a directory")
     [found] = _problems(file, f'{LISTENER}text = "${{file:/dev/zero}}"\n')
     assert found.endswith("cannot read /dev/zero: it is larger than 64KiB")
+
+
+def test_a_file_whose_path_is_not_complete_is_not_read(file: Path) -> None:
+    [found] = _problems(file, f'{LISTENER}text = "${{file:${{UNSET}}/x}}"\n')
+    assert "the environment variable UNSET is not set" in found
 
 
 @pytest.mark.parametrize(("content", "text"), [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n")])

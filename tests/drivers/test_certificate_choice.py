@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import subprocess
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from trustme import CA, KeyType
 
 from tests.drivers.test_tls import connected
+from vcproxy.drivers.certificate import read_facts
 from vcproxy.drivers.certificate_choice import Identity, choose, key_type
 from vcproxy.drivers.handshake_parameters import HandshakeParameters
 from vcproxy.drivers.tls_context import client_context, server_context
@@ -174,6 +176,13 @@ def test_a_key_without_a_type(tmp_path: Path, content: str | None, text: str) ->
     with pytest.raises(ValueError, match=r"^key") as refused:
         key_type(path)
     assert str(refused.value) == text.format(path)
+
+
+def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ValueError, match=r"fifo: it is a FIFO or a socket, not a file$"):
+        key_type(tmp_path / "fifo")
+    assert read_facts(tmp_path / "fifo") is None
 
 
 @pytest.mark.parametrize(

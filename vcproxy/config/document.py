@@ -10,13 +10,19 @@ import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from vcproxy.config.errors import ConfigError, KeyProblem, Problem
 from vcproxy.config.positions import KeyPath, line_and_column, positions
+from vcproxy.input_files import MOST, read_file
 
 if TYPE_CHECKING:
     from vcproxy.config.variables import FromFiles, Variables
+
+WRITER_WITHIN = 1.0
+"""Seconds in which the writer of a FIFO must open it: one that opens it at the same time has not
+begun yet."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
@@ -104,7 +110,7 @@ def read_document(file: Path, text_of: Path | None = None) -> Document:
     """Read a file, or another one as if it stood in its place. Raises ConfigError if it is not
     readable, not UTF-8 or not TOML."""
     try:
-        content = (text_of or file).read_bytes()
+        content = _content(text_of or file)
     except OSError as error:
         raise ConfigError(Problem(file, 0, 0, "", f"cannot read it: {error.strerror}")) from None
     try:
@@ -116,6 +122,24 @@ def read_document(file: Path, text_of: Path | None = None) -> Document:
         raise ConfigError(Problem(file, *place, "", message)) from None
     document = replace(parse_document(file, text), content=content)
     return _with_variables(document) if "${" in text else document
+
+
+def _content(file: Path) -> bytes:
+    """Return the content of a file, or of the pipe of a shell's `-c <(command)`. Raises OSError.
+
+    A pipe without a writer, as in a reload, is an error: to wait for one would stop the proxy.
+    """
+    if not file.is_fifo():
+        return read_file(file)
+    fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb", buffering=0) as pipe:
+        end = monotonic() + WRITER_WITHIN
+        while (begin := pipe.read(MOST)) == b"" and monotonic() < end:
+            sleep(0.01)
+        if begin == b"":
+            raise OSError(0, "it is a FIFO, and nothing is written to it")
+        os.set_blocking(fd, True)
+        return (begin or b"") + pipe.readall()  # None: there is a writer, which has not written yet
 
 
 def parse_document(file: Path, text: str) -> Document:

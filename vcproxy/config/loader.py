@@ -27,6 +27,7 @@ from vcproxy.config.private_files import readable_by_all
 from vcproxy.config.schema import Settings, as_json
 from vcproxy.config.secret import Secret
 from vcproxy.config.tables.process import RecordTable
+from vcproxy.input_files import read_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def load(
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError:
         return b""
 

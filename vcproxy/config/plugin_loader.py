@@ -21,6 +21,7 @@ from vcproxy.config.errors import did_you_mean
 from vcproxy.config.file_content import read_file
 from vcproxy.config.private_names import redefined
 from vcproxy.config.values import plugin_place
+from vcproxy.input_files import read_file as read_source
 
 BUNDLED = Path(vcproxy.__file__).parent / "plugins"
 
@@ -226,7 +227,7 @@ def _only_plugin(module: ModuleType, place: str, kind: Kind) -> type:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_source(path)
     except OSError as error:
         raise PluginError(f"cannot read {path}: {error.strerror}") from None
 

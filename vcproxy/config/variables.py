@@ -24,12 +24,15 @@ MARK = "${"
 _VARIABLE = re.compile(
     r"""
     (?P<escaped> \$\$\{ )
-  | \$\{ file: (?P<path> (?: \$\{[^{}]*\} | [^{}] )* ) \}
+  | \$\{ file: (?P<path> (?: \$\{[A-Za-z_][A-Za-z0-9_]*\} | [^{}] )+ ) \}
   | \$\{ (?P<name> [A-Za-z_][A-Za-z0-9_]* ) \}
   | (?P<other> \$\{ [^{}]* \}? )
     """,
     re.VERBOSE,
 )
+
+_INNER = re.compile(r"\$\{([^{}]*)\}")
+"""A variable in the path of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,9 @@ class Variables:
         if match["escaped"]:
             return MARK
         if match["path"] is not None:
-            return self._content(self._file(match, path), path)
+            file = self._file(match, path)
+            unset = any(each not in self._environment for each in _INNER.findall(match["path"]))
+            return "" if unset else self._content(file, path)
         if match["name"] is not None:
             return self._variable(match["name"], path)
         self._report(
@@ -129,7 +134,7 @@ class Variables:
         def replaced(inner: re.Match[str]) -> str:
             return self._variable(inner[1], path)
 
-        return self._directory / re.sub(r"\$\{([^{}]*)\}", replaced, match["path"])
+        return self._directory / _INNER.sub(replaced, match["path"])
 
     def _content(self, file: Path, path: KeyPath) -> str:
         if file not in self.files:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from vcproxy.drivers.certificate import read_names
+from vcproxy.input_files import read_file
 
 
 class Identity(NamedTuple):
@@ -107,7 +108,7 @@ def key_type(path: str | Path) -> str:
         ValueError: it cannot be read, or is no key of a type that TLS uses.
     """
     try:
-        content = Path(path).read_text("latin-1")
+        content = read_file(Path(path)).decode("latin-1")
     except OSError as error:
         raise ValueError(f"key {path}: {error.strerror}") from None
     found = re.search(r"-----BEGIN ((?:\w+ )*)PRIVATE KEY-----([^-]*)", content)
