@@ -145,6 +145,54 @@ def test_a_server_gets_what_the_client_certificate_says(
     replays(tmp_path / "run.log")
 
 
+def test_certificates_with_names_of_all_kinds_and_letters(
+    proxy: Starter, tools: Tools, certificates: Certificates, tmp_path: Path
+) -> None:
+    """A name of a folder of X.500 is none; letters outside of ASCII are escaped as in RFC 4514:
+    replaced by one character, different subjects would be the same."""
+    own = f"{tmp_path}/own"
+    Path(f"{own}.cnf").write_text(NAMES_OF_ALL_KINDS, encoding="utf-8")
+    files = ("-keyout", f"{own}.key", "-out", f"{own}.pem", "-config", f"{own}.cnf")
+    tools.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *files)
+    certificate, key = certificates.issue("localhost")
+    with origin() as server:
+        running = proxy(
+            web(
+                server.uri,
+                bind="tls://127.0.0.1:0",
+                listener=f'tls = {{ certificate = "{certificate}", key = "{key}", '
+                f'client_ca = "{own}.pem" }}',
+                options='request_fields.set = { X-Client = "{certificate}|{certificate_names}" }',
+            )
+        )
+        client = ("--cert", f"{own}.pem", "--key", f"{own}.key")
+        url = f"https://localhost:{running.port('in')}/"
+        tools.run("curl", "-sS", "-4", "--cacert", str(certificates.ca), *client, url)
+        [field] = [received.fields["X-Client"] for received in server.received]
+    assert field == r"CN=\C5\81ukasz|http://a.example/b\2Cc,a.example"
+
+
+NAMES_OF_ALL_KINDS = """
+[req]
+distinguished_name = subject
+x509_extensions = extensions
+prompt = no
+utf8 = yes
+[subject]
+CN = Łukasz
+[extensions]
+subjectAltName = @names
+[names]
+dirName = folder
+otherName = 1.2.3.4;UTF8:other
+RID = 1.2.3.4
+URI = "http://a.example/b,c"
+DNS = a.example
+[folder]
+CN = inner
+"""
+
+
 class Keys:
     """Certificates of one authority with keys of each type."""
 

@@ -29,6 +29,9 @@ _SHORT: Final = {
     "userId": "UID",
 }
 
+_NAMES: Final = frozenset({"DNS", "email", "URI", "IP Address"})
+"""Kinds of names that `ssl` decodes to a text. A DirName is a tuple; others are "<unsupported>"."""
+
 
 def subject(certificate: dict[str, Any]) -> str:
     """Return the certificate's subject in the form of RFC 4514, last name first; special characters
@@ -52,7 +55,7 @@ def peer_certificate(certificate: dict[str, Any], der: bytes) -> PeerCertificate
         _name(certificate["issuer"]),
         certificate["serialNumber"],
         sha256(der).hexdigest(),
-        tuple(value for _, value in certificate.get("subjectAltName", ())),
+        tuple(value for kind, value in certificate.get("subjectAltName", ()) if kind in _NAMES),
     )
 
 

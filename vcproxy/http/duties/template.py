@@ -20,9 +20,19 @@ if TYPE_CHECKING:
 
 
 def _of_certificate(tx: Transaction, part: str) -> str:
-    """Return a part of the client's certificate; "": it has presented none."""
+    """Return a part of the client's certificate, in ASCII; "": it has presented none.
+
+    Two different subjects never become the same text: all other characters are escaped as in RFC
+    4514, 2.4, and so are commas in names.
+    """
     value = getattr(tx.client_certificate, part, "")
-    return value if isinstance(value, str) else ",".join(value)
+    if not isinstance(value, str):
+        value = ",".join(each.replace("\\", r"\5C").replace(",", r"\2C") for each in value)
+    return value if value.isascii() else _NOT_ASCII.sub(_hex_pairs, value)
+
+
+def _hex_pairs(found: re.Match[str]) -> str:
+    return "".join(f"\\{each:02X}" for each in found[0].encode())
 
 
 OF_HEAD: Final[dict[str, Callable[[Request, Scheme], str]]] = {
@@ -48,6 +58,7 @@ OF_TRANSACTION: Final[dict[str, Callable[[Transaction], str]]] = {
 """The others."""
 
 _PARTS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _UNSENDABLE = re.compile("[^\t -~\xa0-\xff]")
 
 
