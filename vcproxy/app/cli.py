@@ -210,6 +210,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.error(
             "a configuration is required: name it with -c, as in: vcproxy -c conf/proxy.toml"
         )
+    starts = chosen.act is _run and not (chosen.check or chosen.show)
+    if starts and (chosen.against is not None or chosen.warnings_fatal):
+        options.error("--against and --warnings-fatal are for a check: add -t")
     try:
         status = chosen.act(chosen)
     except CommandError as error:

@@ -97,3 +97,13 @@ def test_an_old_file_with_errors(
     assert printed == (
         'other/old.toml:2:1: proxy.drane_timeout: unknown key; did you mean "drain_timeout"?\n'
     )
+
+
+@pytest.mark.parametrize("option", [("--against", "old.toml"), ("--warnings-fatal",)])
+def test_options_of_a_check_start_no_proxy(
+    option: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["-c", "missing.toml", *option])
+    assert ended.value.code == 2
+    assert "are for a check: add -t" in capsys.readouterr().err
