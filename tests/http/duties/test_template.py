@@ -39,6 +39,21 @@ def test_variables(text: str, result: str) -> None:
     assert filled(text) == result
 
 
+@pytest.mark.parametrize("user", ["alice", "Łukasz", "łukasz"])
+def test_a_user_is_in_utf_8(user: str) -> None:
+    """Replaced by one character, two users would be the same one for a server."""
+    sent = []
+
+    class Named(Filter):
+        def request_head(self, tx: Transaction) -> None:
+            tx.user = user
+            sent.append(Template("user {user}").fill(tx))
+
+    with SimulatedHttp(Named()) as proxy:
+        proxy.send(Request("GET", "/", host="a.example"))
+    assert sent[0].encode("latin-1") == f"user {user}".encode()
+
+
 def test_a_constant_is_recognized() -> None:
     assert Template("a {{b}}").constant == "a {b}"
     assert Template("{host}").constant is None

@@ -53,13 +53,13 @@ OF_TRANSACTION: Final[dict[str, Callable[[Transaction], str]]] = {
     "certificate_serial": lambda tx: _of_certificate(tx, "serial"),
     "client": lambda tx: tx.client,
     "request_id": lambda tx: tx.request_id,
-    "user": lambda tx: tx.user,
+    "user": lambda tx: tx.user.encode().decode("latin-1"),  # as `user_field`: its bytes in UTF-8
 }
 """The others."""
 
 _PARTS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
-_UNSENDABLE = re.compile("[^\t -~\xa0-\xff]")
+_UNSENDABLE = re.compile("[^\t -~\x80-\xff]")
 
 
 class Template:
