@@ -14,7 +14,7 @@ from vcproxy.config.effective import effective
 from vcproxy.config.errors import ConfigError
 from vcproxy.config.loader import Configuration, Recorded, load
 from vcproxy.config.secret_texts import hidden_texts, with_secrets
-from vcproxy.config.variables import Variables
+from vcproxy.config.variables import FromFiles, Variables
 
 PLUGIN = """\
 from dataclasses import dataclass
@@ -332,3 +332,23 @@ def test_a_file_that_is_missing_is_watched(file: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         load(file)
     assert file.parent / "none" in raised.value.files
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "shown"),
+    [
+        ("sec", 'the secret "sec" is short', 'the secret "${file:/pw}" is short'),
+        ("sec", '"tcp://sec:1" is no server', '"tcp://${file:/pw}:1" is no server'),
+        ("s3cr3t-pw", '"as3cr3t-pwb" is no host', '"a${file:/pw}b" is no host'),
+        ('a"b', r'"a\"b" is no name', '"${file:/pw}" is no name'),
+        ("", 'must be a text, not ""', 'must be a text, not ""'),
+    ],
+)
+def test_messages_without_the_contents_of_files(content: str, message: str, shown: str) -> None:
+    read = FromFiles("${file:/pw}", {"${file:/pw}": content})
+    assert read.hide_in_message(message) == shown
+
+
+def test_a_short_content_inside_a_text_is_not_in_a_message() -> None:
+    read = FromFiles("tcp://db${file:/pw}x:1", {"${file:/pw}": "sec"})
+    assert read.hide_in_message('"tcp://dbsecx:1": secret') == '"tcp://db${file:/pw}x:1": secret'

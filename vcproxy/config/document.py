@@ -92,7 +92,7 @@ class Document:
     def _hidden(self, message: str) -> str:
         """Return a message without what comes from files."""
         for each in self.from_files.values():
-            message = each.hide(message)
+            message = each.hide_in_message(message)
         return message
 
     def _dotted(self, path: KeyPath) -> str:

@@ -34,6 +34,9 @@ _VARIABLE = re.compile(
 _INNER = re.compile(r"\$\{([^{}]*)\}")
 """A variable in the path of a file."""
 
+SHORT = 8
+"""Characters: shorter texts may be in words of a message by chance."""
+
 
 @dataclass(frozen=True, slots=True)
 class FromFiles:
@@ -50,6 +53,20 @@ class FromFiles:
             if content:
                 text = text.replace(content, variable).replace(json.dumps(content)[1:-1], variable)
         return text
+
+    def hide_in_message(self, message: str) -> str:
+        """The same for an error. A short content is replaced only where it is a word: parts of
+        other words that are replaced would tell what it is."""
+        whole = self.written
+        for variable, content in self.contents.items():
+            whole = whole.replace(variable, content)
+        shown = {whole: self.written} | {text: name for name, text in self.contents.items()}
+        for content, variable in shown.items():
+            for form in {content, json.dumps(content)[1:-1]} - {""}:
+                word = r"(?<!\w){}(?!\w)" if len(content) < SHORT else "{}"
+                by = variable.replace("\\", r"\\")
+                message = re.sub(word.format(re.escape(form)), by, message)
+        return message
 
 
 class Variables:
