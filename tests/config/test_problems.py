@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vcproxy.config import document
-from vcproxy.config.errors import ConfigError, Problem
+from vcproxy.config.errors import ConfigError, Problem, did_you_mean
 from vcproxy.config.loader import load
 
 Complain = Callable[[str], list[str]]
@@ -771,3 +771,8 @@ class TestCertificates:
             "proxy.toml:5:1: listener.web.tls: has no effect: "
             "no address in bind or subscribers is tls://: remove it, or make one tls://"
         ]
+
+
+def test_a_number_is_no_misspelt_name() -> None:
+    assert did_you_mean("1.1", ["1.2", "1.3"]) == ""
+    assert did_you_mean("bnid", ["bind"]) == '; did you mean "bind"?'

@@ -86,7 +86,10 @@ class ConfigError(Exception):
 
 
 def did_you_mean(wrong: str, known: list[str]) -> str:
-    """Return the end of a message: a suggestion of the closest known name, or ""."""
+    """Return the end of a message: a suggestion of the closest known name, or "". A number, as a
+    version, is no misspelt name."""
+    if wrong[:1].isdigit():
+        return ""
     from difflib import get_close_matches  # imported only if there is an error
 
     close = get_close_matches(wrong, known, n=1)
