@@ -207,6 +207,18 @@ def test_a_connection_that_fails_in_its_handshake_is_uncounted() -> None:
     assert world.engine.memory.used == 0
 
 
+def test_clients_that_end_no_handshake_are_closed_too() -> None:
+    """None of them reads, so no reading has to pause."""
+    clients = Secure(16 * TLS_SIZE)
+    world = clients.world
+    listener = Listener("tls", lambda _: None, world.engine)
+    for _ in range(24):
+        world.accept(listener, secure=True)
+        world.settle(0.3)
+    assert world.engine.memory.used < 16 * TLS_SIZE
+    assert world.log[0].startswith("warning: tls peer: closed: the memory budget is used up, and ")
+
+
 def test_the_longest_idle_tls_clients_are_closed_as_many_as_needed() -> None:
     clients = Secure(16 * TLS_SIZE)
     world = clients.world

@@ -70,7 +70,7 @@ class Engine(EventDispatcher):
 
     __slots__ = (
         "_accept_warned",
-        "_memory_pressure",
+        "memory_pressure",
         "address_history",
         "bridges",
         "commands",
@@ -128,7 +128,7 @@ class Engine(EventDispatcher):
         self.sources = OpenSources()
         self.no_buffer = IOBuffer(self.memory, 0)
         """The buffer of all operations that read 0 bytes."""
-        self._memory_pressure = MemoryPressure(self)
+        self.memory_pressure = MemoryPressure(self)
         self._accept_warned: dict[Listener, float] = {}
         self.pending_calls = SharedCalls(self)
 
@@ -265,7 +265,7 @@ class Engine(EventDispatcher):
 
         See MemoryPressure.
         """
-        return self._memory_pressure.read_allowance(vc, room)
+        return self.memory_pressure.read_allowance(vc, room)
 
     def remove(self, vc: NetVConnection) -> None:
         """Forget a VC whose descriptor is closed."""

@@ -180,8 +180,11 @@ class VCLifecycle(VConnection):
     def count_tls(self, held: bool) -> None:
         """Begin or stop to count the TLS of the VC in the memory budget."""
         size = TLS_SIZE if held else 0
-        self.engine.memory.used += size - self.tls_size
+        memory = self.engine.memory
+        memory.used += size - self.tls_size
         self.tls_size = size
+        if held and memory.spent:  # nothing is read in a handshake, so no reading would begin it
+            self.engine.memory_pressure.begin()
 
     def wait_at_most(self, seconds: float) -> None:
         """Fail the VC if it is not established within this time, in seconds; 0: no limit."""

@@ -62,16 +62,20 @@ class MemoryPressure(Continuation):
         self._closed_at = 0.0  # when one was closed last, or reading paused
         self._tick: Action | None = None
 
+    def begin(self) -> None:
+        """Begin to check, because the budget is used up."""
+        if self._tick is None:
+            now = self.engine.now
+            self._closed_at, self._look_at = now, now + PAUSE_S
+            self._tick = self.engine.schedule_every(TICK_S, self, Event.TIMEOUT, None)
+
     def read_allowance(self, vc: NetVConnection, room: int) -> int:
         """Return how much of `room` a VC may read although the budget is used up.
 
         0: not now; the VC is listed again when it may read.
         """
         memory = self.engine.memory
-        if self._tick is None:
-            now = self.engine.now
-            self._closed_at, self._look_at = now, now + PAUSE_S
-            self._tick = self.engine.schedule_every(TICK_S, self, Event.TIMEOUT, None)
+        self.begin()
         if (
             memory.used < memory.budget
             and len(vc.mutex.vcs) <= ONE_CLIENT
