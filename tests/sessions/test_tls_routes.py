@@ -181,12 +181,6 @@ def test_routes_that_overlap_are_no_mistake(
     options(first, second)
 
 
-@pytest.mark.parametrize("key", ["sni", "alpn"])
-def test_an_empty_list_is_refused(key: str) -> None:
-    """As if it was left out, the route would take all clients."""
-    assert problem({key: []}) == "is empty: write what it matches, or leave it out to match all"
-
-
 def test_a_route_without_tls_has_no_names() -> None:
     assert problem({"tls": False, "sni": "a.example"}) == (
         "sni and alpn are of TLS: remove them, or tls = false"

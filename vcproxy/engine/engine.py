@@ -70,11 +70,11 @@ class Engine(EventDispatcher):
 
     __slots__ = (
         "_accept_warned",
-        "memory_pressure",
         "address_history",
         "bridges",
         "commands",
         "direct",
+        "memory_pressure",
         "no_buffer",
         "pending_calls",
         "place",

@@ -32,13 +32,6 @@ def canonical_name(name: str) -> str:
     return name.lower().removesuffix(".")
 
 
-def _some(value: object) -> object:
-    """Return `listed`; an empty list, which would take all clients, is a mistake."""
-    if value == []:
-        raise ValueError("is empty: write what it matches, or leave it out to match all")
-    return listed(value)
-
-
 def _pattern(text: str) -> str:
     if not text.isascii():
         raise ValueError(_not_ascii(text))
@@ -73,12 +66,12 @@ class TlsRoute:
     """Which clients go where. A condition that is left out matches all TLS clients."""
 
     sni: Annotated[
-        tuple[Annotated[str, AfterValidator(_pattern)], ...], BeforeValidator(_some)
+        tuple[Annotated[str, AfterValidator(_pattern)], ...], BeforeValidator(listed)
     ] = ()
     """Server names (SNI): names, or "*.NAME" for all names below it, at any depth. One or a list.
     Left out: all, also none. That is the default route, if `alpn` is left out too."""
 
-    alpn: Annotated[tuple[ProtocolName, ...], BeforeValidator(_some)] = ()
+    alpn: Annotated[tuple[ProtocolName, ...], BeforeValidator(listed)] = ()
     """Application protocols, of which the client must offer one: as "h2" or "acme-tls/1"."""
 
     tls: bool = True
