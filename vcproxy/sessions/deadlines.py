@@ -9,6 +9,7 @@ Tested in tests/sessions/test_deadlines.py.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from vcproxy.engine.continuation import Continuation
@@ -51,7 +52,7 @@ class Deadlines(Continuation):
     def handle_event(self, key: Hashable, data: object) -> None:
         """Handle the timer."""
         ends, now = self._ends, self.engine.now
-        for waiting in [each for each, when in ends.items() if when <= now]:
+        for waiting, _ in list(takewhile(lambda end: end[1] <= now, ends.items())):
             del ends[waiting]
             self.engine.schedule(waiting, LATE, self._seconds)
         first = next(iter(ends.values()), None)
