@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -50,7 +52,11 @@ class Tools:
         """Start a server program; it is killed when the test ends."""
         _installed(command[0])
         process = subprocess.Popen(
-            command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            stdin=stdin,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
         )
         self._running.append(process)
         return process
@@ -83,9 +89,10 @@ class Tools:
         return done.stdout
 
     def end(self) -> None:
-        """Kill programs that still run."""
+        """Kill programs that still run, with the processes that they have started."""
         for process in self._running:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             if process.stdin is not None:
                 process.stdin.close()
