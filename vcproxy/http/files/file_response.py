@@ -5,7 +5,7 @@ Tested in tests/http/files/test_file_response.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from vcproxy.engine.file_range import FileRange
 from vcproxy.http.files.conditions import Validators, precondition, range_applies
@@ -41,18 +41,9 @@ class FileResponse(Response):
         self.length = sum(map(len, pieces))
         """Bytes of the body."""
 
-    def copy(self) -> FileResponse:
+    def copy(self) -> Self:
         """Return a copy."""
-        other = FileResponse.__new__(FileResponse)
-        other.status = self.status
-        other.reason = self.reason
-        other.version = self.version
-        other.fields = self.fields.copy()
-        other.added = self.added
-        other.body = self.body
-        other.bodiless = self.bodiless
-        other.persistent = self.persistent
-        other.content = self.content
+        other = super().copy()
         other.pieces = self.pieces
         other.length = self.length
         other.state = self.state

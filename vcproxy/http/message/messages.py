@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Self, TypeAlias
 
 from vcproxy.http.message.fields import Fields
 from vcproxy.http.message.grammar import authority, is_target, is_text, is_token
@@ -240,9 +240,9 @@ class Response:
                 f"status {status}: such a response must not have a body (RFC 9112 6.3)"
             )
 
-    def copy(self) -> Response:
+    def copy(self) -> Self:
         """Return a copy."""
-        other = Response.__new__(Response)
+        other = self.__class__.__new__(self.__class__)
         other.status = self.status
         other.reason = self.reason
         other.version = self.version
