@@ -180,7 +180,7 @@ def _configured(options: argparse.ArgumentParser) -> None:
         "--against",
         metavar="OLD",
         type=Path,
-        help="with -t: what changes if FILE takes the place of OLD; without it, -t tells what a "
+        help="with -t: what changes if FILE takes the place of OLD; without it, -t prints what a "
         "reload would change in the proxy that runs with FILE",
     )
     options.add_argument(

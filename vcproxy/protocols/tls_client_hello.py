@@ -50,7 +50,7 @@ class NotTls(ValueError):
 
 class InvalidClientHello(ValueError):
     """The client begins with TLS, but not with a valid ClientHello. `alert`: the number of the
-    alert that tells it why."""
+    alert with the reason."""
 
     def __init__(self, reason: str, alert: int = DECODE_ERROR) -> None:
         super().__init__(reason)

@@ -1,6 +1,6 @@
 """sticky: a client stays with the server that has served it, by a cookie that is inserted.
 
-As HAProxy's `cookie NAME insert indirect nocache`, but the value tells nothing about the server.
+As HAProxy's `cookie NAME insert indirect nocache`, but the value reveals nothing about the server.
 Tested in tests/http/duties/test_sticky.py.
 """
 
